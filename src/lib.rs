@@ -1,0 +1,12 @@
+//! dcproxy: a transparent wire proxy for Couchbase DCP that closes streams in the middle of a transfer and verifies that
+//! the producer copes with the orphaned responses.
+//!
+//! The library is a core without sockets, tasks or clocks ([`wire`], and what stands on it); the live proxy, the reader
+//! of captures and the tests are its drivers. `docs/ARCHITECTURE.md` follows one frame through it.
+
+pub mod dcp;
+pub mod journal;
+mod timestamp;
+pub mod wire;
+
+pub use timestamp::Timestamp;
