@@ -7,6 +7,7 @@
 pub mod dcp;
 pub mod journal;
 mod timestamp;
+pub mod verdict;
 pub mod wire;
 
 pub use timestamp::Timestamp;
