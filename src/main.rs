@@ -1,3 +1,7 @@
 //! The command line of dcproxy.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dcproxy::cli::main()
+}
