@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod dcp;
 pub mod journal;
+pub mod report;
 mod timestamp;
 pub mod verdict;
 pub mod wire;

@@ -1,7 +1,7 @@
-//! The command line of dcproxy.
+//! The command line of dcproxy; all of it is in [`dcproxy::cli`].
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    dcproxy::cli::main()
+    dcproxy::cli::main(std::env::args_os())
 }

@@ -1,43 +1,171 @@
-//! The command line: one file a subcommand, and the only printing. Data goes to stdout, everything else to stderr.
+//! The command line: one file a subcommand, and the only printing.
+//!
+//! A subcommand is a file with `Args` (clap) and `run(Args) -> anyhow::Result<ExitStatus>`, its `mod` line, its variant of
+//! [`Command`] and its arm of [`Command::run`]. What it prints as data goes through [`output::stdout`], logs through
+//! `tracing`; an error that it returns becomes one line on stderr and exit code 2.
 
+mod check;
+mod decode;
+mod demo;
+mod judging;
 mod log;
+mod node;
+mod output;
+mod proxy;
+mod scenario;
+mod values;
 
+use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::verdict::ExitStatus;
 
+pub(crate) use output::announce;
+
+/// A transparent wire proxy for Couchbase DCP that closes streams mid-transfer and judges the producer
+///
+/// stdout carries data only, everything else goes to stderr. Every flag of a command can also be set in the environment, by the
+/// name that its help gives; flags win. Exit code: 0 pass, 1 a verdict failed, 2 usage, configuration or I/O error,
+/// 3 inconclusive.
 #[derive(Parser, Debug)]
-#[command(name = "dcproxy", version, about, max_term_width = 100)]
+#[command(name = "dcproxy", version, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Subcommand, Debug)]
-enum Command {}
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    Demo(demo::Args),
+    Proxy(proxy::Args),
+    Node(node::Args),
+    Decode(decode::Args),
+    Check(check::Args),
+    Scenario(scenario::Args),
+}
 
 impl Command {
     fn run(self) -> anyhow::Result<ExitStatus> {
-        match self {}
+        match self {
+            Self::Demo(args) => demo::run(args),
+            Self::Proxy(args) => proxy::run(args),
+            Self::Node(args) => node::run(args),
+            Self::Decode(args) => decode::run(args),
+            Self::Check(args) => check::run(args),
+            Self::Scenario(args) => scenario::run(args),
+        }
     }
 }
 
-/// Parses the arguments, runs the subcommand, and turns its outcome into the process's exit code: an error is one line
-/// on stderr and exit code 2.
-pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    log::init();
-    let status = cli.command.run().unwrap_or_else(|error| {
-        complain(&format!("{error:#}"));
-        ExitStatus::Error
-    });
+/// Runs the command that `args` (the first is the program) ask for, prints what it says and returns its exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let status = match Cli::try_parse_from(args) {
+        Ok(cli) => {
+            log::init();
+            cli.command.run().unwrap_or_else(|error| failed(&error))
+        }
+        Err(error) => not_parsed(&error),
+    };
     ExitCode::from(status.code())
 }
 
-/// One line on stderr, whatever the log settings.
-#[expect(clippy::print_stderr, reason = "the command line is the one that prints")]
-fn complain(line: &str) {
-    eprintln!("dcproxy: {line}");
+/// Tells of an error that ended the command. That nobody reads stdout any more is none.
+fn failed(error: &anyhow::Error) -> ExitStatus {
+    if output::nobody_reads(error) {
+        return ExitStatus::Pass;
+    }
+    complain(&format!("{error:#}"));
+    ExitStatus::Error
+}
+
+/// Help and version go to stdout and are a success; a usage error is one line on stderr.
+fn not_parsed(error: &clap::Error) -> ExitStatus {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // Whoever asks for help and does not read it to the end has had enough.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitStatus::Pass
+        }
+        kind if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = std::io::stderr().write_all(text.as_bytes());
+            ExitStatus::Error
+        }
+        _ => {
+            complain(&usage_error(&text));
+            ExitStatus::Error
+        }
+    }
+}
+
+/// One line of what clap says on several: the error and its tips, without the usage.
+fn usage_error(text: &str) -> String {
+    let mut told = String::new();
+    for paragraph in text.split("\n\n") {
+        let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        if let Some(error) = line.strip_prefix("error: ") {
+            told.push_str(error);
+        } else if line.starts_with("tip: ") {
+            told.push_str("; ");
+            told.push_str(&line);
+        }
+    }
+    if told.is_empty() { text.split_whitespace().collect::<Vec<_>>().join(" ") } else { told }
+}
+
+/// One line on stderr, whatever the message holds.
+fn complain(message: &str) {
+    let line = message.split(['\n', '\r']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    let _ = writeln!(std::io::stderr(), "dcproxy: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn usage(args: &[&str]) -> String {
+        let error = Cli::try_parse_from(std::iter::once("dcproxy").chain(args.iter().copied())).expect_err("refused");
+        usage_error(&error.render().to_string())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_can_be_set_in_the_environment() {
+        for command in Cli::command().get_subcommands() {
+            for arg in command.get_arguments().filter(|arg| arg.get_long().is_some()) {
+                let (name, long) = (arg.get_id(), arg.get_long().unwrap_or_default());
+                if matches!(long, "help" | "version") {
+                    continue;
+                }
+                let expected = format!("DCPROXY_{}", long.replace('-', "_").to_ascii_uppercase());
+                assert_eq!(
+                    arg.get_env().map(|env| env.to_string_lossy().into_owned()),
+                    Some(expected),
+                    "{} {name}",
+                    command.get_name()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_usage_error_is_one_line_with_its_tip() {
+        assert_eq!(usage(&["chek"]), "unrecognized subcommand 'chek'; tip: a similar subcommand exists: 'check'");
+        assert_eq!(usage(&["check"]), "the following required arguments were not provided: <FILE>...");
+        assert_eq!(
+            usage(&["check", "a.pcap", "--report", "r.html"]),
+            "invalid value 'r.html' for '--report <FILE>': expected - or a file that ends in .json, .xml or .txt, found \
+             'r.html'"
+        );
+    }
 }

@@ -1,0 +1,200 @@
+//! How the values of flags are read. Errors name what was expected and what was found.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::report;
+use crate::wire::Opcode;
+
+/// The messages of a stream that can meet an orphaned response, in the order of their opcodes.
+const STREAM_MESSAGES: [Opcode; 13] = [
+    Opcode::DCP_STREAM_END,
+    Opcode::DCP_SNAPSHOT_MARKER,
+    Opcode::DCP_MUTATION,
+    Opcode::DCP_DELETION,
+    Opcode::DCP_EXPIRATION,
+    Opcode::DCP_SET_VBUCKET_STATE,
+    Opcode::DCP_SYSTEM_EVENT,
+    Opcode::DCP_PREPARE,
+    Opcode::DCP_COMMIT,
+    Opcode::DCP_ABORT,
+    Opcode::DCP_SEQNO_ADVANCED,
+    Opcode::DCP_OSO_SNAPSHOT,
+    Opcode::DCP_CACHE_TRANSFER,
+];
+
+/// A list of stream messages (`--messages`): without doubles, in the order given, never empty.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Messages(pub(crate) Vec<Opcode>);
+
+impl FromStr for Messages {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut messages = Vec::new();
+        for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let message = name.parse::<Opcode>().ok().filter(|opcode| STREAM_MESSAGES.contains(opcode));
+            let message = message.ok_or_else(|| {
+                format!("expected stream messages ({}), found '{name}'", STREAM_MESSAGES.map(short).join(", "))
+            })?;
+            if !messages.contains(&message) {
+                messages.push(message);
+            }
+        }
+        if messages.is_empty() {
+            return Err(format!("expected at least one stream message, found '{text}'"));
+        }
+        Ok(Self(messages))
+    }
+}
+
+impl fmt::Display for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.iter().copied().map(short).collect::<Vec<_>>().join(","))
+    }
+}
+
+fn short(opcode: Opcode) -> String {
+    opcode.short_name().unwrap_or_default().to_ascii_lowercase()
+}
+
+/// Reads `2s`, `150ms`, `1.5s`, `10m`, `1h`; use it as `value_parser = values::duration`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("expected a duration such as 2s or 150ms, found '{text}'");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit_ns: u32 = match &text[digits.len()..] {
+        "ns" => 1,
+        "us" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => return seconds(digits, 60).ok_or_else(wrong),
+        "h" => return seconds(digits, 3600).ok_or_else(wrong),
+        _ => return Err(wrong()),
+    };
+    decimal_ns(digits, u64::from(unit_ns)).map(Duration::from_nanos).ok_or_else(wrong)
+}
+
+fn seconds(digits: &str, each: u64) -> Option<Duration> {
+    decimal_ns(digits, each.checked_mul(1_000_000_000)?).map(Duration::from_nanos)
+}
+
+/// `digits` (`12` or `1.5`) times `unit` nanoseconds, exactly; what is below a nanosecond is dropped.
+fn decimal_ns(digits: &str, unit: u64) -> Option<u64> {
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !plain(whole) || !plain(fraction) || fraction.len() > 9 {
+        return None;
+    }
+    let scale = 10u128.pow(u32::try_from(fraction.len()).ok()?);
+    let part = fraction.parse::<u128>().ok()?.checked_mul(u128::from(unit))? / scale;
+    whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(u64::try_from(part).ok()?)
+}
+
+/// Reads a seed, decimal or with `0x`; use it as `value_parser = values::seed`.
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) if !digits.starts_with('+') => u64::from_str_radix(digits, 16).ok(),
+        Some(_) => None,
+        None if text.starts_with('+') => None,
+        None => text.parse().ok(),
+    }
+    .ok_or_else(|| format!("expected a seed from 0 to 2^64-1, decimal or 0x with hex digits, found '{text}'"))
+}
+
+/// Reads where a report goes, and refuses at once what could only fail at the end: an extension that is no format, a
+/// directory that is not there. Use it as `value_parser = values::report`.
+pub(crate) fn report(text: &str) -> Result<report::Target, String> {
+    let target = text.parse::<report::Target>().map_err(|error| error.to_string())?;
+    if let report::Target::File { path, .. } = &target {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        if !parent.is_dir() {
+            return Err(format!("expected a file in a directory that exists, found '{text}'"));
+        }
+        if path.is_dir() {
+            return Err(format!("expected a file, found the directory '{text}'"));
+        }
+    }
+    Ok(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_ignore_case_prefix_and_doubles() {
+        let messages = "DCP_PREPARE, commit,SystemEvent,dcp_prepare".parse::<Messages>();
+        assert_eq!(messages, Ok(Messages(vec![Opcode::DCP_PREPARE, Opcode::DCP_COMMIT, Opcode::DCP_SYSTEM_EVENT])));
+        assert_eq!(messages.map(|m| m.to_string()), Ok("prepare,commit,system_event".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_stream_message_is_named() {
+        for (text, found) in
+            [("prepare,bogus", "'bogus'"), ("noop", "'noop'"), ("GET", "'GET'"), ("buffer_ack", "'buffer_ack'")]
+        {
+            let error = text.parse::<Messages>().expect_err("refused");
+            assert!(error.starts_with("expected stream messages (stream_end, snapshot_marker, mutation,"), "{error}");
+            assert!(error.ends_with(&format!("found {found}")), "{error}");
+        }
+        assert_eq!(" , ".parse::<Messages>(), Err("expected at least one stream message, found ' , '".to_owned()));
+    }
+
+    #[test]
+    fn durations_are_exact() {
+        for (text, nanos) in [
+            ("2s", 2_000_000_000),
+            ("150ms", 150_000_000),
+            ("1.5s", 1_500_000_000),
+            ("0.1s", 100_000_000),
+            ("7us", 7_000),
+            ("7ns", 7),
+            ("10m", 600_000_000_000),
+            ("1h", 3_600_000_000_000),
+            ("0s", 0),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_nanos(nanos)), "{text}");
+        }
+        for text in [
+            "",
+            "2",
+            "s",
+            "-1s",
+            "+1s",
+            "1 s",
+            "1.s",
+            ".5s",
+            "1e3s",
+            "2sec",
+            "99999999999999999999s",
+            "20000000000s",
+            "1.0000000001s",
+            "2S",
+            "²s",
+        ] {
+            assert_eq!(duration(text), Err(format!("expected a duration such as 2s or 150ms, found '{text}'")));
+        }
+    }
+
+    #[test]
+    fn seeds_are_decimal_or_hex() {
+        assert_eq!(seed("42"), Ok(42));
+        assert_eq!(seed("0xFFFFFFFFFFFFFFFF"), Ok(u64::MAX));
+        for text in ["", "-1", "+1", "0x", "0x+1", "0xg", "18446744073709551616", "1.0"] {
+            assert!(seed(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reports_that_could_only_fail_at_the_end_are_refused() {
+        let there = tempfile::tempdir().expect("a directory");
+        let of = |name: &str| there.path().join(name).to_string_lossy().into_owned();
+        assert!(report(&of("r.json")).is_ok());
+        assert_eq!(report("-"), Ok(report::Target::Stdout));
+        assert!(report(&of("missing/r.json")).is_err_and(|error| error.starts_with("expected a file in a directory")));
+        std::fs::create_dir(there.path().join("d.xml")).expect("made");
+        assert!(report(&of("d.xml")).is_err_and(|error| error.starts_with("expected a file, found the directory")));
+    }
+}
