@@ -1,28 +1,90 @@
+use super::*;
 use crate::wire::Header;
 
-/// What a frame says.
+/// What a frame says. The journal keeps it, so no variant holds a document, its key or a credential.
 #[derive(Clone, PartialEq, Debug)]
+#[allow(missing_docs)] // each variant is documented at its struct
 pub enum Message {
+    Mutation(Mutation),
+    Deletion(Deletion),
+    Expiration(Expiration),
+    Prepare(Prepare),
+    Commit(Commit),
+    Abort(Abort),
+    SystemEvent(SystemEvent),
+    SnapshotMarker(SnapshotMarker),
+    SeqnoAdvanced(SeqnoAdvanced),
+    OsoSnapshot(OsoSnapshot),
+    CacheTransfer(CacheTransfer),
+    CacheTransferEnd(CacheTransferEnd),
+    SetVbucketState(SetVbucketState),
+    StreamEnd(StreamEnd),
+    StreamReq(StreamReq),
+    StreamReqResponse(StreamReqResponse),
+    AddStream(AddStream),
+    AddStreamResponse(AddStreamResponse),
+    CloseStream(CloseStream),
+    SeqnoAck(SeqnoAck),
+    BufferAck(BufferAck),
+    DcpNoop(DcpNoop),
+    Control(Control),
+    Open(Open),
+    GetFailoverLog(GetFailoverLog),
+    FailoverLog(FailoverLog),
+    GetAllVbSeqnos(GetAllVbSeqnos),
+    VbSeqnos(VbSeqnos),
+    Hello(Hello),
+    HelloResponse(HelloResponse),
+    SaslListMechs(SaslListMechs),
+    SaslMechanisms(SaslMechanisms),
+    SaslAuth(SaslAuth),
+    SelectBucket(SelectBucket),
+    GetErrorMap(GetErrorMap),
+    GetClusterConfig(GetClusterConfig),
+    Version(Version),
+    VersionResponse(VersionResponse),
+    Stat(Stat),
+    StatResponse(StatResponse),
+    Noop(Noop),
+    ClustermapChange(ClustermapChange),
+    ErrorResponse(ErrorResponse),
+    /// A response with a status that counts as success, of which nothing beyond its header is of interest here.
+    Response,
     /// Nothing beyond its header is known of it.
     Other,
 }
 
-/// Why a frame does not decode.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Malformed(pub String);
+impl Message {
+    /// The seqno that the message has in its stream: a commit's or abort's own one. Markers have none.
+    pub const fn by_seqno(&self) -> Option<u64> {
+        #[allow(clippy::wildcard_enum_match_arm)] // the question is put to eight kinds of message
+        match self {
+            Self::Mutation(m) => Some(m.by_seqno),
+            Self::Deletion(m) => Some(m.by_seqno),
+            Self::Expiration(m) => Some(m.by_seqno),
+            Self::Prepare(m) => Some(m.by_seqno),
+            Self::Commit(m) => Some(m.commit_seqno),
+            Self::Abort(m) => Some(m.abort_seqno),
+            Self::SystemEvent(m) => Some(m.by_seqno),
+            Self::SeqnoAdvanced(m) => Some(m.by_seqno),
+            _ => None,
+        }
+    }
 
-/// What the journal keeps of a frame.
-#[derive(Clone, PartialEq, Debug)]
-pub struct FrameHead {
-    /// Its header.
-    pub header: Header,
-    /// What it says, or why it does not decode.
-    pub message: Result<Message, Malformed>,
-    /// The stream id in its framing extras.
-    pub stream_id: Option<u16>,
-    /// The collection id that its key begins with.
-    pub collection_id: Option<u32>,
-    /// A seeded hash of the key, without its collection id.
-    pub key_hash: u64,
+    /// Whether an answer follows when all goes well: as [`expects_answer`] says of the opcode, and a snapshot marker
+    /// with the Ack flag is answered too (dcp-protocol.md §4.1). Never for a response.
+    pub const fn expects_answer(&self, header: &Header) -> bool {
+        match self {
+            Self::SnapshotMarker(marker) => marker.flags & SnapshotMarker::ACK != 0,
+            _ => header_expects_answer(header),
+        }
+    }
+}
+
+/// Whether the header alone says that an answer follows.
+pub(super) const fn header_expects_answer(header: &Header) -> bool {
+    match header.server_opcode() {
+        Some(opcode) => header.magic.is_request() && server_expects_answer(opcode),
+        None => header.is_request() && expects_answer(header.opcode),
+    }
 }
