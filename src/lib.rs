@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod dcp;
+pub mod era;
 pub mod journal;
 pub mod report;
 mod timestamp;

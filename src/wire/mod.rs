@@ -34,4 +34,5 @@ pub use header::Opaque;
 pub use magic::Magic;
 pub use opcode::Opcode;
 pub use opcode::ServerOpcode;
+pub use opcode::UnknownName;
 pub use status::Status;
