@@ -9,6 +9,7 @@ pub mod dcp;
 pub mod era;
 pub mod journal;
 pub mod report;
+pub mod session;
 mod timestamp;
 pub mod verdict;
 pub mod wire;
