@@ -8,6 +8,7 @@ pub mod cli;
 pub mod dcp;
 pub mod era;
 pub mod journal;
+pub mod net;
 pub mod report;
 pub mod session;
 mod timestamp;

@@ -1,0 +1,66 @@
+use bytes::Bytes;
+
+use crate::Timestamp;
+use crate::journal::{How, Side};
+
+/// What a [`super::Link`] drives: it takes what the sockets say, and returns what is to be done to them. After every call
+/// of one of the first three methods, [`Self::poll`] is called until it returns `None`.
+pub trait Core: Send + 'static {
+    /// Bytes came from a side.
+    fn feed(&mut self, from: Side, bytes: Bytes, now: Timestamp);
+
+    /// A side ended its direction. After [`How::Fin`], [`How::Reset`] may follow for the same side; nothing follows that.
+    fn closed(&mut self, from: Side, how: How, now: Timestamp);
+
+    /// The time that [`Output::Wait`] asked for has come.
+    fn wakeup(&mut self, now: Timestamp);
+
+    /// What is to be done next.
+    fn poll(&mut self) -> Option<Output>;
+
+    /// The bytes that it holds back and that will leave for this side without further input. They count towards the
+    /// bound beyond which nothing more is read from across.
+    fn held(&self, _to: Side) -> usize {
+        0
+    }
+
+    /// No more time will be given than is needed to bring to an end what has begun: begin nothing new.
+    fn stop(&mut self, _now: Timestamp) {}
+
+    /// How far it has come.
+    fn progress(&self) -> Progress {
+        Progress::Unarmed
+    }
+}
+
+/// What a [`Core`] asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Write these bytes, after those of before.
+    Write {
+        /// To whom.
+        to: Side,
+        /// What.
+        bytes: Bytes,
+    },
+    /// Close what leads to a side, once everything written has arrived.
+    Close {
+        /// Towards whom.
+        side: Side,
+        /// With a FIN (the other direction goes on) or a RST (both are over).
+        how: How,
+    },
+    /// Call [`Core::wakeup`] at this time, and not at the one asked for before.
+    Wait(Option<Timestamp>),
+}
+
+/// How far a core has come with what it is there for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// Nothing is armed: there is nothing to wait for.
+    Unarmed,
+    /// Something is armed, and is not over.
+    Armed,
+    /// All that was armed has fired and settled.
+    Settled,
+}

@@ -1,0 +1,132 @@
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+/// A place to dial: a host name or an address, and a port. Read from `HOST:PORT`, `1.2.3.4:PORT` or `[::1]:PORT`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Target {
+    /// The host name, or the address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// Expected `HOST:PORT`, found the text inside.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected HOST:PORT, such as localhost:11210 or [::1]:11210, found {0:?}")]
+pub struct NoTarget(pub String);
+
+impl FromStr for Target {
+    type Err = NoTarget;
+
+    fn from_str(text: &str) -> Result<Self, NoTarget> {
+        let parsed = || {
+            let (host, port) = text.rsplit_once(':')?;
+            let port = port.parse().ok()?;
+            let host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
+                Some(inner) => inner.filter(|inner| inner.parse::<Ipv6Addr>().is_ok())?,
+                // Without brackets nobody can say where an IPv6 address ends.
+                None => Some(host).filter(|host| !host.is_empty() && !host.contains([':', '/', '@', ' ']))?,
+            };
+            Some(Self { host: host.to_owned(), port })
+        };
+        parsed().ok_or_else(|| NoTarget(text.to_owned()))
+    }
+}
+
+impl From<SocketAddr> for Target {
+    fn from(addr: SocketAddr) -> Self {
+        Self { host: addr.ip().to_string(), port: addr.port() }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.parse() {
+            Ok(IpAddr::V6(v6)) => write!(f, "[{v6}]:{}", self.port),
+            Ok(IpAddr::V4(_)) | Err(_) => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// Why a dial failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The name has no address.
+    #[error("cannot find {target}: {error}")]
+    Unknown {
+        /// What was dialled.
+        target: Target,
+        /// What the resolver said.
+        error: io::Error,
+    },
+    /// No address of the name took the connection; the last one's error is inside.
+    #[error("cannot connect to {target}: {error}")]
+    Refused {
+        /// What was dialled.
+        target: Target,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Nothing answered in time.
+    #[error("cannot connect to {target}: no answer within {limit:?}")]
+    TimedOut {
+        /// What was dialled.
+        target: Target,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+}
+
+/// Connects to a target: each address of its name in turn, all within `limit`.
+pub async fn dial(target: &Target, limit: Duration) -> Result<TcpStream, DialError> {
+    let within = timeout(limit, async {
+        let found = lookup_host((target.host.as_str(), target.port)).await;
+        let addresses = found.map_err(|error| DialError::Unknown { target: target.clone(), error })?;
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(DialError::Refused { target: target.clone(), error: last })
+    });
+    within.await.unwrap_or_else(|_| Err(DialError::TimedOut { target: target.clone(), limit }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NoTarget, Target};
+
+    #[test]
+    fn targets_are_read_and_shown() {
+        for text in ["localhost:11210", "127.0.0.1:0", "[::1]:11210", "node-1.example:65535"] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+        }
+        assert_eq!("[::1]:1".parse(), Ok(Target { host: "::1".to_owned(), port: 1 }));
+    }
+
+    #[test]
+    fn what_is_no_target_is_refused() {
+        for text in [
+            "",
+            "localhost",
+            "localhost:",
+            ":11210",
+            "a:b:1",
+            "::1:11210",
+            "[localhost]:1",
+            "h:65536",
+            "[::1:5",
+            "http://h:1",
+        ] {
+            assert_eq!(text.parse::<Target>(), Err(NoTarget(text.to_owned())), "{text}");
+        }
+    }
+}

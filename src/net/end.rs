@@ -1,0 +1,295 @@
+use std::collections::VecDeque;
+use std::io;
+use std::io::ErrorKind;
+use std::io::IoSlice;
+use std::net::Shutdown;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use socket2::SockRef;
+use tokio::io::{Interest, Ready};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::unsent::unacknowledged;
+use crate::journal::How;
+
+/// The size of a read.
+const READ_LEN: usize = 64 * 1024;
+/// Where less than this is left of the read buffer, another is taken. So a buffer is pinned by few reads' worth of
+/// waiting bytes, however small the reads are.
+const LEAST_READ_LEN: usize = 4 * 1024;
+const SLICES: usize = 32;
+/// How long bytes written before a reset are waited for where the system does not tell whether they have arrived.
+const BLIND_WAIT: Duration = Duration::from_millis(100);
+
+/// One socket of a link: what is read from it, and the bytes and the close that wait to be written to it. Nothing here
+/// waits: the link does.
+///
+/// ```text
+/// inbound:   Open --FIN--> Finished            outbound:  Open --close--> Closing --flushed--> (FIN) Closed
+///              \-----RST--------\--> Reset                  |               \--flushed--> Draining --arrived--> (RST)
+///                                                           \--write fails--> Closed
+/// ```
+/// Either RST, received or sent, drops the socket: `stream` is `None` then.
+#[derive(Debug)]
+pub(super) struct End {
+    stream: Option<TcpStream>,
+    buffer: BytesMut,
+    inbound: Inbound,
+    outbound: Outbound,
+    queue: VecDeque<Bytes>,
+    queued: usize,
+    broken: Option<Instant>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Inbound {
+    Open,
+    Finished,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Outbound {
+    Open,
+    Closing(How, Instant),
+    Draining { since: Instant, until: Instant },
+    Closed,
+}
+
+/// What came of a read.
+#[derive(Debug)]
+pub(super) enum Received {
+    Bytes(Bytes),
+    Closed(How),
+    Nothing,
+}
+
+impl End {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY not set");
+        }
+        Self {
+            stream: Some(stream),
+            buffer: BytesMut::new(),
+            inbound: Inbound::Open,
+            outbound: Outbound::Open,
+            queue: VecDeque::new(),
+            queued: 0,
+            broken: None,
+        }
+    }
+
+    /// The bytes that wait to be written.
+    pub(super) const fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Both directions are over.
+    pub(super) fn is_over(&self) -> bool {
+        self.stream.is_none() || (self.inbound == Inbound::Finished && self.outbound == Outbound::Closed)
+    }
+
+    /// Since when the socket has been known to be torn down while bytes that came before may still be read from it.
+    pub(super) const fn broken_since(&self) -> Option<Instant> {
+        if self.stream.is_some() { self.broken } else { None }
+    }
+
+    /// Reads once.
+    pub(super) fn read(&mut self) -> Received {
+        let Some(stream) = &self.stream else { return Received::Nothing };
+        if self.inbound == Inbound::Finished {
+            return if self.broken.is_some() { self.reset() } else { Received::Nothing };
+        }
+        let spare = self.buffer.capacity() - self.buffer.len();
+        if spare < READ_LEN && !self.buffer.try_reclaim(READ_LEN) && spare < LEAST_READ_LEN {
+            self.buffer.reserve(READ_LEN);
+        }
+        match stream.try_read_buf(&mut self.buffer) {
+            Ok(0) if self.broken.is_some() => self.reset(),
+            Ok(0) => {
+                self.inbound = Inbound::Finished;
+                self.buffer = BytesMut::new();
+                Received::Closed(How::Fin)
+            }
+            Ok(_) => Received::Bytes(self.buffer.split().freeze()),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Received::Nothing,
+            Err(_) => self.reset(),
+        }
+    }
+
+    /// Gives up what may still be read from a socket that was torn down.
+    pub(super) fn reset(&mut self) -> Received {
+        self.drop_socket();
+        Received::Closed(How::Reset)
+    }
+
+    /// Appends to what waits to be written; what comes after a close goes nowhere.
+    pub(super) fn write(&mut self, bytes: Bytes) {
+        if self.outbound == Outbound::Open && !bytes.is_empty() {
+            self.queued += bytes.len();
+            self.queue.push_back(bytes);
+        }
+    }
+
+    /// Closes once all that waits is written. A reset gives up after `grace`, so that an end that reads nothing does not
+    /// keep it from happening.
+    pub(super) fn close(&mut self, how: How, grace: Duration) {
+        let until = Instant::now() + grace;
+        match (self.outbound, how) {
+            (Outbound::Open, _) => self.outbound = Outbound::Closing(how, until),
+            (Outbound::Closing(How::Fin, _), How::Reset) => self.outbound = Outbound::Closing(How::Reset, until),
+            (Outbound::Closed, How::Reset) => self.drain(until),
+            (Outbound::Closing(..) | Outbound::Draining { .. } | Outbound::Closed, _) => {}
+        }
+    }
+
+    /// Writes what can be written at once, and closes if that is what comes next.
+    pub(super) fn flush(&mut self) {
+        self.write_queue();
+        if let Outbound::Closing(how, until) = self.outbound
+            && self.queue.is_empty()
+        {
+            match how {
+                How::Fin => self.finish(),
+                How::Reset => self.drain(until),
+            }
+        }
+        self.settle_reset();
+    }
+
+    /// When to call [`Self::flush`] at the latest, though nothing is heard from the socket: while a reset waits.
+    pub(super) fn next_look(&self, now: Instant) -> Option<Instant> {
+        match self.outbound {
+            Outbound::Closing(How::Reset, until) => Some(until),
+            // Short at first, longer as it lasts.
+            Outbound::Draining { since, until } => {
+                let pause = (now - since).clamp(Duration::from_millis(1), Duration::from_millis(50));
+                Some(until.min(now + pause))
+            }
+            Outbound::Closing(How::Fin, _) | Outbound::Open | Outbound::Closed => None,
+        }
+    }
+
+    /// Waits until there is something to do: bytes or an end to read (if they `may` be read), room for bytes that wait,
+    /// or the news that the socket was torn down.
+    pub(super) async fn ready(&self, may_read: bool) -> Ready {
+        let writes = !self.queue.is_empty();
+        let reads = may_read && self.reads();
+        let Some(stream) = &self.stream else { return std::future::pending().await };
+        // Once heard of, it would be heard of for ever.
+        let mut interest = self.broken.is_none().then_some(Interest::ERROR);
+        for (wanted, kind) in [(reads, Interest::READABLE), (writes, Interest::WRITABLE)] {
+            if wanted {
+                interest = Some(interest.map_or(kind, |interest| interest | kind));
+            }
+        }
+        match interest {
+            Some(interest) => stream.ready(interest).await.unwrap_or(Ready::ERROR),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether anything is still to come from this end: bytes, a FIN, or the reset of a socket known to be torn down.
+    pub(super) fn reads(&self) -> bool {
+        let expects = self.inbound == Inbound::Open || self.broken.is_some();
+        self.stream.is_some() && expects && !self.is_resetting()
+    }
+
+    /// Notes that the socket was torn down. What came before can still be read.
+    pub(super) fn note_broken(&mut self) {
+        self.broken.get_or_insert_with(Instant::now);
+    }
+
+    fn is_resetting(&self) -> bool {
+        matches!(self.outbound, Outbound::Closing(How::Reset, _) | Outbound::Draining { .. })
+    }
+
+    fn write_queue(&mut self) {
+        while let Some(stream) = &self.stream
+            && !self.queue.is_empty()
+        {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
+                *slice = IoSlice::new(bytes);
+            }
+            let count = self.queue.len().min(SLICES);
+            match stream.try_write_vectored(&slices[..count]) {
+                Ok(written) => self.written(written),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.note_broken();
+                    self.give_up_writing();
+                }
+            }
+        }
+    }
+
+    fn written(&mut self, mut written: usize) {
+        self.queued -= written;
+        while let Some(first) = self.queue.front_mut() {
+            if written < first.len() {
+                first.advance(written);
+                return;
+            }
+            written -= first.len();
+            self.queue.pop_front();
+        }
+    }
+
+    fn give_up_writing(&mut self) {
+        self.outbound = Outbound::Closed;
+        self.queue = VecDeque::new();
+        self.queued = 0;
+    }
+
+    fn finish(&mut self) {
+        self.outbound = Outbound::Closed;
+        if let Some(stream) = &self.stream
+            && shutdown(stream).is_err()
+        {
+            self.note_broken();
+        }
+    }
+
+    fn drain(&mut self, until: Instant) {
+        if self.stream.is_some() {
+            self.outbound = Outbound::Draining { since: Instant::now(), until };
+        }
+    }
+
+    /// Sends the reset as soon as everything written has arrived: a reset throws away what the kernel has not sent.
+    fn settle_reset(&mut self) {
+        let (since, until, written) = match self.outbound {
+            Outbound::Draining { since, until } => (since, until, true),
+            Outbound::Closing(How::Reset, until) => (until, until, false),
+            Outbound::Closing(How::Fin, _) | Outbound::Open | Outbound::Closed => return,
+        };
+        let Some(stream) = &self.stream else { return };
+        let now = Instant::now();
+        let arrived = written
+            && match unacknowledged(stream) {
+                Some(bytes) => bytes == 0,
+                None => now >= since + BLIND_WAIT,
+            };
+        if arrived || now >= until || self.broken.is_some() {
+            if let Err(error) = stream.set_zero_linger() {
+                tracing::debug!(%error, "SO_LINGER not set: a FIN takes the place of the RST");
+            }
+            self.drop_socket();
+        }
+    }
+
+    fn drop_socket(&mut self) {
+        self.stream = None;
+        self.buffer = BytesMut::new();
+        self.inbound = Inbound::Finished;
+        self.give_up_writing();
+    }
+}
+
+fn shutdown(stream: &TcpStream) -> io::Result<()> {
+    SockRef::from(stream).shutdown(Shutdown::Write)
+}

@@ -1,0 +1,196 @@
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::coop::consume_budget;
+use tokio::time::{Instant, sleep_until};
+
+use super::end::{End, Received};
+use super::hint::Hint;
+use super::{Clock, Core, Output, Progress, Stop};
+use crate::Timestamp;
+use crate::journal::Side;
+
+/// One connection: drives one core over two sockets, in one task, without locks or channels.
+///
+/// Bytes, FIN and RST go to the core as they come, each direction in order; what the core wants written waits in a queue
+/// for each end. While more than [`Limits::queue`] waits for an end (or is held for it by the core), nothing is read from
+/// the other end, whose own TCP then stops it; the opposite direction goes on (laws L2 and L4).
+#[derive(Debug)]
+pub struct Link<C> {
+    core: C,
+    dialler: End,
+    upstream: End,
+    clock: Clock,
+    alarm: Option<Timestamp>,
+    limits: Limits,
+    hint: Hint,
+}
+
+/// What a [`Link`] may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The bytes that may wait for an end before reading from the other end stops. One read may go beyond.
+    pub queue: usize,
+    /// How long a reset waits for an end to take what was written before it.
+    pub grace: Duration,
+    /// How long a core may take to settle once it was told to stop.
+    pub settle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { queue: 256 * 1024, grace: Duration::from_secs(2), settle: Duration::from_secs(2) }
+    }
+}
+
+/// Why a link came to its end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// Both directions of both ends are closed.
+    Closed,
+    /// The core had settled, and nothing else was wanted of the link.
+    Settled,
+    /// It was told to stop.
+    Stopped,
+    /// Its task crashed: what was said is inside.
+    Crashed(String),
+}
+
+impl<C: Core> Link<C> {
+    /// Joins two connected sockets by a core.
+    pub fn new(core: C, dialler: TcpStream, upstream: TcpStream, limits: Limits) -> Self {
+        Self {
+            core,
+            dialler: End::new(dialler),
+            upstream: End::new(upstream),
+            clock: Clock::start(),
+            alarm: None,
+            limits,
+            hint: Hint::default(),
+        }
+    }
+
+    /// The core, in whatever state it is.
+    pub fn into_core(self) -> C {
+        self.core
+    }
+
+    /// Relays until both ends are closed, until the core has settled (if `until_settled`), or until `stop` says so. The
+    /// core can be used afterwards, also where this was cancelled or has panicked.
+    pub async fn run(&mut self, until_settled: bool, mut stop: watch::Receiver<Stop>) -> Ending {
+        let mut sleep = pin!(sleep_until(Instant::now()));
+        let mut stop_by = None;
+        self.obey();
+        loop {
+            self.turn(self.clock.now());
+            if self.dialler.is_over() && self.upstream.is_over() {
+                return Ending::Closed;
+            }
+            let progress = self.core.progress();
+            if until_settled && progress == Progress::Settled {
+                return Ending::Settled;
+            }
+            if stop_by.is_none() && *stop.borrow_and_update() == Stop::Settle {
+                self.core.stop(self.clock.now());
+                self.obey();
+                stop_by = Some(Instant::now() + self.limits.settle);
+                continue;
+            }
+            if stop_by.is_some_and(|by| progress != Progress::Armed || by <= Instant::now())
+                || *stop.borrow() == Stop::Now
+            {
+                return Ending::Stopped;
+            }
+
+            consume_budget().await;
+            let deadline = self.deadline().into_iter().chain(stop_by).min();
+            if let Some(deadline) = deadline
+                && deadline != sleep.deadline()
+            {
+                sleep.as_mut().reset(deadline);
+            }
+            tokio::select! {
+                ready = self.dialler.ready(self.may_read(Side::Dialler)) => {
+                    if ready.is_error() { self.dialler.note_broken(); }
+                }
+                ready = self.upstream.ready(self.may_read(Side::Upstream)) => {
+                    if ready.is_error() { self.upstream.note_broken(); }
+                }
+                () = &mut sleep, if deadline.is_some() => {}
+                Ok(()) = stop.changed() => {}
+            }
+        }
+    }
+
+    /// Everything that can be done at this moment.
+    fn turn(&mut self, now: Timestamp) {
+        for side in [Side::Dialler, Side::Upstream] {
+            match self.receive(side) {
+                Received::Bytes(bytes) => {
+                    self.hint.look(side, &bytes);
+                    self.core.feed(side, bytes, now);
+                }
+                Received::Closed(how) => self.core.closed(side, how, now),
+                Received::Nothing => continue,
+            }
+            self.obey();
+        }
+        if self.alarm.is_some_and(|at| at <= now) {
+            self.alarm = None;
+            self.core.wakeup(now);
+            self.obey();
+        }
+        self.dialler.flush();
+        self.upstream.flush();
+    }
+
+    fn receive(&mut self, from: Side) -> Received {
+        let (may_read, grace) = (self.may_read(from), self.limits.grace);
+        let end = self.end(from);
+        if may_read {
+            return end.read();
+        }
+        // Whoever does not read what comes before a reset must still hear of it some time.
+        if end.broken_since().is_some_and(|since| since.elapsed() >= grace) { end.reset() } else { Received::Nothing }
+    }
+
+    /// Does what the core wants.
+    fn obey(&mut self) {
+        while let Some(output) = self.core.poll() {
+            match output {
+                Output::Write { to, bytes } => self.end(to).write(bytes),
+                Output::Close { side, how } => {
+                    let grace = self.limits.grace;
+                    self.end(side).close(how, grace);
+                }
+                Output::Wait(at) => self.alarm = at,
+            }
+        }
+    }
+
+    fn may_read(&self, from: Side) -> bool {
+        let (end, to) = match from {
+            Side::Dialler => (&self.dialler, &self.upstream),
+            Side::Upstream => (&self.upstream, &self.dialler),
+        };
+        end.reads() && to.queued().saturating_add(self.core.held(from.other())) < self.limits.queue
+    }
+
+    /// When to take a turn at the latest, though nothing is heard from the sockets.
+    fn deadline(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let looks = [&self.dialler, &self.upstream]
+            .into_iter()
+            .flat_map(|end| [end.next_look(now), end.broken_since().map(|since| (since + self.limits.grace).max(now))]);
+        looks.flatten().chain(self.alarm.map(|at| self.clock.instant(at))).min()
+    }
+
+    const fn end(&mut self, side: Side) -> &mut End {
+        match side {
+            Side::Dialler => &mut self.dialler,
+            Side::Upstream => &mut self.upstream,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Sockets, tasks and clocks: the only place for them (with `api`). Everything here drives a core that has none.
+//!
+//! A [`Link`] is one connection: one task, two sockets, one core. [`proxy::serve`] accepts, dials and starts links;
+//! what a connection's core is, and what becomes of it, is for a [`proxy::Served`] to say.
+
+mod clock;
+mod core;
+mod dial;
+mod end;
+mod hint;
+mod link;
+mod listen;
+pub mod proxy;
+mod shutdown;
+mod unsent;
+
+pub use clock::Clock;
+pub use core::{Core, Output, Progress};
+pub use dial::{DialError, Target, dial};
+pub use link::{Ending, Limits, Link};
+pub use listen::listen;
+pub use shutdown::{Shutdown, Stop};
