@@ -5,6 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::era::Era;
 use crate::report;
 use crate::wire::Opcode;
 
@@ -24,6 +25,31 @@ const STREAM_MESSAGES: [Opcode; 13] = [
     Opcode::DCP_OSO_SNAPSHOT,
     Opcode::DCP_CACHE_TRANSFER,
 ];
+
+/// The era to judge by (`--era`): given, or found from what the connection shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct EraChoice(pub(crate) Option<Era>);
+
+impl FromStr for EraChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("auto") {
+            return Ok(Self(None));
+        }
+        let era = text
+            .to_ascii_lowercase()
+            .parse()
+            .map_err(|_| format!("expected auto, {}, found '{text}'", Era::ALL.map(Era::name).join(", ")))?;
+        Ok(Self(Some(era)))
+    }
+}
+
+impl fmt::Display for EraChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.map_or("auto", Era::name))
+    }
+}
 
 /// A list of stream messages (`--messages`): without doubles, in the order given, never empty.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -122,6 +148,19 @@ pub(crate) fn report(text: &str) -> Result<report::Target, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_era_is_given_or_found() {
+        assert_eq!("auto".parse(), Ok(EraChoice(None)));
+        for era in Era::ALL {
+            assert_eq!(era.name().parse(), Ok(EraChoice(Some(era))));
+            assert_eq!(EraChoice(Some(era)).to_string(), era.name());
+        }
+        assert_eq!(
+            "5.5".parse::<EraChoice>(),
+            Err("expected auto, 6.0, 2019-07, 6.5, 6.6, 7.0, master, found '5.5'".to_owned())
+        );
+    }
 
     #[test]
     fn messages_ignore_case_prefix_and_doubles() {
