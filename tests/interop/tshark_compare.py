@@ -1,0 +1,331 @@
+#!/usr/bin/env python3
+"""Compares `dcproxy decode -T jsonl` with tshark, frame by frame, on captures.
+
+For each connection and direction both must see the same frames in the same order, and agree in opcode, vbucket or status,
+key length, value length, opaque, CAS, stream id and every seqno. A frame that tshark complains of must be malformed for decode
+too, unless the complaint is one of those where protocol/invariants.md section K says that tshark is wrong: these are coded
+below with their number. Every other difference fails, and so does a frame that only one of them sees.
+
+    tshark_compare.py --dcproxy target/debug/dcproxy captures/*.pcap captures/*.pcap.gz
+"""
+
+import argparse
+import collections
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+REQUESTS = {0x80, 0x08, 0x82}
+RESPONSES = {0x81, 0x18, 0x83}
+
+# protocol/dcp-protocol.md and the opcode_name of the vectors.
+OPCODES = {
+    0x00: "GET", 0x01: "SET", 0x02: "ADD", 0x03: "REPLACE", 0x04: "DELETE", 0x0A: "NOOP", 0x0B: "VERSION", 0x10: "STAT",
+    0x1F: "HELLO", 0x20: "SASL_LIST_MECHS", 0x21: "SASL_AUTH", 0x22: "SASL_STEP", 0x3D: "SET_VBUCKET",
+    0x3E: "GET_VBUCKET", 0x3F: "DEL_VBUCKET", 0x48: "GET_ALL_VB_SEQNOS", 0x50: "DCP_OPEN", 0x51: "DCP_ADD_STREAM",
+    0x52: "DCP_CLOSE_STREAM", 0x53: "DCP_STREAM_REQ", 0x54: "DCP_GET_FAILOVER_LOG", 0x55: "DCP_STREAM_END",
+    0x56: "DCP_SNAPSHOT_MARKER", 0x57: "DCP_MUTATION", 0x58: "DCP_DELETION", 0x59: "DCP_EXPIRATION",
+    0x5B: "DCP_SET_VBUCKET_STATE", 0x5C: "DCP_NOOP", 0x5D: "DCP_BUFFER_ACK", 0x5E: "DCP_CONTROL",
+    0x5F: "DCP_SYSTEM_EVENT", 0x60: "DCP_PREPARE", 0x61: "DCP_SEQNO_ACK", 0x62: "DCP_COMMIT", 0x63: "DCP_ABORT",
+    0x64: "DCP_SEQNO_ADVANCED", 0x65: "DCP_OSO_SNAPSHOT", 0x66: "DCP_CACHE_TRANSFER", 0x67: "DCP_CACHE_TRANSFER_END",
+    0x85: "CREATE_BUCKET", 0x89: "SELECT_BUCKET", 0x91: "OBSERVE_SEQNO", 0x96: "GET_FAILOVER_LOG",
+    0xAD: "ENABLE_TRAFFIC", 0xB5: "GET_CLUSTER_CONFIG", 0xB9: "COLLECTIONS_SET_MANIFEST",
+    0xBA: "COLLECTIONS_GET_MANIFEST", 0xC8: "SUBDOC_DICT_UPSERT", 0xFE: "GET_ERROR_MAP",
+}  # fmt: skip
+
+# protocol/status-codes.md, those that a DCP connection can carry.
+STATUSES = {
+    0x00: "Success", 0x01: "KeyEnoent", 0x02: "KeyEexists", 0x03: "E2big", 0x04: "Einval", 0x05: "NotStored",
+    0x06: "DeltaBadval", 0x07: "NotMyVbucket", 0x08: "NoBucket", 0x09: "Locked", 0x0A: "DcpStreamNotFound",
+    0x0B: "OpaqueNoMatch", 0x0C: "EWouldThrottle", 0x0D: "EConfigOnly", 0x0E: "NotLocked", 0x0F: "CasValueInvalid",
+    0x1F: "AuthStale", 0x20: "AuthError", 0x21: "AuthContinue", 0x22: "Erange", 0x23: "Rollback", 0x24: "Eaccess",
+    0x25: "NotInitialized", 0x50: "BucketPaused", 0x80: "UnknownFrameInfo", 0x81: "UnknownCommand", 0x82: "Enomem",
+    0x83: "NotSupported", 0x84: "Einternal", 0x85: "Ebusy", 0x86: "Etmpfail", 0x87: "XattrEinval",
+    0x88: "UnknownCollection", 0x8C: "UnknownScope", 0x8D: "DcpStreamIdInvalid", 0xA0: "DurabilityInvalidLevel",
+    0xA1: "DurabilityImpossible", 0xA2: "SyncWriteInProgress", 0xA3: "SyncWriteAmbiguous",
+    0xA4: "SyncWriteReCommitInProgress",
+}  # fmt: skip
+
+# tshark's field -> decode's member (design.md §4: the names of the vectors' `decoded`). Where a message names its own seqno
+# otherwise, OWN_SEQNO says how.
+SEQNOS = {
+    "couchbase.extras.by_seqno": "by_seqno",
+    "couchbase.extras.by_seqno_prepared": "prepared_seqno",
+    "couchbase.extras.by_seqno_commit": "commit_seqno",
+    "couchbase.extras.by_seqno_abort": "abort_seqno",
+    "couchbase.extras.start_seqno": "start_seqno",
+    "couchbase.extras.end_seqno": "end_seqno",
+    "couchbase.extras.snap_start_seqno": "snap_start_seqno",
+    "couchbase.extras.snap_end_seqno": "snap_end_seqno",
+    "couchbase.extras.high_completed_seqno": "high_completed_seqno",
+    "couchbase.extras.max_visible_seqno": "max_visible_seqno",
+    "couchbase.extras.rev_seqno": "rev_seqno",
+    "couchbase.flex_frame.frame.dcp_stream_id": "stream_id",
+}
+OWN_SEQNO = {"DCP_COMMIT": "commit_seqno"}
+MEMBERS = sorted(set(SEQNOS.values()))
+
+# Complaints of tshark about legal frames: number in section K, or the page -> (why it is wrong, what it says, of what).
+COMPLAINTS = {
+    "K3": ("a drop event has no key", r"System Event Request must have Key", lambda f: True),
+    "K5": ("newer than tshark", r"Unknown opcode: 0x6[67]", lambda f: True),
+    "K6": ("an error response may be empty", r"must have (Value|Extras)", lambda f: is_error(f)),
+    "K7": ("6.5 and later: JSON with the consumer's name", r"Open Connection Request shall not have Value", lambda f: True),
+    "K16": ("the note that a status is not Success", r"^[^:]+: ", lambda f: is_error(f)),
+    "K, last line": ("its JSON dissector, on what is no JSON", r"^Trailing stray characters$", lambda f: True),
+    "real-servers.md 5": ("a producer tolerates these", r"Response should not have extras", lambda f: is_error(f)),
+    "set-up, extras": ("sub-document extras hold flags and expiry", r"Illegal Extras length", lambda f: f["opcode"].startswith("SUBDOC")),
+    "set-up, bucket": ("kv_engine takes a last pair without one", r"terminated by semi-colon", lambda f: f["opcode"] == "CREATE_BUCKET"),
+}
+
+
+def is_error(values):
+    return values.get("status", "Success") != "Success"
+
+
+class Frame:
+    """What both sides are reduced to: names to values, as decode names them."""
+
+    def __init__(self, values, where, complaints=()):
+        self.values = values
+        self.where = where
+        self.complaints = list(complaints)
+
+
+def number(text):
+    return int(text, 0)
+
+
+def name_of(table, value, digits=2):
+    return table.get(value, f"0x{value:0{digits}x}")
+
+
+def flat(node, into):
+    """All leaves of a tshark layer, by name; a name that repeats keeps its first value."""
+    for key, value in node.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, dict):
+                flat(one, into)
+            else:
+                into.setdefault(key, one)
+    return into
+
+
+def complaints(node):
+    """All that tshark's experts say of a layer."""
+    for key, value in node.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, dict):
+                yield from complaints(one)
+            elif key == "_ws.expert.message" or key.startswith("_ws.malformed"):
+                yield one
+
+
+def packets(lines):
+    """The packets of `tshark -T json`, one at a time: the whole file would not fit into memory comfortably."""
+    held = []
+    for line in lines:
+        if line == "  {\n":
+            held = []
+        held.append(line)
+        if line in ("  }\n", "  },\n"):
+            yield json.loads("".join(held).rstrip(",\n"), object_pairs_hook=keep_repeated)
+
+
+def keep_repeated(pairs):
+    """tshark repeats a key for each frame of a packet; here a list, whatever the version's --no-duplicate-keys does."""
+    out = {}
+    for key, value in pairs:
+        if key == "couchbase":
+            out.setdefault(key, []).extend(value if isinstance(value, list) else [value])
+        else:
+            out.setdefault(key, value)
+    return out
+
+
+def server_ports(path):
+    """The ports that were dialled."""
+    text = subprocess.run(
+        ["tshark", "-r", path, "-Y", "tcp.flags.syn==1 && tcp.flags.ack==0", "-T", "fields", "-e", "tcp.dstport"],
+        check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ).stdout  # fmt: skip
+    return {int(port) for port in text.split()}
+
+
+def by_tshark(path):
+    """{connection: {"client"|"server": [Frame]}} as tshark sees it."""
+    ports = server_ports(path)
+    command = ["tshark", "-r", path, "-o", "tcp.reassemble_out_of_order:TRUE", "-Y", "couchbase"]
+    command += ["-T", "json", "--no-duplicate-keys", "-J", "frame tcp couchbase"]
+    for port in sorted(ports):
+        command += ["-d", f"tcp.port=={port},couchbase"]
+    seen = collections.defaultdict(lambda: {"client": [], "server": []})
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tshark:
+        for packet in packets(tshark.stdout):
+            layers = packet["_source"]["layers"]
+            tcp = layers["tcp"]
+            sender = "client" if int(tcp["tcp.dstport"]) in ports else "server"
+            where = f"packet {layers['frame']['frame.number']}"
+            for layer in layers["couchbase"]:
+                fields = flat(layer, {})
+                if "couchbase.opcode" in fields or "couchbase.server.opcode" in fields:
+                    frame = Frame(tshark_values(fields), where, complaints(layer))
+                    seen[int(tcp["tcp.stream"])][sender].append(frame)
+        errors = tshark.stderr.read()
+    if tshark.returncode:
+        raise SystemExit(f"{path}: tshark ended with {tshark.returncode}: {errors.strip()}")
+    return seen
+
+
+def tshark_values(fields):
+    magic = number(fields["couchbase.magic"])
+    opcode = name_of(OPCODES, number(fields["couchbase.opcode"]))
+    opaque = number(fields["couchbase.opaque"])
+    values = {
+        "magic": magic,
+        "opcode": opcode,
+        "key_len": int(fields["couchbase.key.length"]),
+        "value_len": int(fields["couchbase.value.length"]),
+        # K1: tshark reads the opaque little endian; turned back into the bytes of the wire.
+        "opaque": "0x" + opaque.to_bytes(4, "little").hex(),
+        "cas": number(fields["couchbase.cas"]),
+    }
+    if magic in RESPONSES:
+        values["status"] = name_of(STATUSES, number(fields["couchbase.status"]))
+    else:
+        values["vbucket"] = int(fields["couchbase.vbucket"])
+    for field, member in SEQNOS.items():
+        if field in fields:
+            own = OWN_SEQNO.get(opcode, member) if member == "by_seqno" else member
+            values[own] = number(fields[field])
+    return values
+
+
+def by_decode(dcproxy, path):
+    """The same as decode prints it."""
+    run = subprocess.run([dcproxy, "decode", "-T", "jsonl", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if run.returncode:
+        raise SystemExit(f"{path}: decode ended with {run.returncode}: {run.stderr.strip()}")
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    for at, line in enumerate(lines, 1):
+        if line["frame"] != at:
+            raise SystemExit(f"{path}: line {at} is frame {line['frame']}")
+    clients = client_roles(lines)
+    seen = collections.defaultdict(lambda: {"client": [], "server": []})
+    for line in lines:
+        sender = line["from"]
+        if sender in ("producer", "consumer"):
+            sender = "client" if clients[line["conn"]] == sender else "server"
+        seen[line["conn"]][sender].append(Frame(decode_values(line), f"frame {line['frame']}"))
+    return seen
+
+
+def client_roles(lines):
+    """{connection: what the end that dialled became}, from who said DCP_OPEN."""
+    roles = {}
+    for line in lines:
+        if line["opcode"] == "DCP_OPEN" and line["conn"] not in roles and "flags" in line:
+            roles[line["conn"]] = "consumer" if line["flags"] & 1 else "producer"
+    return roles
+
+
+def decode_values(line):
+    values = {key: line[key] for key in ("opcode", "key_len", "value_len", "opaque", "cas")}
+    values["magic"] = number(line["magic"])
+    end = "status" if values["magic"] in RESPONSES else "vbucket"
+    values[end] = line[end]
+    for member in MEMBERS:
+        if line.get(member) is not None:
+            values[member] = line[member]
+    if line.get("malformed"):
+        values["malformed"] = line["malformed_reason"]
+    return values
+
+
+def excuse(complaint, values):
+    """The number of section K that says why tshark is wrong to complain, if there is one."""
+    for key, (_, says, meant) in COMPLAINTS.items():
+        if re.search(says, complaint) and meant(values):
+            return key
+    return None
+
+
+class Comparison:
+    def __init__(self):
+        self.frames = 0
+        self.values = 0
+        self.differences = []
+        self.excused = collections.Counter()
+        self.malformed = 0
+
+    def connection(self, label, tshark, decode):
+        for sender in ("client", "server"):
+            ours, theirs = decode[sender], tshark[sender]
+            if len(ours) != len(theirs):
+                self.differences.append(f"{label} {sender}: tshark has {len(theirs)} frames, decode {len(ours)}")
+            for one, other in zip(theirs, ours):
+                self.frame(f"{label} {sender} {one.where} / {other.where} {other.values['opcode']}", one, other)
+
+    def frame(self, label, tshark, decode):
+        self.frames += 1
+        theirs, ours = tshark.values, decode.values
+        malformed = ours.pop("malformed", None)
+        self.malformed += malformed is not None
+        why = f" (malformed for decode: {malformed})" if malformed else ""
+        for field in sorted(set(theirs) | set(ours)):
+            self.values += 1
+            if theirs.get(field) != ours.get(field):
+                self.differences.append(f"{label}: {field}: tshark {theirs.get(field)}, decode {ours.get(field)}{why}")
+        unexcused = []
+        for complaint in tshark.complaints:
+            key = excuse(complaint, theirs)
+            self.excused[key] += key is not None
+            unexcused += [complaint] * (key is None)
+        if unexcused and not malformed:
+            self.differences.append(f"{label}: tshark complains, decode does not: {'; '.join(unexcused)}")
+        if malformed and not unexcused:
+            self.differences.append(f"{label}: malformed for decode alone: {malformed}")
+
+
+def compare(dcproxy, path):
+    result = Comparison()
+    tshark, decode = by_tshark(path), by_decode(dcproxy, path)
+    if len(tshark) != len(decode):
+        result.differences.append(f"tshark has {len(tshark)} connections, decode {len(decode)}")
+    for theirs, ours in zip(sorted(tshark), sorted(decode)):
+        result.connection(f"connection {ours}", tshark[theirs], decode[ours])
+    if not result.frames:
+        result.differences.append("no frame was compared")
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dcproxy", required=True, help="the binary")
+    parser.add_argument("--show", type=int, default=10, help="differences printed for each capture")
+    parser.add_argument("captures", nargs="+")
+    args = parser.parse_args()
+    passed = failed = 0
+    for path in args.captures:
+        began = time.monotonic()
+        result = compare(args.dcproxy, path)
+        good = not result.differences
+        passed, failed = passed + good, failed + (not good)
+        excused = ", ".join(f"{key}: {count}" for key, count in sorted(result.excused.items(), key=str) if count)
+        print(
+            f"{'ok  ' if good else 'FAIL'} {os.path.basename(path)}: {result.frames} frames, {result.values} values,"
+            f" {len(result.differences)} differences, {result.malformed} malformed; tshark wrong: {excused or 'never'};"
+            f" {time.monotonic() - began:.1f} s",
+            flush=True,
+        )
+        for line in result.differences[: args.show]:
+            print(f"     {line}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
