@@ -195,7 +195,7 @@ impl fmt::Display for Judge {
 
 /// Expected producer, consumer or both; found the text inside.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("expected producer, consumer or both, found {0:?}")]
+#[error("expected producer, consumer or both, found '{0}'")]
 pub struct NoSuchJudge(pub String);
 
 impl FromStr for Judge {
@@ -401,7 +401,7 @@ mod tests {
         assert_eq!("Both".parse(), Ok(Judge::Both));
         assert_eq!(
             "server".parse::<Judge>().map_err(|error| error.to_string()),
-            Err("expected producer, consumer or both, found \"server\"".to_owned())
+            Err("expected producer, consumer or both, found 'server'".to_owned())
         );
     }
 }

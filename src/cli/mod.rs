@@ -26,13 +26,14 @@ use crate::verdict::ExitStatus;
 
 pub(crate) use output::announce;
 
+const AFTER_HELP: &str = "\
+Data goes to stdout, everything else to stderr (RUST_LOG, NO_COLOR).
+Flags can be set in the environment too, by the names that each command's help gives; flags win.
+Exit code: 0 pass, 1 a verdict failed, 2 usage, configuration or I/O error, 3 inconclusive.";
+
 /// A transparent wire proxy for Couchbase DCP that closes streams mid-transfer and judges the producer
-///
-/// stdout carries data only, everything else goes to stderr. Every flag of a command can also be set in the environment, by the
-/// name that its help gives; flags win. Exit code: 0 pass, 1 a verdict failed, 2 usage, configuration or I/O error,
-/// 3 inconclusive.
 #[derive(Parser, Debug)]
-#[command(name = "dcproxy", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "dcproxy", version, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

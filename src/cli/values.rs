@@ -5,26 +5,10 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::dcp;
 use crate::era::Era;
 use crate::report;
 use crate::wire::Opcode;
-
-/// The messages of a stream that can meet an orphaned response, in the order of their opcodes.
-const STREAM_MESSAGES: [Opcode; 13] = [
-    Opcode::DCP_STREAM_END,
-    Opcode::DCP_SNAPSHOT_MARKER,
-    Opcode::DCP_MUTATION,
-    Opcode::DCP_DELETION,
-    Opcode::DCP_EXPIRATION,
-    Opcode::DCP_SET_VBUCKET_STATE,
-    Opcode::DCP_SYSTEM_EVENT,
-    Opcode::DCP_PREPARE,
-    Opcode::DCP_COMMIT,
-    Opcode::DCP_ABORT,
-    Opcode::DCP_SEQNO_ADVANCED,
-    Opcode::DCP_OSO_SNAPSHOT,
-    Opcode::DCP_CACHE_TRANSFER,
-];
 
 /// The era to judge by (`--era`): given, or found from what the connection shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,10 +45,8 @@ impl FromStr for Messages {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut messages = Vec::new();
         for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            let message = name.parse::<Opcode>().ok().filter(|opcode| STREAM_MESSAGES.contains(opcode));
-            let message = message.ok_or_else(|| {
-                format!("expected stream messages ({}), found '{name}'", STREAM_MESSAGES.map(short).join(", "))
-            })?;
+            let message = name.parse::<Opcode>().ok().filter(|opcode| dcp::is_stream_message(*opcode));
+            let message = message.ok_or_else(|| format!("expected stream messages ({}), found '{name}'", known()))?;
             if !messages.contains(&message) {
                 messages.push(message);
             }
@@ -80,6 +62,12 @@ impl fmt::Display for Messages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.iter().copied().map(short).collect::<Vec<_>>().join(","))
     }
+}
+
+/// All that there are, in the order of their opcodes.
+fn known() -> String {
+    let all = Opcode::ALL.iter().copied().filter(|opcode| dcp::is_stream_message(*opcode));
+    all.map(short).collect::<Vec<_>>().join(", ")
 }
 
 fn short(opcode: Opcode) -> String {

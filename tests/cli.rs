@@ -1,0 +1,81 @@
+//! The command line as a caller sees it: exit codes, and what goes to which stream.
+
+use assert_cmd::Command;
+
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn run(args: &[&str], environment: &[(&str, &str)]) -> Ran {
+    let mut command = Command::cargo_bin("dcproxy").expect("the binary is built");
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DCPROXY_")) {
+        command.env_remove(name);
+    }
+    let output = command.args(args).envs(environment.iter().copied()).output().expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[track_caller]
+fn assert_one_line(ran: &Ran, code: i32, line: &str) {
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(code), "", format!("{line}\n").as_str()));
+}
+
+#[test]
+fn help_and_version_are_data() {
+    let help = run(&["--help"], &[]);
+    assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+    for command in ["demo", "proxy", "node", "decode", "check", "scenario"] {
+        assert!(help.stdout.contains(&format!("\n  {command} ")), "{}", help.stdout);
+        let of_command = run(&[command, "--help"], &[]);
+        assert_eq!((of_command.code, of_command.stderr.as_str()), (Some(0), ""), "{command}");
+    }
+    let version = run(&["--version"], &[]);
+    assert_eq!((version.code, version.stdout), (Some(0), format!("dcproxy {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn no_command_is_a_usage_error() {
+    let ran = run(&[], &[]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+    assert!(ran.stderr.contains("Usage: dcproxy <COMMAND>"), "{}", ran.stderr);
+}
+
+#[test]
+fn usage_errors_are_one_line_and_exit_2() {
+    assert_one_line(
+        &run(&["prox"], &[]),
+        2,
+        "dcproxy: unrecognized subcommand 'prox'; tip: a similar subcommand exists: 'proxy'",
+    );
+    assert_one_line(
+        &run(&["check", "a.pcap", "--repot", "r.json"], &[]),
+        2,
+        "dcproxy: unexpected argument '--repot' found; tip: a similar argument exists: '--report'",
+    );
+    assert_one_line(
+        &run(&["check", "a.pcap", "--report", "r.html"], &[]),
+        2,
+        "dcproxy: invalid value 'r.html' for '--report <FILE>': expected - or a file that ends in .json, .xml or .txt, \
+         found 'r.html'",
+    );
+    assert_one_line(
+        &run(&["check", "a.pcap", "--era", "5.5"], &[]),
+        2,
+        "dcproxy: invalid value '5.5' for '--era <ERA>': expected auto, 6.0, 2019-07, 6.5, 6.6, 7.0, master, found '5.5'",
+    );
+}
+
+#[test]
+fn the_environment_is_read_and_flags_beat_it() {
+    let wrong = [("DCPROXY_JUDGE", "server")];
+    assert_one_line(
+        &run(&["check", "a.pcap"], &wrong),
+        2,
+        "dcproxy: invalid value 'server' for '--judge <END>': expected producer, consumer or both, found 'server'",
+    );
+    let beaten = run(&["check", "/does/not/exist.pcap", "--judge", "both"], &wrong);
+    assert!(!beaten.stderr.contains("server"), "{}", beaten.stderr);
+}
