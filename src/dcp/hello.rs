@@ -1,3 +1,14 @@
+use super::Malformed;
+use super::check;
+use super::malformed::malformed;
+use super::members::Members;
+use super::members::put;
+use crate::wire::Frame;
+use crate::wire::FrameBuilder;
+use crate::wire::Opaque;
+use crate::wire::Opcode;
+use crate::wire::Status;
+
 /// HELLO: what the client would like to use (dcp-protocol.md §2).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Hello {
@@ -33,4 +44,55 @@ impl Feature {
     pub const COLLECTIONS: u16 = 0x12;
     pub const SNAPPY_EVERYWHERE: u16 = 0x13;
     pub const DEDUPE_NOT_MY_VBUCKET_CLUSTERMAP: u16 = 0x1e;
+}
+
+impl Hello {
+    /// Reads the message out of its frame.
+    ///
+    /// # Errors
+    /// A feature list of odd length; extras.
+    pub fn parse(frame: &Frame<'_>) -> Result<Self, Malformed> {
+        check::no_extras(frame)?;
+        Ok(Self { agent: check::text(frame.key()), features: features(frame)? })
+    }
+
+    /// The request.
+    pub fn request(&self, opaque: Opaque) -> FrameBuilder {
+        FrameBuilder::request(Opcode::HELLO).opaque(opaque).key(self.agent.as_bytes()).value(bytes(&self.features))
+    }
+
+    pub(super) fn members(&self, to: &mut Members) {
+        put!(to, self, features);
+    }
+}
+
+impl HelloResponse {
+    /// Reads the message out of its frame.
+    ///
+    /// # Errors
+    /// A feature list of odd length.
+    pub fn parse(frame: &Frame<'_>) -> Result<Self, Malformed> {
+        Ok(Self { features: features(frame)? })
+    }
+
+    /// The response.
+    pub fn response(&self, opaque: Opaque) -> FrameBuilder {
+        FrameBuilder::response(Opcode::HELLO, Status::SUCCESS).opaque(opaque).value(bytes(&self.features))
+    }
+
+    pub(super) fn members(&self, to: &mut Members) {
+        put!(to, self, features);
+    }
+}
+
+fn features(frame: &Frame<'_>) -> Result<Vec<u16>, Malformed> {
+    let len = frame.header().value_len();
+    if !len.is_multiple_of(2) {
+        return Err(malformed!("expected a HELLO feature list of an even length, found an odd one of {len} bytes"));
+    }
+    Ok(check::list(frame, 2)?.map(|feature| check::Fields(feature).u16()).collect())
+}
+
+fn bytes(features: &[u16]) -> Vec<u8> {
+    features.iter().flat_map(|feature| feature.to_be_bytes()).collect()
 }

@@ -4,11 +4,9 @@
 pub struct Malformed(pub String);
 
 /// Makes the error of a frame that does not decode, formatted as `format!` does.
-#[allow(unused_macros)]
 macro_rules! malformed {
     ($($text:tt)+) => {
         $crate::dcp::Malformed(format!($($text)+))
     };
 }
-#[allow(unused_imports)]
 pub(super) use malformed;

@@ -1,3 +1,13 @@
+use super::Malformed;
+use super::Negotiated;
+use super::check;
+use super::members::Members;
+use super::members::put;
+use crate::wire::Frame;
+use crate::wire::FrameBuilder;
+use crate::wire::Opaque;
+use crate::wire::Opcode;
+
 /// DCP_MUTATION: a document was written (dcp-protocol.md §4.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Mutation {
@@ -15,4 +25,41 @@ pub struct Mutation {
     pub nmeta: u16,
     /// Not-recently-used bits, or a frequency counter where `supports_hifi_MFU` was agreed.
     pub nru: u8,
+}
+
+impl Mutation {
+    /// Reads the message out of its frame.
+    ///
+    /// # Errors
+    /// A frame that breaks a rule of dcp-protocol.md.
+    pub fn parse(frame: &Frame<'_>, negotiated: &Negotiated) -> Result<Self, Malformed> {
+        check::document(frame, negotiated)?;
+        let mut fields = check::extras(frame, 31)?;
+        Ok(Self {
+            by_seqno: check::seqno(frame, fields.u64())?,
+            rev_seqno: fields.u64(),
+            flags: fields.u32(),
+            expiration: fields.u32(),
+            lock_time: fields.u32(),
+            nmeta: check::nmeta(frame, fields.u16())?,
+            nru: fields.u8(),
+        })
+    }
+
+    /// The request; its stream's opaque and vbucket are the caller's, as are CAS, datatype, key and value.
+    pub fn request(&self, vbucket: u16, opaque: Opaque) -> FrameBuilder {
+        let mut extras = Vec::with_capacity(31);
+        extras.extend(self.by_seqno.to_be_bytes());
+        extras.extend(self.rev_seqno.to_be_bytes());
+        extras.extend(self.flags.to_be_bytes());
+        extras.extend(self.expiration.to_be_bytes());
+        extras.extend(self.lock_time.to_be_bytes());
+        extras.extend(self.nmeta.to_be_bytes());
+        extras.extend(self.nru.to_be_bytes());
+        FrameBuilder::request(Opcode::DCP_MUTATION).vbucket(vbucket).opaque(opaque).extras(extras)
+    }
+
+    pub(super) fn members(&self, to: &mut Members) {
+        put!(to, self, by_seqno, rev_seqno, flags, expiration, lock_time, nmeta, nru);
+    }
 }

@@ -1,3 +1,5 @@
+use crate::wire::UnknownName;
+
 /// What the two ends of a connection have agreed on, as far as it changes how frames are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Negotiated {
@@ -13,4 +15,44 @@ pub struct Negotiated {
     pub flatbuffers: bool,
     /// Deletions have delete times (open flag 0x20).
     pub include_delete_times: bool,
+}
+
+impl std::str::FromStr for Negotiated {
+    type Err = UnknownName;
+
+    /// Reads a list such as `collections,snappy,stream_id`; `-` and `_` are the same, and an empty list is nothing.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut negotiated = Self::default();
+        for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            match name.replace('-', "_").to_ascii_lowercase().as_str() {
+                "collections" => negotiated.collections = true,
+                "snappy" => negotiated.snappy = true,
+                "xattr" => negotiated.xattr = true,
+                "stream_id" => negotiated.stream_id = true,
+                "flatbuffers" => negotiated.flatbuffers = true,
+                "include_delete_times" => negotiated.include_delete_times = true,
+                _ => {
+                    return Err(UnknownName {
+                        expected: "any of collections, snappy, xattr, stream_id, flatbuffers, include_delete_times",
+                        found: name.to_owned(),
+                    });
+                }
+            }
+        }
+        Ok(negotiated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_names() {
+        let negotiated: Negotiated = "collections, stream-id,include_delete_times".parse().unwrap();
+        assert!(negotiated.collections && negotiated.stream_id && negotiated.include_delete_times);
+        assert!(!negotiated.snappy && !negotiated.xattr && !negotiated.flatbuffers);
+        assert_eq!("".parse(), Ok(Negotiated::default()));
+        assert!("snapy".parse::<Negotiated>().is_err());
+    }
 }

@@ -1,3 +1,12 @@
+use super::Malformed;
+use super::check;
+use super::malformed::malformed;
+use super::members::Members;
+use super::members::put;
+use crate::wire::Frame;
+use crate::wire::FrameBuilder;
+use crate::wire::Opaque;
+use crate::wire::Opcode;
 use std::fmt;
 
 /// DCP_SNAPSHOT_MARKER: the seqnos that follow belong together (dcp-protocol.md §4.1).
@@ -68,4 +77,100 @@ impl SnapshotMarker {
     pub const HISTORY: u32 = 0x10;
     /// A key may come more than once.
     pub const MAY_CONTAIN_DUPLICATE_KEYS: u32 = 0x20;
+}
+
+impl SnapshotMarker {
+    /// Reads the message out of its frame.
+    ///
+    /// # Errors
+    /// A version that is not known, lengths that are not its own, a start beyond the end.
+    pub fn parse(frame: &Frame<'_>) -> Result<Self, Malformed> {
+        check::raw(frame)?;
+        check::no_key(frame)?;
+        check::no_cas(frame)?;
+        let marker = match frame.extras() {
+            [0] => Self::v2(MarkerVersion::V2_0, check::value_of(frame, 36)?),
+            [1] => Self::v2(MarkerVersion::V2_1, check::value_of(frame, 44)?),
+            [2] => Self::v2(MarkerVersion::V2_2, check::value_of(frame, 52)?),
+            [version] => return Err(malformed!("expected snapshot marker version 2.0, 2.1 or 2.2, found 2.{version}")),
+            extras if extras.len() == 20 => {
+                check::no_value(frame)?;
+                Self::v1(check::Fields(extras))
+            }
+            extras => {
+                return Err(malformed!(
+                    "expected DCP_SNAPSHOT_MARKER to have 20 bytes of extras, or 1, found {}",
+                    extras.len()
+                ));
+            }
+        };
+        if marker.start_seqno > marker.end_seqno {
+            return Err(malformed!(
+                "expected a snapshot's start to be at most its end of {}, found {}",
+                marker.end_seqno,
+                marker.start_seqno
+            ));
+        }
+        Ok(marker)
+    }
+
+    fn v1(mut fields: check::Fields<'_>) -> Self {
+        Self { start_seqno: fields.u64(), end_seqno: fields.u64(), flags: fields.u32(), ..Self::default() }
+    }
+
+    fn v2(version: MarkerVersion, mut fields: check::Fields<'_>) -> Self {
+        let mut marker = Self {
+            version,
+            start_seqno: fields.u64(),
+            end_seqno: fields.u64(),
+            flags: fields.u32(),
+            max_visible_seqno: Some(fields.u64()),
+            ..Self::default()
+        };
+        // dcp-protocol.md §4.1: these two are meaningful only with the Disk flag.
+        let disk = marker.flags & Self::DISK != 0;
+        marker.high_completed_seqno = Some(fields.u64()).filter(|_| disk);
+        match version {
+            MarkerVersion::V1 | MarkerVersion::V2_0 => {}
+            MarkerVersion::V2_1 => marker.timestamp = Some(fields.u64()),
+            MarkerVersion::V2_2 => {
+                marker.purge_seqno = Some(fields.u64());
+                marker.high_prepared_seqno = Some(fields.u64()).filter(|_| disk);
+            }
+        }
+        marker
+    }
+
+    /// The request. What the version has room for and the marker does not know is written as 0.
+    pub fn request(&self, vbucket: u16, opaque: Opaque) -> FrameBuilder {
+        let frame = FrameBuilder::request(Opcode::DCP_SNAPSHOT_MARKER).vbucket(vbucket).opaque(opaque);
+        let mut fields = Vec::with_capacity(52);
+        fields.extend(self.start_seqno.to_be_bytes());
+        fields.extend(self.end_seqno.to_be_bytes());
+        fields.extend(self.flags.to_be_bytes());
+        let more: &[Option<u64>] = match self.version {
+            MarkerVersion::V1 => return frame.extras(fields),
+            MarkerVersion::V2_0 => &[],
+            MarkerVersion::V2_1 => &[self.timestamp],
+            MarkerVersion::V2_2 => &[self.purge_seqno, self.high_prepared_seqno],
+        };
+        for seqno in [self.max_visible_seqno, self.high_completed_seqno].iter().chain(more) {
+            fields.extend(seqno.unwrap_or_default().to_be_bytes());
+        }
+        frame.extras([(self.version as u8).saturating_sub(1)]).value(fields)
+    }
+
+    pub(super) fn members(&self, to: &mut Members) {
+        to.insert("version".to_owned(), self.version.name().into());
+        put!(to, self, start_seqno, end_seqno, flags);
+        if self.version != MarkerVersion::V1 {
+            put!(to, self, max_visible_seqno, high_completed_seqno);
+        }
+        if self.version == MarkerVersion::V2_1 {
+            put!(to, self, timestamp);
+        }
+        if self.version == MarkerVersion::V2_2 {
+            put!(to, self, purge_seqno, high_prepared_seqno);
+        }
+    }
 }

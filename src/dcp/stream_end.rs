@@ -1,3 +1,12 @@
+use super::Malformed;
+use super::check;
+use super::members::Members;
+use super::members::put;
+use crate::wire::Frame;
+use crate::wire::FrameBuilder;
+use crate::wire::Opaque;
+use crate::wire::Opcode;
+
 /// DCP_STREAM_END: nothing more of this stream (dcp-protocol.md §3.5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct StreamEnd {
@@ -24,4 +33,30 @@ impl StreamEnd {
     pub const FILTER_EMPTY: u32 = 7;
     /// The consumer may no longer read this.
     pub const LOST_PRIVILEGES: u32 = 8;
+}
+
+impl StreamEnd {
+    /// Reads the message out of its frame.
+    ///
+    /// # Errors
+    /// A frame that breaks a rule of dcp-protocol.md.
+    pub fn parse(frame: &Frame<'_>) -> Result<Self, Malformed> {
+        check::raw(frame)?;
+        check::no_key(frame)?;
+        check::no_value(frame)?;
+        check::no_cas(frame)?;
+        let mut fields = check::extras(frame, 4)?;
+        Ok(Self { end_reason: fields.u32() })
+    }
+
+    /// The request; its stream's opaque and vbucket are the caller's.
+    pub fn request(&self, vbucket: u16, opaque: Opaque) -> FrameBuilder {
+        let mut extras = Vec::with_capacity(4);
+        extras.extend(self.end_reason.to_be_bytes());
+        FrameBuilder::request(Opcode::DCP_STREAM_END).vbucket(vbucket).opaque(opaque).extras(extras)
+    }
+
+    pub(super) fn members(&self, to: &mut Members) {
+        put!(to, self, end_reason);
+    }
 }

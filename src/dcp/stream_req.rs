@@ -1,4 +1,16 @@
 use super::FailoverEntry;
+use super::Malformed;
+use super::check;
+use super::failover_log;
+use super::malformed::malformed;
+use super::members::Members;
+use super::members::put;
+use super::stream_req_value;
+use crate::wire::Frame;
+use crate::wire::FrameBuilder;
+use crate::wire::Opaque;
+use crate::wire::Opcode;
+use crate::wire::Status;
 
 /// DCP_STREAM_REQ: asks a producer for a vbucket's stream; its opaque names the stream (dcp-protocol.md §3.1).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -78,4 +90,91 @@ impl StreamReq {
     pub const IGNORE_PURGED_TOMBSTONES: u32 = 0x80;
     /// The memory's documents first.
     pub const CACHE_TRANSFER: u32 = 0x100;
+}
+
+impl StreamReq {
+    /// Reads the message out of its frame.
+    ///
+    /// # Errors
+    /// Flags that were removed or exclude each other, a value that is not the JSON of dcp-protocol.md §3.1.
+    pub fn parse(frame: &Frame<'_>) -> Result<Self, Malformed> {
+        check::raw(frame)?;
+        check::no_key(frame)?;
+        let mut fields = check::extras(frame, 48)?;
+        let request = Self {
+            flags: fields.u32(),
+            reserved: fields.u32(),
+            start_seqno: fields.u64(),
+            end_seqno: fields.u64(),
+            vb_uuid: fields.u64(),
+            snap_start_seqno: fields.u64(),
+            snap_end_seqno: fields.u64(),
+            value: stream_req_value::parse(frame.value().unwrap_or_default())?.map(Box::new),
+        };
+        let flags = request.flags;
+        if flags & Self::NO_VALUE != 0 {
+            return Err(malformed!(
+                "expected stream flags without 0x08, which was removed in 5.0, found 0x{flags:02x}"
+            ));
+        }
+        if flags & Self::CACHE_TRANSFER != 0
+            && flags & !(Self::CACHE_TRANSFER | Self::TAKEOVER | Self::ACTIVE_VB_ONLY) != 0
+        {
+            return Err(malformed!("expected stream flag 0x100 only together with 0x01 and 0x10, found 0x{flags:02x}"));
+        }
+        Ok(request)
+    }
+
+    /// The request.
+    pub fn request(&self, vbucket: u16, opaque: Opaque) -> FrameBuilder {
+        let mut extras = Vec::with_capacity(48);
+        extras.extend(self.flags.to_be_bytes());
+        extras.extend(self.reserved.to_be_bytes());
+        for seqno in [self.start_seqno, self.end_seqno, self.vb_uuid, self.snap_start_seqno, self.snap_end_seqno] {
+            extras.extend(seqno.to_be_bytes());
+        }
+        let value = self.value.as_ref().map(|value| stream_req_value::json(value).to_string()).unwrap_or_default();
+        FrameBuilder::request(Opcode::DCP_STREAM_REQ).vbucket(vbucket).opaque(opaque).extras(extras).value(value)
+    }
+
+    /// The stream id asked for.
+    pub fn stream_id(&self) -> Option<u16> {
+        self.value.as_ref().and_then(|value| value.sid)
+    }
+
+    pub(super) fn members(&self, to: &mut Members) {
+        put!(to, self, flags, reserved, start_seqno, end_seqno, vb_uuid, snap_start_seqno, snap_end_seqno);
+    }
+}
+
+impl StreamReqResponse {
+    /// Reads the message out of its frame, the status of which is Success or Rollback.
+    ///
+    /// # Errors
+    /// A failover log that is empty or not a multiple of 16 bytes; a rollback seqno that is not 8 bytes.
+    pub fn parse(frame: &Frame<'_>) -> Result<Self, Malformed> {
+        if frame.header().status() == Some(Status::ROLLBACK) {
+            Ok(Self::Rollback { rollback_seqno: check::value_of(frame, 8)?.u64() })
+        } else {
+            failover_log::entries(frame).map(Self::FailoverLog)
+        }
+    }
+
+    /// The response.
+    pub fn response(&self, opaque: Opaque) -> FrameBuilder {
+        let (status, value) = match self {
+            Self::FailoverLog(log) => (Status::SUCCESS, failover_log::bytes(log)),
+            Self::Rollback { rollback_seqno } => (Status::ROLLBACK, rollback_seqno.to_be_bytes().to_vec()),
+        };
+        FrameBuilder::response(Opcode::DCP_STREAM_REQ, status).opaque(opaque).value(value)
+    }
+
+    pub(super) fn members(&self, to: &mut Members) {
+        match self {
+            Self::FailoverLog(log) => failover_log::put_log(log, to),
+            Self::Rollback { rollback_seqno } => {
+                to.insert("rollback_seqno".to_owned(), (*rollback_seqno).into());
+            }
+        }
+    }
 }

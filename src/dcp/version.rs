@@ -1,3 +1,13 @@
+use super::Malformed;
+use super::check;
+use super::members::Members;
+use super::members::put;
+use crate::wire::Frame;
+use crate::wire::FrameBuilder;
+use crate::wire::Opaque;
+use crate::wire::Opcode;
+use crate::wire::Status;
+
 /// VERSION: asks for the server's version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Version;
@@ -7,4 +17,36 @@ pub struct Version;
 pub struct VersionResponse {
     /// Text such as `7.0.5-7659`.
     pub version: String,
+}
+
+impl Version {
+    /// Reads the message out of its frame.
+    ///
+    /// # Errors
+    /// A frame that has a body, beside framing extras.
+    pub fn parse(frame: &Frame<'_>) -> Result<Self, Malformed> {
+        check::no_body(frame)?;
+        Ok(Self)
+    }
+
+    /// The request.
+    pub fn request(self, opaque: Opaque) -> FrameBuilder {
+        FrameBuilder::request(Opcode::VERSION).opaque(opaque)
+    }
+}
+
+impl VersionResponse {
+    /// Reads the message out of its frame.
+    pub fn parse(frame: &Frame<'_>) -> Self {
+        Self { version: check::text(frame.value().unwrap_or_default()) }
+    }
+
+    /// The response.
+    pub fn response(&self, opaque: Opaque) -> FrameBuilder {
+        FrameBuilder::response(Opcode::VERSION, Status::SUCCESS).opaque(opaque).value(self.version.as_bytes())
+    }
+
+    pub(super) fn members(&self, to: &mut Members) {
+        put!(to, self, version);
+    }
 }
