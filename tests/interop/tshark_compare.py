@@ -16,6 +16,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 REQUESTS = {0x80, 0x08, 0x82}
@@ -163,7 +164,9 @@ def by_tshark(path):
     for port in sorted(ports):
         command += ["-d", f"tcp.port=={port},couchbase"]
     seen = collections.defaultdict(lambda: {"client": [], "server": []})
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tshark:
+    with tempfile.TemporaryFile("w+") as said, subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=said, text=True
+    ) as tshark:
         for packet in packets(tshark.stdout):
             layers = packet["_source"]["layers"]
             tcp = layers["tcp"]
@@ -174,9 +177,9 @@ def by_tshark(path):
                 if "couchbase.opcode" in fields or "couchbase.server.opcode" in fields:
                     frame = Frame(tshark_values(fields), where, complaints(layer))
                     seen[int(tcp["tcp.stream"])][sender].append(frame)
-        errors = tshark.stderr.read()
-    if tshark.returncode:
-        raise SystemExit(f"{path}: tshark ended with {tshark.returncode}: {errors.strip()}")
+        if tshark.wait():
+            said.seek(0)
+            raise SystemExit(f"{path}: tshark ended with {tshark.returncode}: {said.read().strip()}")
     return seen
 
 
