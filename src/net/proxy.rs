@@ -121,7 +121,7 @@ impl<S: Served> Server<'_, S> {
 
     fn accepted(&mut self, dialler: TcpStream) {
         self.summary.accepted += 1;
-        self.accepts = !(self.options.once && !self.served.armed());
+        self.accepts = !self.options.once || self.served.armed();
         let (id, target, limit) = (self.summary.accepted, self.options.upstream.clone(), self.options.connect_timeout);
         let mut stop = self.links.listen();
         self.tasks.spawn(async move {
