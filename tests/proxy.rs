@@ -372,7 +372,10 @@ fn a_stop_waits_for_what_is_armed_until_it_has_settled() {
                         outputs.push_back(Output::Wait(Some(now + Duration::from_millis(50))));
                         Progress::Armed
                     }
-                    Event::Wakeup => Progress::Settled,
+                    Event::Wakeup => {
+                        outputs.push_back(Output::Write { to: Side::Upstream, bytes: Bytes::from_static(b" word") });
+                        Progress::Settled
+                    }
                     Event::Fed(from, bytes) => {
                         outputs.push_back(Output::Write { to: from, bytes });
                         Progress::Unarmed
@@ -391,7 +394,7 @@ fn a_stop_waits_for_what_is_armed_until_it_has_settled() {
         proxy.shutdown.stop(Stop::Settle);
         assert_eq!(proxy.endings.recv().await, Some(Ending::Stopped));
         assert_eq!(proxy.endings.recv().await, Some(Ending::Stopped));
-        assert_eq!(read_out(&mut armed_upstream).await.0, b"last");
+        assert_eq!(read_out(&mut armed_upstream).await.0, b"last word");
         assert_eq!(proxy.summary.await.expect("ended").accepted, 2);
         TcpStream::connect(proxy.address).await.expect_err("nobody listens any more");
     });
@@ -431,6 +434,27 @@ fn once_serves_one_connection() {
         let (dialler, upstream) = proxy.pair().await;
         drop((dialler, upstream));
         assert_eq!(proxy.summary.await.expect("ended").accepted, 1);
+    });
+}
+
+/// `--once` with something armed serves whoever comes until the one connection is over; the others end with it.
+#[test]
+fn once_ends_with_the_connection_that_counts() {
+    run(async {
+        let mut proxy =
+            Proxy::start_armed(|options| options.once = true, |_| Relay::default(), Some(|id| id == 2)).await;
+        let first = proxy.pair().await;
+        let (mut counts, counts_upstream) = proxy.pair().await;
+        let (mut third, mut third_upstream) = proxy.pair().await;
+        drop(first);
+        assert_eq!(proxy.endings.recv().await, Some(Ending::Closed));
+        third.write_all(b"x").await.expect("still served");
+        assert_eq!(third_upstream.read_u8().await.expect("still served"), b'x');
+        counts.write_all(b"x").await.expect("still served");
+        drop((counts, counts_upstream));
+        assert_eq!(proxy.endings.recv().await, Some(Ending::Closed));
+        assert_eq!(proxy.endings.recv().await, Some(Ending::Stopped));
+        assert_eq!(proxy.summary.await.expect("ended").accepted, 3);
     });
 }
 

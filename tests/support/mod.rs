@@ -58,7 +58,7 @@ impl Core for Relay {
 /// Serves connections with cores made by a function, and says how each ended.
 pub struct Connections<F> {
     make: F,
-    armed: bool,
+    counts: Option<fn(u64) -> bool>,
     endings: mpsc::UnboundedSender<Ending>,
 }
 
@@ -69,13 +69,13 @@ impl<C: Core, F: FnMut(u64) -> C> Served for Connections<F> {
         (self.make)(id)
     }
 
-    fn finished(&mut self, _: u64, _: C, ending: &Ending) -> Counted {
+    fn finished(&mut self, id: u64, _: C, ending: &Ending) -> Counted {
         self.endings.send(ending.clone()).ok();
-        Counted::Yes
+        if self.counts.is_none_or(|counts| counts(id)) { Counted::Yes } else { Counted::No }
     }
 
     fn armed(&self) -> bool {
-        self.armed
+        self.counts.is_some()
     }
 }
 
@@ -94,6 +94,15 @@ impl Proxy {
         change: impl FnOnce(&mut Options),
         make: impl FnMut(u64) -> C + Send + 'static,
     ) -> Self {
+        Self::start_armed(change, make, None).await
+    }
+
+    /// Starts one that says it is armed, and which of its connections count, if `counts` is given.
+    pub async fn start_armed<C: Core>(
+        change: impl FnOnce(&mut Options),
+        make: impl FnMut(u64) -> C + Send + 'static,
+        counts: Option<fn(u64) -> bool>,
+    ) -> Self {
         let upstream = loopback().await;
         let listener = loopback().await;
         let address = listener.local_addr().expect("bound");
@@ -108,7 +117,7 @@ impl Proxy {
         let shutdown = Shutdown::new();
         let (told, (sender, endings)) = (shutdown.clone(), mpsc::unbounded_channel());
         let summary = tokio::spawn(async move {
-            let mut served = Connections { make, armed: false, endings: sender };
+            let mut served = Connections { make, counts, endings: sender };
             serve(listener, options, &mut served, &told).await
         });
         Self { address, upstream, shutdown, endings, summary }
