@@ -11,7 +11,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
-use crate::journal::{Role, Side};
+
+pub use crate::journal::Role;
+pub use crate::journal::Side;
 
 /// The outcome of a rule, a step, a connection or a run. Ordered from the best to the worst, so the worst is the maximum.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
@@ -131,6 +133,11 @@ pub enum About {
 }
 
 impl About {
+    /// The end that produces.
+    pub const PRODUCER: Self = Self::Role(Role::Producer);
+    /// The end that consumes.
+    pub const CONSUMER: Self = Self::Role(Role::Consumer);
+
     /// The same, with the role in place of the side, once it is known which side produces.
     #[must_use]
     pub fn resolved(self, producer: Option<Side>) -> Self {
@@ -213,11 +220,10 @@ impl FromStr for Judge {
 ///
 /// ```
 /// use dcproxy::Timestamp;
-/// use dcproxy::journal::Role;
 /// use dcproxy::verdict::{About, Finding};
 ///
 /// let finding = Finding::fail("connection-kept", "the producer keeps the connection after an orphaned response")
-///     .about(About::Role(Role::Producer))
+///     .about(About::PRODUCER)
 ///     .expected("the connection open 2000 ms after the last orphaned response")
 ///     .actual("FIN 120 ms after DCP_PREPARE/KeyEnoent")
 ///     .at(Timestamp(1_500_000_000))
@@ -330,8 +336,15 @@ impl Finding {
         self
     }
 
+    /// The same, about a role instead of a side, once it is known which side produces.
+    #[must_use]
+    pub fn resolved(mut self, producer: Option<Side>) -> Self {
+        self.about = self.about.resolved(producer);
+        self
+    }
+
     /// Whether it counts for the verdict: the protocol demands the rule, and the end that it tells of is judged.
-    /// Resolve [`Self::about`] first ([`About::resolved`]).
+    /// [`Self::resolved`] comes first.
     pub fn decides(&self, judge: Judge) -> bool {
         self.severity == Severity::Error && judge.judges(self.about)
     }

@@ -1,7 +1,7 @@
 //! The command line: one file a subcommand, and the only printing.
 //!
 //! A subcommand is a file with `Args` (clap) and `run(Args) -> anyhow::Result<ExitStatus>`, its `mod` line, its variant of
-//! [`Command`] and its arm of [`Command::run`]. What it prints as data goes through [`output::stdout`], logs through
+//! `Command` and its arm of `Command::run`. What it prints as data goes through `output::stdout`, logs through
 //! `tracing`; an error that it returns becomes one line on stderr and exit code 2.
 
 mod check;

@@ -6,11 +6,11 @@ use serde::Serialize;
 use super::matrix;
 use super::matrix::Row;
 use crate::Timestamp;
-use crate::journal::Side;
 use crate::verdict;
 use crate::verdict::About;
 use crate::verdict::Judge;
 use crate::verdict::Severity;
+use crate::verdict::Side;
 use crate::verdict::Verdict;
 
 /// The version of the JSON object. Keys may be added under the same number; one that changes or goes raises it.
@@ -155,7 +155,7 @@ impl Connection {
     /// Adds a finding: to [`Self::findings`] and the verdict if it decides, else to [`Self::notes`]. `producer` is the side
     /// that produces, once known; `start` when the connection began.
     pub fn add_finding(&mut self, finding: verdict::Finding, judge: Judge, producer: Option<Side>, start: Timestamp) {
-        let finding = verdict::Finding { about: finding.about.resolved(producer), ..finding };
+        let finding = finding.resolved(producer);
         let written = Finding::new(&finding, Some(start));
         if finding.decides(judge) {
             self.verdict = self.verdict.worst(finding.verdict);
@@ -283,7 +283,6 @@ pub fn millis(at: Timestamp, start: Timestamp) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::Role;
 
     const START: Timestamp = Timestamp(1_000_000_000);
 
@@ -301,7 +300,7 @@ mod tests {
 
     #[test]
     fn only_findings_about_the_judged_end_decide() {
-        let both = [failed(About::Side(Side::Dialler)), failed(About::Role(Role::Producer))];
+        let both = [failed(About::Side(Side::Dialler)), failed(About::PRODUCER)];
         let by_producer = connection(&both, Judge::Producer);
         assert_eq!(by_producer.findings.iter().map(|f| f.about.as_ref()).collect::<Vec<_>>(), ["producer"]);
         assert_eq!(by_producer.notes.iter().map(|f| f.about.as_ref()).collect::<Vec<_>>(), ["consumer"]);

@@ -2,8 +2,6 @@
 
 use super::*;
 use crate::Timestamp;
-use crate::journal::Role;
-use crate::journal::Side;
 use crate::verdict;
 use crate::verdict::About;
 use crate::verdict::Judge;
@@ -48,10 +46,10 @@ pub(super) fn passed() -> Report {
     }
     let kept =
         verdict::Finding::pass("connection-kept", "the producer keeps the connection after an orphaned response")
-            .about(About::Role(Role::Producer))
+            .about(About::PRODUCER)
             .expected("the connection open, and a NOOP answered, 2000 ms after the last orphaned response")
             .actual("NOOP answered 2003 ms after it");
-    connection.add_finding(kept, Judge::Producer, Some(Side::Upstream), START);
+    connection.add_finding(kept, Judge::Producer, None, START);
 
     let mut report = Report::new(Judge::Producer);
     report.version = "1.2.3".into();
@@ -74,7 +72,7 @@ pub(super) fn failed() -> Report {
         Row::new("DCP_MUTATION", status("0x7e"), 1, Outcome::Disconnected).judged(Verdict::Pass),
         Row::new("DCP_ABORT", None, 0, Outcome::NotExercised),
     ];
-    let producer = About::Side(Side::Upstream);
+    let producer = About::PRODUCER;
     for finding in [
         verdict::Finding::fail("connection-kept", "the producer keeps the connection after an orphaned response")
             .about(producer)
@@ -91,11 +89,11 @@ pub(super) fn failed() -> Report {
             .actual("flags 0x00000000")
             .vbucket(0),
         verdict::Finding::fail("G3", "no more is acknowledged than was charged")
-            .about(About::Side(Side::Dialler))
+            .about(About::CONSUMER)
             .expected("at most 312 bytes")
             .actual("340 bytes"),
     ] {
-        closed.add_finding(finding, Judge::Producer, Some(Side::Upstream), START);
+        closed.add_finding(finding, Judge::Producer, None, START);
     }
     report.add_connection(closed);
     report.add_finding(
