@@ -74,10 +74,10 @@ impl Message {
     /// Whether an answer follows when all goes well: as [`expects_answer`] says of the opcode, and a snapshot marker
     /// with the Ack flag is answered too (dcp-protocol.md §4.1). Never for a response.
     pub const fn expects_answer(&self, header: &Header) -> bool {
-        match self {
-            Self::SnapshotMarker(marker) => marker.flags & SnapshotMarker::ACK != 0,
-            _ => header_expects_answer(header),
+        if let Self::SnapshotMarker(marker) = self {
+            return marker.flags & SnapshotMarker::ACK != 0;
         }
+        header_expects_answer(header)
     }
 }
 
