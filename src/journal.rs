@@ -6,6 +6,9 @@
 use crate::Timestamp;
 use crate::dcp::FrameHead;
 use crate::wire::FramingError;
+use crate::wire::Opaque;
+use crate::wire::Opcode;
+use crate::wire::Status;
 
 /// One of the two sockets of a connection, by who dialled. It says nothing of who produces.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -96,6 +99,10 @@ pub enum What {
     FramingLost(FramingError),
     /// Bytes are missing (in a recording); `None` where their number is unknown. Framing may be found again.
     Gap(Option<u64>),
+    /// Nothing more is read from the end (true), or again (false), as the other end does not take what came before.
+    Paused(bool),
+    /// The tool did something on purpose.
+    Acted(Act),
     /// The direction ended; `partial` bytes of an incomplete frame were pending.
     Closed {
         /// How.
@@ -103,4 +110,47 @@ pub enum What {
         /// Bytes of an incomplete frame that were pending.
         partial: u64,
     },
+}
+
+/// What the tool did on purpose, besides the frames that it sent: the story that its evidence is read by.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Act {
+    /// A step fired on a stream.
+    Fired {
+        /// The step's name.
+        step: String,
+        /// The stream's vbucket.
+        vbucket: u16,
+        /// The stream's id, where streams have one.
+        stream_id: Option<u16>,
+        /// The stream's opaque.
+        opaque: Opaque,
+        /// The last seqno that the consumer had got of it.
+        seqno: u64,
+        /// Whether the tool keeps the stream's messages from the consumer, and answers them itself, from here on.
+        cut: bool,
+    },
+    /// The tool requests the cut stream again, for itself.
+    Resuming {
+        /// The opaque of the cut stream.
+        cut: Opaque,
+        /// The opaque of its own request.
+        opaque: Opaque,
+        /// The seqno that it asks to go on from.
+        start_seqno: u64,
+    },
+    /// The flow-control window is made small to see that all of it can be used; `None`: it has its old size again.
+    Narrowed(Option<u32>),
+    /// A message of the cut stream was left without an answer: at each that the era's consumer would give, or that is
+    /// tried in its place, the era's producer may or must close.
+    LeftOut {
+        /// The message.
+        message: Opcode,
+        /// What a consumer of the era answers.
+        status: Status,
+    },
+    /// All steps have been taken; the settling time begins.
+    Settling,
+    /// The settling time is over.
+    Settled,
 }

@@ -6,10 +6,13 @@
 
 pub mod cli;
 pub mod dcp;
+pub mod engine;
 pub mod era;
+pub mod fault;
 pub mod journal;
 pub mod net;
 pub mod report;
+pub mod scenario;
 pub mod session;
 mod timestamp;
 pub mod verdict;

@@ -119,7 +119,7 @@ impl Session {
             What::Frame(head) => self.frame(entry, head),
             What::FramingLost(_) => self.lost = true,
             What::Gap(_) => self.gap = true,
-            What::Closed { .. } => {}
+            What::Closed { .. } | What::Paused(_) | What::Acted(_) => {}
         }
         self.context
     }

@@ -1,0 +1,100 @@
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::index;
+use super::outbox::Outbox;
+use crate::Timestamp;
+use crate::journal::Entry;
+use crate::journal::How;
+use crate::journal::Side;
+
+/// Something that goes to an end, and may have to wait.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// A frame, with the entry that tells of its delivery.
+    Frame(Bytes, Box<Entry>),
+    /// Bytes that are no frame, or a part of one.
+    Raw(Bytes),
+    /// The close.
+    Close(How),
+}
+
+#[derive(Debug, Default)]
+struct Hold {
+    until: Option<Timestamp>,
+    queue: VecDeque<Held>,
+    bytes: usize,
+}
+
+/// What is held back from each end, in order, its close included (law L2).
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    sides: [Hold; 2],
+}
+
+impl Holds {
+    pub(super) fn hold(&mut self, to: Side, until: Timestamp) {
+        self.sides[index(to)].until = Some(until);
+    }
+
+    pub(super) fn is_held(&self, to: Side) -> bool {
+        self.sides[index(to)].until.is_some()
+    }
+
+    pub(super) fn bytes(&self, to: Side) -> usize {
+        self.sides[index(to)].bytes
+    }
+
+    pub(super) fn wakeup(&self) -> Option<Timestamp> {
+        self.sides.iter().filter_map(|side| side.until).min()
+    }
+
+    /// Passes something on, or queues it behind what is held; tells whether it was queued.
+    pub(super) fn pass(&mut self, to: Side, held: Held, outbox: &mut Outbox) -> bool {
+        let side = &mut self.sides[index(to)];
+        if side.until.is_none() {
+            deliver(to, held, outbox);
+            return false;
+        }
+        side.bytes += match &held {
+            Held::Frame(bytes, _) | Held::Raw(bytes) => bytes.len(),
+            Held::Close(_) => 0,
+        };
+        side.queue.push_back(held);
+        true
+    }
+
+    /// Lets go of what has waited long enough; returns the entries of the frames that are delivered with that.
+    pub(super) fn release(&mut self, now: Timestamp, outbox: &mut Outbox) -> Vec<(Entry, Side)> {
+        let mut entries = Vec::new();
+        for to in [Side::Dialler, Side::Upstream] {
+            let side = &mut self.sides[index(to)];
+            if side.until.is_none_or(|until| until > now) {
+                continue;
+            }
+            let released = std::mem::take(side);
+            for held in released.queue {
+                entries.extend(deliver(to, held, outbox).map(|entry| (entry, to)));
+            }
+        }
+        entries
+    }
+}
+
+fn deliver(to: Side, held: Held, outbox: &mut Outbox) -> Option<Entry> {
+    match held {
+        Held::Frame(bytes, entry) => {
+            outbox.write(to, bytes);
+            Some(*entry)
+        }
+        Held::Raw(bytes) => {
+            outbox.write(to, bytes);
+            None
+        }
+        Held::Close(how) => {
+            outbox.close(to, how);
+            None
+        }
+    }
+}

@@ -1,0 +1,547 @@
+//! The narrow waist: bytes and time in, bytes and closes out, one interceptor in between.
+//!
+//! The contract: after every call of [`Engine::feed`], [`Engine::closed`], [`Engine::wakeup`], [`Engine::paused`] or
+//! [`Engine::settle`], drain [`Engine::poll`] until it returns `None`. With no interceptor the bytes of a chunk leave
+//! before they are looked at (law L1). With one, each frame waits for its head, and its fate is an [`Action`].
+
+mod asked;
+mod hold;
+mod outbox;
+
+use bytes::Bytes;
+
+use crate::Timestamp;
+use crate::dcp;
+use crate::dcp::FrameHead;
+use crate::journal::Act;
+use crate::journal::Direction;
+use crate::journal::Entry;
+use crate::journal::How;
+use crate::journal::Origin;
+use crate::journal::Side;
+use crate::journal::What;
+use crate::session::Context;
+use crate::session::Session;
+use crate::wire::Deframer;
+use crate::wire::Frame;
+use crate::wire::Piece;
+use asked::Asked;
+use hold::Held;
+use hold::Holds;
+use outbox::Outbox;
+
+/// Frames up to this long are looked at whole; of longer ones the head is, and the value flows by.
+pub const WHOLE_LIMIT: usize = 128 * 1024;
+
+/// What happens on a connection, as an interceptor sees it.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A frame came; its head is whole, and its value where it is not longer than [`WHOLE_LIMIT`].
+    Frame {
+        /// Who sent it.
+        from: Side,
+        /// Its bytes.
+        frame: Frame<'a>,
+        /// What it says.
+        head: &'a FrameHead,
+        /// What it is in its session, at the edge of the end that sent it.
+        context: &'a Context,
+    },
+    /// The answer to a request that the interceptor injected. It goes no further (law L3).
+    Answer {
+        /// Who answered.
+        from: Side,
+        /// What it says.
+        head: &'a FrameHead,
+    },
+    /// Bytes without framing came.
+    Raw {
+        /// Who sent them.
+        from: Side,
+    },
+    /// One direction ended.
+    Closed {
+        /// Whose.
+        from: Side,
+        /// How.
+        how: How,
+    },
+    /// Reading from an end stopped (true) or goes on, as the other end does not take what came before.
+    Paused {
+        /// The end that is read from.
+        from: Side,
+        /// Whether it is paused.
+        paused: bool,
+    },
+    /// The time that the interceptor asked for has come.
+    Wakeup,
+    /// The driver is told to end: no new step is to be taken, what is under way is to be settled.
+    Settle,
+}
+
+/// What is to be done about an event. No action at all means [`Action::Forward`].
+#[derive(Clone, PartialEq, Debug)]
+pub enum Action {
+    /// The frame, the bytes or the close goes on as it came.
+    Forward,
+    /// Only so many bytes of the frame go on.
+    Truncate(usize),
+    /// The frame, the bytes or the close goes no further.
+    Drop,
+    /// A frame of the tool's own is sent. The answer to a request is withheld, and comes back as [`Event::Answer`].
+    Inject {
+        /// To whom.
+        to: Side,
+        /// The frame.
+        frame: Bytes,
+    },
+    /// A frame that an end had sent, and that was dropped, is sent after all; its answer belongs to that end.
+    Resume {
+        /// To whom.
+        to: Side,
+        /// The frame.
+        frame: Bytes,
+    },
+    /// What goes to an end, closes too, waits; injected frames do not.
+    Hold {
+        /// To whom.
+        to: Side,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// A connection is closed by the tool.
+    Close {
+        /// Whose.
+        side: Side,
+        /// How.
+        how: How,
+    },
+    /// Something for the journal, at the edge of an end.
+    Note {
+        /// At whose edge.
+        edge: Side,
+        /// What.
+        act: Act,
+    },
+}
+
+impl Observer for () {
+    fn observe(&mut self, _: &Entry, _: &Context, _: &Session) {}
+}
+
+/// What an event leads to.
+pub type Actions = Vec<Action>;
+
+/// What the driver is to do.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Output {
+    /// Write bytes to an end.
+    Write {
+        /// To whom.
+        to: Side,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// Close an end, behind all that is to be written to it: [`How::Fin`] ends only the direction to it.
+    Close {
+        /// Whose.
+        side: Side,
+        /// How.
+        how: How,
+    },
+    /// Call [`Engine::wakeup`] at that time; it replaces what was asked for before.
+    Wait(Option<Timestamp>),
+}
+
+/// The session at each edge.
+#[derive(Debug)]
+pub struct Sessions {
+    dialler: Session,
+    upstream: Session,
+}
+
+impl Sessions {
+    fn new() -> Self {
+        Self { dialler: Session::new(Side::Dialler), upstream: Session::new(Side::Upstream) }
+    }
+
+    /// The session at the edge of `side`.
+    pub const fn at(&self, side: Side) -> &Session {
+        match side {
+            Side::Dialler => &self.dialler,
+            Side::Upstream => &self.upstream,
+        }
+    }
+
+    const fn at_mut(&mut self, side: Side) -> &mut Session {
+        match side {
+            Side::Dialler => &mut self.dialler,
+            Side::Upstream => &mut self.upstream,
+        }
+    }
+}
+
+/// The one who acts. It decides the fate of each event; it judges nothing (law L6).
+pub trait Interceptor: Send {
+    /// Decides what happens.
+    fn on_event(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp) -> Actions;
+
+    /// When it wants to be woken.
+    fn wakeup(&self) -> Option<Timestamp>;
+
+    /// Whether all of its steps have fired and settled.
+    fn is_settled(&self) -> bool;
+}
+
+/// The one who reads the journal. It does nothing else (law L6).
+pub trait Observer: Send {
+    /// Takes note of an entry; `session` is that of the entry's edge, which has taken it in already.
+    fn observe(&mut self, entry: &Entry, context: &Context, session: &Session);
+}
+
+/// One connection through the tool, without sockets, tasks or clocks.
+pub struct Engine<O> {
+    deframers: [Deframer; 2],
+    /// What becomes of the rest of a frame whose value flows by: bytes of it that still go on.
+    rest: [u64; 2],
+    sessions: Sessions,
+    key_seed: u64,
+    interceptor: Option<Box<dyn Interceptor>>,
+    observer: O,
+    asked: Asked,
+    holds: Holds,
+    outbox: Outbox,
+    late: [Vec<Bytes>; 2],
+    announced: Option<Timestamp>,
+}
+
+impl<O> std::fmt::Debug for Engine<O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("armed", &self.interceptor.is_some()).finish_non_exhaustive()
+    }
+}
+
+const fn index(side: Side) -> usize {
+    match side {
+        Side::Dialler => 0,
+        Side::Upstream => 1,
+    }
+}
+
+impl<O: Observer> Engine<O> {
+    /// A connection through the tool. `key_seed` seeds the hashes of keys in the journal.
+    pub fn new(interceptor: Option<Box<dyn Interceptor>>, observer: O, key_seed: u64) -> Self {
+        Self {
+            deframers: [Deframer::new(WHOLE_LIMIT), Deframer::new(WHOLE_LIMIT)],
+            rest: [0, 0],
+            sessions: Sessions::new(),
+            key_seed,
+            interceptor,
+            observer,
+            asked: Asked::default(),
+            holds: Holds::default(),
+            outbox: Outbox::default(),
+            late: [Vec::new(), Vec::new()],
+            announced: None,
+        }
+    }
+
+    /// Takes in bytes that were read from an end.
+    pub fn feed(&mut self, from: Side, bytes: Bytes, now: Timestamp) {
+        if self.interceptor.is_none() {
+            self.outbox.write(from.other(), bytes.clone());
+        }
+        let mut deframer = std::mem::replace(&mut self.deframers[index(from)], Deframer::new(0));
+        let mut input: &[u8] = &bytes;
+        self.outbox.begin(&bytes);
+        while let Some(piece) = deframer.next(&mut input) {
+            match piece {
+                Piece::Frame(frame) => self.frame(from, frame, now),
+                Piece::Value { bytes, .. } => self.value(from, bytes),
+                Piece::Raw { bytes, error } => self.raw(from, bytes, error, now),
+            }
+            if deframer.value_left() == 0 {
+                self.flush_late(from.other());
+            }
+        }
+        self.outbox.end();
+        self.deframers[index(from)] = deframer;
+        self.announce();
+    }
+
+    /// Takes in that an end closed: what is pending of a frame goes on first.
+    pub fn closed(&mut self, from: Side, how: How, now: Timestamp) {
+        let partial = self.deframers[index(from)].partial().to_vec();
+        let entry = |edge, direction, partial| Entry {
+            at: now,
+            edge,
+            direction,
+            origin: Origin::Peer,
+            what: What::Closed { how, partial },
+        };
+        let pending = partial.len() as u64 + self.deframers[index(from)].value_left();
+        self.note(&entry(from, Direction::From, pending));
+        let actions = match &mut self.interceptor {
+            None => {
+                self.outbox.close(from.other(), how);
+                self.note(&entry(from.other(), Direction::To, pending));
+                return self.announce();
+            }
+            Some(interceptor) => interceptor.on_event(&Event::Closed { from, how }, &self.sessions, now),
+        };
+        self.flush_late(from.other());
+        if !partial.is_empty() {
+            self.holds.pass(from.other(), Held::Raw(partial.into()), &mut self.outbox);
+        }
+        let fate = self.act(actions, now);
+        if fate == Fate::Forward {
+            let to = from.other();
+            if !self.holds.pass(to, Held::Close(how), &mut self.outbox) {
+                self.note(&entry(to, Direction::To, pending));
+            }
+        }
+        self.announce();
+    }
+
+    /// Takes in that the time asked for has come.
+    pub fn wakeup(&mut self, now: Timestamp) {
+        for (entry, to) in self.holds.release(now, &mut self.outbox) {
+            self.note(&Entry { at: now, edge: to, ..entry });
+        }
+        self.tell(&Event::Wakeup, now);
+    }
+
+    /// Takes in that reading from an end is paused, or goes on, as the other end is slow.
+    pub fn paused(&mut self, from: Side, paused: bool, now: Timestamp) {
+        self.note(&Entry {
+            at: now,
+            edge: from,
+            direction: Direction::From,
+            origin: Origin::Tool,
+            what: What::Paused(paused),
+        });
+        self.tell(&Event::Paused { from, paused }, now);
+    }
+
+    /// Takes in that the user wants an end: no new step is taken, what is under way is settled.
+    pub fn settle(&mut self, now: Timestamp) {
+        self.tell(&Event::Settle, now);
+    }
+
+    /// Whether all that was armed has fired and settled; true where nothing is armed.
+    pub fn is_settled(&self) -> bool {
+        self.interceptor.as_ref().is_none_or(|interceptor| interceptor.is_settled())
+    }
+
+    /// Bytes that are held back from an end: the driver reads no more from the other where this is large.
+    pub fn held(&self, to: Side) -> usize {
+        self.holds.bytes(to)
+    }
+
+    /// The next thing that the driver is to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outbox.pop()
+    }
+
+    /// The one who reads the journal, and the sessions at both edges.
+    pub const fn observed(&mut self) -> (&mut O, &Sessions) {
+        (&mut self.observer, &self.sessions)
+    }
+
+    fn tell(&mut self, event: &Event<'_>, now: Timestamp) {
+        if let Some(interceptor) = &mut self.interceptor {
+            let actions = interceptor.on_event(event, &self.sessions, now);
+            self.act(actions, now);
+        }
+        self.announce();
+    }
+
+    fn note(&mut self, entry: &Entry) -> Context {
+        let context = self.sessions.at_mut(entry.edge).observe(entry);
+        self.observer.observe(entry, &context, self.sessions.at(entry.edge));
+        context
+    }
+
+    fn frame(&mut self, from: Side, frame: Frame<'_>, now: Timestamp) {
+        let to = from.other();
+        let head = Box::new(dcp::head(&frame, self.sessions.at(from).negotiated(), self.key_seed));
+        let withheld = self.asked.is_answer(from, &frame);
+        let mut entry = Entry {
+            at: now,
+            edge: from,
+            direction: Direction::From,
+            origin: if withheld { Origin::Tool } else { Origin::Peer },
+            what: What::Frame(head),
+        };
+        let context = self.note(&entry);
+        let What::Frame(head) = &entry.what else { return };
+        let actions = match &mut self.interceptor {
+            None => Vec::new(),
+            Some(interceptor) if withheld => interceptor.on_event(&Event::Answer { from, head }, &self.sessions, now),
+            Some(interceptor) => {
+                interceptor.on_event(&Event::Frame { from, frame, head, context: &context }, &self.sessions, now)
+            }
+        };
+        let armed = self.interceptor.is_some();
+        let before = self.fate(actions, now, |engine, fate| {
+            let value_left = frame.header().frame_len().saturating_sub(frame.bytes().len() as u64);
+            let fate = if withheld { Fate::Drop } else { fate };
+            engine.rest[index(from)] = match fate {
+                Fate::Forward => value_left,
+                Fate::Drop => 0,
+                Fate::Truncate(len) => (len as u64).saturating_sub(frame.bytes().len() as u64),
+            };
+            match fate {
+                Fate::Forward => {
+                    entry.edge = to;
+                    entry.direction = Direction::To;
+                    if !armed {
+                        engine.note(&entry);
+                    } else if engine.holds.is_held(to) {
+                        let bytes = Bytes::copy_from_slice(frame.bytes());
+                        engine.holds.pass(to, Held::Frame(bytes, Box::new(entry)), &mut engine.outbox);
+                    } else {
+                        engine.outbox.relay(to, frame.bytes());
+                        engine.note(&entry);
+                    }
+                }
+                Fate::Truncate(len) => {
+                    let bytes = frame.bytes().get(..len).unwrap_or(frame.bytes());
+                    engine.holds.pass(to, Held::Raw(Bytes::copy_from_slice(bytes)), &mut engine.outbox);
+                }
+                Fate::Drop => {}
+            }
+        });
+        debug_assert!(armed || before == Fate::Forward);
+    }
+
+    fn value(&mut self, from: Side, bytes: &[u8]) {
+        if self.interceptor.is_none() {
+            return;
+        }
+        let left = &mut self.rest[index(from)];
+        let len = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+        *left -= len as u64;
+        self.pass_raw(from.other(), &bytes[..len]);
+    }
+
+    fn raw(&mut self, from: Side, bytes: &[u8], error: crate::wire::FramingError, now: Timestamp) {
+        let entry =
+            |edge, direction| Entry { at: now, edge, direction, origin: Origin::Peer, what: What::FramingLost(error) };
+        if !self.sessions.at(from).framing_lost() {
+            self.note(&entry(from, Direction::From));
+            self.note(&entry(from.other(), Direction::To));
+        }
+        let Some(interceptor) = &mut self.interceptor else { return };
+        let actions = interceptor.on_event(&Event::Raw { from }, &self.sessions, now);
+        if self.act(actions, now) == Fate::Forward {
+            self.pass_raw(from.other(), bytes);
+        }
+    }
+
+    fn pass_raw(&mut self, to: Side, bytes: &[u8]) {
+        if self.holds.is_held(to) {
+            self.holds.pass(to, Held::Raw(Bytes::copy_from_slice(bytes)), &mut self.outbox);
+        } else if !bytes.is_empty() {
+            self.outbox.relay(to, bytes);
+        }
+    }
+
+    fn act(&mut self, actions: Actions, now: Timestamp) -> Fate {
+        self.fate(actions, now, |_, _| {})
+    }
+
+    /// Does what `actions` say, in their order; `place` puts the event's own subject where its fate is named, or first
+    /// where none is.
+    fn fate(&mut self, actions: Actions, now: Timestamp, place: impl FnOnce(&mut Self, Fate)) -> Fate {
+        let fate = actions.iter().find_map(|action| match action {
+            Action::Forward => Some(Fate::Forward),
+            Action::Drop => Some(Fate::Drop),
+            Action::Truncate(len) => Some(Fate::Truncate(*len)),
+            Action::Inject { .. }
+            | Action::Resume { .. }
+            | Action::Hold { .. }
+            | Action::Close { .. }
+            | Action::Note { .. } => None,
+        });
+        let mut place = Some(place);
+        if fate.is_none()
+            && let Some(place) = place.take()
+        {
+            place(self, Fate::Forward);
+        }
+        for action in actions {
+            match action {
+                Action::Forward | Action::Drop | Action::Truncate(_) => {
+                    if let (Some(place), Some(fate)) = (place.take(), fate) {
+                        place(self, fate);
+                    }
+                }
+                Action::Inject { to, frame } => self.inject(to, frame, Origin::Tool, now),
+                Action::Resume { to, frame } => self.inject(to, frame, Origin::Peer, now),
+                Action::Hold { to, until } => self.holds.hold(to, until),
+                Action::Close { side, how } => {
+                    self.outbox.close(side, how);
+                    self.note(&Entry {
+                        at: now,
+                        edge: side,
+                        direction: Direction::To,
+                        origin: Origin::Tool,
+                        what: What::Closed { how, partial: 0 },
+                    });
+                }
+                Action::Note { edge, act } => {
+                    self.note(&Entry {
+                        at: now,
+                        edge,
+                        direction: Direction::To,
+                        origin: Origin::Tool,
+                        what: What::Acted(act),
+                    });
+                }
+            }
+        }
+        fate.unwrap_or(Fate::Forward)
+    }
+
+    fn inject(&mut self, to: Side, bytes: Bytes, origin: Origin, now: Timestamp) {
+        let Ok(frame) = Frame::new(&bytes) else {
+            debug_assert!(false, "only whole frames are injected");
+            return;
+        };
+        if origin == Origin::Tool {
+            self.asked.sent(to, &frame);
+        }
+        let head = Box::new(dcp::head(&frame, self.sessions.at(to).negotiated(), self.key_seed));
+        self.note(&Entry { at: now, edge: to, direction: Direction::To, origin, what: What::Frame(head) });
+        // A frame never goes inside another: it waits for the end of a value that flows by.
+        if self.rest[index(to.other())] > 0 {
+            self.late[index(to)].push(bytes);
+        } else {
+            self.outbox.write(to, bytes);
+        }
+    }
+
+    fn flush_late(&mut self, to: Side) {
+        for bytes in std::mem::take(&mut self.late[index(to)]) {
+            self.outbox.write(to, bytes);
+        }
+    }
+
+    fn announce(&mut self) {
+        let wanted = self.interceptor.as_ref().and_then(|interceptor| interceptor.wakeup());
+        let wanted = [wanted, self.holds.wakeup()].into_iter().flatten().min();
+        if wanted != self.announced {
+            self.announced = wanted;
+            self.outbox.wait(wanted);
+        }
+    }
+}
+
+/// What becomes of the subject of an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    Forward,
+    Drop,
+    Truncate(usize),
+}

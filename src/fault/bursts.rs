@@ -1,0 +1,98 @@
+use std::collections::BTreeMap;
+
+use super::PROOF_AFTER;
+use super::Proof;
+use super::Toolbox;
+use crate::Timestamp;
+use crate::engine::Action;
+use crate::engine::Actions;
+use crate::journal::Side;
+use crate::wire::FrameBuilder;
+use crate::wire::Opaque;
+use crate::wire::Opcode;
+use crate::wire::Status;
+
+/// Orphaned responses on their way to the producer: one burst for each (message, status), each followed by its proof of
+/// life before the next, so that a disconnect can be put down to one of them (design.md §6, "One burst, one blame").
+///
+/// Responses of one kind to one stream are alike to the byte, so only their numbers are kept.
+#[derive(Debug)]
+pub struct Bursts {
+    producer: Side,
+    waiting: BTreeMap<(Opcode, Status), BTreeMap<Opaque, u64>>,
+    proof: Proof,
+    last_told: Option<Timestamp>,
+}
+
+impl Bursts {
+    /// Responses in one burst at the most; what is beyond makes a burst of its own.
+    const MOST: u64 = 4096;
+
+    /// Bursts to the producer at `producer`.
+    pub const fn new(producer: Side) -> Self {
+        Self { producer, waiting: BTreeMap::new(), proof: Proof::Idle, last_told: None }
+    }
+
+    /// Adds the response to one message of the stream with that opaque.
+    pub fn add(&mut self, message: Opcode, status: Status, stream: Opaque) {
+        let count = self.waiting.entry((message, status)).or_default().entry(stream).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Sends the next burst, or asks for the proof of the last, when it is time.
+    pub fn step(&mut self, tools: &mut Toolbox, now: Timestamp, actions: &mut Actions) {
+        self.proof.step(self.producer, tools, now, actions);
+        if self.proof == Proof::Idle
+            && let Some((&(message, status), _)) = self.waiting.first_key_value()
+        {
+            self.send(message, status, actions);
+            self.last_told = Some(now);
+            self.proof.want(now, PROOF_AFTER);
+        }
+    }
+
+    /// Takes in an answer to a request of the tool's.
+    pub fn answered(&mut self, opcode: Opcode, opaque: Opaque) {
+        self.proof.given(opcode, opaque);
+    }
+
+    /// When [`Self::step`] has something to do.
+    pub const fn wakeup(&self) -> Option<Timestamp> {
+        self.proof.wakeup()
+    }
+
+    /// Whether every response was sent, and its proof given.
+    pub fn is_idle(&self) -> bool {
+        self.proof == Proof::Idle && self.waiting.is_empty()
+    }
+
+    /// Since when a proof of life is awaited.
+    pub const fn awaited_since(&self) -> Option<Timestamp> {
+        self.proof.asked_at()
+    }
+
+    /// When the last burst was sent.
+    pub const fn last_told(&self) -> Option<Timestamp> {
+        self.last_told
+    }
+
+    fn send(&mut self, message: Opcode, status: Status, actions: &mut Actions) {
+        let Some(streams) = self.waiting.get_mut(&(message, status)) else { return };
+        let mut left = Self::MOST;
+        let mut bytes = Vec::new();
+        for (&stream, count) in streams.iter_mut() {
+            let now = (*count).min(left);
+            *count -= now;
+            left -= now;
+            let frame = FrameBuilder::response(message, status).opaque(stream).build();
+            for _ in 0..now {
+                bytes.push(frame.clone());
+            }
+        }
+        streams.retain(|_, count| *count > 0);
+        if streams.is_empty() {
+            self.waiting.remove(&(message, status));
+        }
+        actions.extend(bytes.into_iter().map(|frame| Action::Inject { to: self.producer, frame }));
+    }
+}

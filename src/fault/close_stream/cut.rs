@@ -1,0 +1,310 @@
+use bytes::Bytes;
+
+use super::super::Proof;
+use super::super::Scene;
+use super::super::is_of_stream;
+use super::Position;
+use super::Target;
+use super::is_answer;
+use super::replay::Replay;
+use super::says_stream_end;
+use crate::Timestamp;
+use crate::dcp;
+use crate::dcp::BufferAck;
+use crate::dcp::FrameHead;
+use crate::dcp::StreamEnd;
+use crate::engine::Action;
+use crate::engine::Event;
+use crate::era;
+use crate::era::Cell;
+use crate::fault::PROOF_AFTER;
+use crate::journal::Act;
+use crate::wire::FrameBuilder;
+use crate::wire::Opaque;
+use crate::wire::Opcode;
+use crate::wire::Status;
+
+/// The tool plays a consumer whose stream is gone (design.md §6, "Course of `cut`").
+///
+/// ```text
+///   Swallowing --each wanted type met, or snapshot over--> Closing --STREAM_END (or nothing more can come)--> Answering
+///   Answering --each burst proven; the consumer is told STREAM_END--> Replaying --compared, closed--> Done
+/// ```
+#[derive(Debug)]
+pub(super) struct Cut {
+    target: Target,
+    position: Position,
+    phase: Phase,
+    since: Timestamp,
+    ledger: Ledger,
+    /// Whether the producer has said STREAM_END.
+    ended: bool,
+    last_swallowed: u64,
+    /// Requests of the consumer for the vbucket, which wait until the tool is through with it.
+    waiting: Vec<Bytes>,
+    left_out: Vec<Opcode>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Swallowing,
+    Closing { close: Opaque, answered: bool, ended: bool, proof: Proof },
+    Answering,
+    Replaying(Box<Replay>),
+    Done,
+}
+
+/// Bytes of swallowed messages that the producer's window is to get back.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// Not given back yet. Negative while the consumer will acknowledge a forged frame that the producer never sent.
+    owed: i64,
+    /// All that was swallowed.
+    pub(super) total: u64,
+}
+
+impl Ledger {
+    pub(super) fn swallowed(&mut self, head: &FrameHead) {
+        let charge = dcp::charge(&head.header);
+        self.owed += i64::from(charge);
+        self.total += u64::from(charge);
+    }
+
+    /// The consumer acknowledges a frame of that charge in place of the producer's.
+    fn acknowledged_by_consumer(&mut self, charge: u32) {
+        self.owed -= i64::from(charge);
+    }
+
+    /// Gives back what is owed, once it is at least `least`.
+    pub(super) fn give_back(&mut self, least: u32, scene: &mut Scene<'_>) {
+        if !scene.producer().flow().is_on() || self.owed < i64::from(least.max(1)) {
+            return;
+        }
+        let bytes_to_ack = u32::try_from(self.owed).unwrap_or(u32::MAX);
+        self.owed -= i64::from(bytes_to_ack);
+        let opaque = scene.tools.opaque();
+        scene.to_producer(BufferAck { bytes_to_ack }.request(opaque).build());
+    }
+}
+
+/// How many requests of the consumer for one vbucket can wait; a consumer sends one.
+const MOST_WAITING: usize = 8;
+
+impl Cut {
+    pub(super) fn new(target: Target, position: Position, now: Timestamp) -> Self {
+        Self {
+            target,
+            last_swallowed: position.seqno,
+            position,
+            phase: Phase::Swallowing,
+            since: now,
+            ledger: Ledger::default(),
+            ended: false,
+            waiting: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
+
+    pub(super) const fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Done)
+    }
+
+    pub(super) fn wakeup(&self) -> Option<Timestamp> {
+        // Bytes are given back in lumps, and what is left over after a while at the latest.
+        let lump = (self.ledger.owed > 0).then(|| self.since + LUMP_AFTER);
+        let phase = match &self.phase {
+            Phase::Closing { proof, .. } => proof.wakeup(),
+            Phase::Replaying(replay) => replay.wakeup(),
+            Phase::Swallowing | Phase::Answering | Phase::Done => None,
+        };
+        [lump, phase].into_iter().flatten().min()
+    }
+
+    pub(super) fn on_event(&mut self, event: &Event<'_>, scene: &mut Scene<'_>) {
+        match event {
+            Event::Frame { from, frame, head, .. } if *from == scene.producer => self.said_by_producer(head, scene),
+            Event::Frame { frame, head, .. } => self.said_by_consumer(frame.bytes(), head, scene),
+            Event::Answer { .. }
+            | Event::Wakeup
+            | Event::Raw { .. }
+            | Event::Closed { .. }
+            | Event::Paused { .. }
+            | Event::Settle => {}
+        }
+        self.advance(event, scene);
+    }
+
+    fn said_by_producer(&mut self, head: &FrameHead, scene: &mut Scene<'_>) {
+        if !head.header.is_request()
+            || !dcp::is_stream_message(head.header.opcode)
+            || !is_of_stream(head, self.target.key.vbucket, self.target.key.stream_id)
+        {
+            return;
+        }
+        if let Phase::Replaying(replay) = &mut self.phase
+            && replay.takes(head, &mut self.ledger, scene.now)
+        {
+            scene.actions.push(Action::Drop);
+            return;
+        }
+        if head.header.opaque != self.target.opaque {
+            return;
+        }
+        scene.actions.push(Action::Drop);
+        if head.header.opcode == Opcode::DCP_STREAM_END {
+            self.ended = true;
+            if let Phase::Closing { ended, .. } = &mut self.phase {
+                *ended = true;
+            } else if matches!(self.phase, Phase::Swallowing) {
+                // The producer ends it by itself: there is nothing left to close.
+                self.phase =
+                    Phase::Closing { close: Opaque::default(), answered: true, ended: true, proof: Proof::Idle };
+            }
+            // The consumer will acknowledge the STREAM_END that it is told in place of this one.
+            self.ledger.total += u64::from(dcp::charge(&head.header));
+        } else {
+            self.ledger.swallowed(head);
+        }
+        if let Ok(message) = &head.message {
+            self.last_swallowed = message.by_seqno().unwrap_or(0).max(self.last_swallowed);
+        }
+        self.answer(head.header.opcode, scene);
+    }
+
+    /// Answers a swallowed message as a consumer of the era whose stream is gone.
+    fn answer(&mut self, message: Opcode, scene: &mut Scene<'_>) {
+        let v7 = scene.producer().v7();
+        let answer = era::cut_status(scene.tools.era, v7, message);
+        if answer.cell == Cell::Keep || scene.tools.fatal_too {
+            scene.bursts.add(message, answer.status, self.target.opaque);
+        } else if !self.left_out.contains(&message) {
+            self.left_out.push(message);
+            let act = Act::LeftOut { message, status: answer.status };
+            scene.actions.push(Action::Note { edge: scene.producer, act });
+        }
+        scene.wanted.remove(&message);
+    }
+
+    fn said_by_consumer(&mut self, bytes: &[u8], head: &FrameHead, scene: &mut Scene<'_>) {
+        let header = &head.header;
+        if !header.is_request() || header.vbucket() != Some(self.target.key.vbucket) {
+            return;
+        }
+        let consumer = scene.producer.other();
+        match header.opcode {
+            Opcode::DCP_STREAM_REQ if self.waiting.len() < MOST_WAITING => {
+                self.waiting.push(Bytes::copy_from_slice(bytes));
+                scene.actions.push(Action::Drop);
+            }
+            // For a stream that is gone: the answer is that of a producer which has ended it.
+            Opcode::DCP_CLOSE_STREAM => {
+                scene.actions.push(Action::Drop);
+                let frame =
+                    FrameBuilder::response(Opcode::DCP_CLOSE_STREAM, Status::KEY_ENOENT).opaque(header.opaque).build();
+                scene.actions.push(Action::Inject { to: consumer, frame });
+            }
+            // Accepted in silence once the stream has ended (MB-35378).
+            Opcode::DCP_SEQNO_ACK => scene.actions.push(Action::Drop),
+            _ => {}
+        }
+    }
+
+    fn advance(&mut self, event: &Event<'_>, scene: &mut Scene<'_>) {
+        let late = scene.now.since(self.since) > scene.tools.patience();
+        match &mut self.phase {
+            Phase::Swallowing => {
+                let over = self.snapshot_over(scene) || late;
+                let met = scene.wanted.iter().all(|&message| message == Opcode::DCP_STREAM_END);
+                if over || met || matches!(event, Event::Settle) {
+                    self.close(scene);
+                }
+            }
+            Phase::Closing { close, answered, ended, proof } => {
+                if is_answer(event, Opcode::DCP_CLOSE_STREAM, *close).is_some() {
+                    *answered = true;
+                    if !says_stream_end(scene.producer()) {
+                        proof.want(scene.now, PROOF_AFTER);
+                    }
+                }
+                if let Event::Answer { head, .. } = event
+                    && proof.given(head.header.opcode, head.header.opaque)
+                {
+                    // What the producer had sent before it closed the stream has all come.
+                    *ended = true;
+                }
+                proof.step(scene.producer, scene.tools, scene.now, scene.actions);
+                if (*answered && *ended) || late {
+                    self.enter(Phase::Answering, scene);
+                }
+            }
+            Phase::Answering => {
+                if scene.bursts.is_idle() || late {
+                    self.tell_consumer(scene);
+                    let replay =
+                        Replay::begin(self.target, &self.position, self.last_swallowed, self.ledger.total, scene);
+                    self.enter(Phase::Replaying(Box::new(replay)), scene);
+                }
+            }
+            Phase::Replaying(replay) => {
+                replay.advance(event, &mut self.ledger, scene);
+                if replay.is_done() || late {
+                    let producer = scene.producer;
+                    let waiting = std::mem::take(&mut self.waiting);
+                    scene.actions.extend(waiting.into_iter().map(|frame| Action::Resume { to: producer, frame }));
+                    self.ledger.give_back(1, scene);
+                    self.enter(Phase::Done, scene);
+                }
+            }
+            Phase::Done => {}
+        }
+        if !matches!(self.phase, Phase::Replaying(_)) {
+            let lump = scene.producer().flow().window().unwrap_or_default() / 8;
+            let due = matches!(event, Event::Wakeup) || !matches!(self.phase, Phase::Swallowing);
+            self.ledger.give_back(if due { 1 } else { lump.clamp(1, 64 * 1024) }, scene);
+        }
+    }
+
+    fn snapshot_over(&self, scene: &Scene<'_>) -> bool {
+        scene
+            .producer()
+            .stream(self.target.key)
+            .and_then(|stream| stream.snapshot)
+            .is_some_and(|snapshot| snapshot.is_complete(self.last_swallowed))
+    }
+
+    fn close(&mut self, scene: &mut Scene<'_>) {
+        let close = scene.tools.opaque();
+        scene.to_producer(close_stream(self.target, close));
+        self.enter(Phase::Closing { close, answered: false, ended: false, proof: Proof::Idle }, scene);
+    }
+
+    /// Tells the consumer that its stream has ended, once.
+    fn tell_consumer(&mut self, scene: &mut Scene<'_>) {
+        let frame = StreamEnd { end_reason: StreamEnd::STATE_CHANGED }
+            .request(self.target.key.vbucket, self.target.opaque)
+            .stream_id(self.target.key.stream_id)
+            .build();
+        let len = u32::try_from(frame.len()).unwrap_or_default();
+        if !self.ended {
+            self.ledger.acknowledged_by_consumer(len);
+        }
+        scene.to_consumer(frame);
+    }
+
+    fn enter(&mut self, phase: Phase, scene: &Scene<'_>) {
+        self.phase = phase;
+        self.since = scene.now;
+    }
+}
+
+/// A while after which bytes are given back even if they are few.
+const LUMP_AFTER: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// CLOSE_STREAM for a stream.
+pub(super) fn close_stream(target: Target, opaque: Opaque) -> Bytes {
+    FrameBuilder::request(Opcode::DCP_CLOSE_STREAM)
+        .vbucket(target.key.vbucket)
+        .opaque(opaque)
+        .stream_id(target.key.stream_id)
+        .build()
+}

@@ -1,0 +1,85 @@
+//! The faults: one file each. They act; they count nothing and judge nothing (law L6).
+
+mod bursts;
+mod close_stream;
+mod orphan_response;
+mod proof;
+mod toolbox;
+
+use std::collections::BTreeSet;
+
+use crate::Timestamp;
+use crate::dcp::FrameHead;
+use crate::engine::Action;
+use crate::engine::Actions;
+use crate::engine::Event;
+use crate::engine::Sessions;
+use crate::journal::Side;
+use crate::session::Session;
+use crate::wire::Opcode;
+
+pub use bursts::Bursts;
+pub use close_stream::CloseAt;
+pub use close_stream::CloseStream;
+pub use orphan_response::OrphanResponse;
+pub use proof::PROOF_AFTER;
+pub use proof::Proof;
+pub use toolbox::Toolbox;
+
+/// A fault that has fired, until it is done. Its trigger is the scenario's.
+pub trait Fault: std::fmt::Debug + Send {
+    /// Takes part in an event: pushes the actions that it wants.
+    fn on_event(&mut self, event: &Event<'_>, scene: &mut Scene<'_>);
+
+    /// When it wants to be woken.
+    fn wakeup(&self) -> Option<Timestamp>;
+
+    /// Whether it has nothing more to do.
+    fn is_done(&self) -> bool;
+}
+
+/// Where a fault acts, and with what.
+#[derive(Debug)]
+pub struct Scene<'a> {
+    /// The sessions at the two edges.
+    pub sessions: &'a Sessions,
+    /// Where the producer is.
+    pub producer: Side,
+    /// When.
+    pub now: Timestamp,
+    /// Opaques, era and settings.
+    pub tools: &'a mut Toolbox,
+    /// Orphaned responses on their way.
+    pub bursts: &'a mut Bursts,
+    /// The message types that have met no orphaned response yet.
+    pub wanted: &'a mut BTreeSet<Opcode>,
+    /// What is to be done.
+    pub actions: &'a mut Actions,
+}
+
+impl Scene<'_> {
+    /// The session at the producer's edge.
+    pub const fn producer(&self) -> &Session {
+        self.sessions.at(self.producer)
+    }
+
+    /// The session at the consumer's edge.
+    pub const fn consumer(&self) -> &Session {
+        self.sessions.at(self.producer.other())
+    }
+
+    /// Injects a frame towards the producer.
+    pub fn to_producer(&mut self, frame: impl Into<bytes::Bytes>) {
+        self.actions.push(Action::Inject { to: self.producer, frame: frame.into() });
+    }
+
+    /// Injects a frame towards the consumer.
+    pub fn to_consumer(&mut self, frame: impl Into<bytes::Bytes>) {
+        self.actions.push(Action::Inject { to: self.producer.other(), frame: frame.into() });
+    }
+}
+
+/// Whether a message of the producer is of the stream with that vbucket and id.
+fn is_of_stream(head: &FrameHead, vbucket: u16, stream_id: Option<u16>) -> bool {
+    head.header.vbucket() == Some(vbucket) && (head.stream_id.is_none() || head.stream_id == stream_id)
+}

@@ -1,0 +1,60 @@
+use std::time::Duration;
+
+use crate::era::Era;
+use crate::wire::Opaque;
+
+/// What every fault of a connection shares.
+#[derive(Debug)]
+pub struct Toolbox {
+    /// The era whose consumer is played, and whose producer is judged.
+    pub era: Era,
+    /// How long the producer is watched after the last orphaned response.
+    pub settle: Duration,
+    /// Whether answers at which the era's producer may or must close are given too.
+    pub fatal_too: bool,
+    prefix: [u8; 2],
+    next: u16,
+}
+
+impl Toolbox {
+    /// Tools for a connection.
+    pub const fn new(era: Era, settle: Duration, fatal_too: bool) -> Self {
+        Self { era, settle, fatal_too, prefix: [0xdc, 0x0d], next: 0 }
+    }
+
+    /// How long something that the producer owes is waited for, before the course goes on without it.
+    pub fn patience(&self) -> Duration {
+        self.settle.saturating_mul(5).max(Duration::from_secs(5))
+    }
+
+    /// An opaque that no end of the connection has used.
+    pub const fn opaque(&mut self) -> Opaque {
+        self.next = self.next.wrapping_add(1);
+        let [hi, lo] = self.next.to_be_bytes();
+        Opaque([self.prefix[0], self.prefix[1], hi, lo])
+    }
+
+    /// Takes note of an opaque that an end uses, so that it is never the tool's.
+    pub fn avoid(&mut self, Opaque([a, b, ..]): Opaque) {
+        if self.prefix == [a, b] {
+            self.prefix = u16::from_be_bytes(self.prefix).wrapping_add(0x101).to_be_bytes();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opaques_differ_from_each_other_and_from_those_seen() {
+        let mut tools = Toolbox::new(Era::V7_0, Duration::from_secs(2), false);
+        let first = tools.opaque();
+        tools.avoid(Opaque([1, 0, 0, 0]));
+        let second = tools.opaque();
+        assert_ne!(first, second);
+        assert_eq!(first.0[..2], second.0[..2]);
+        tools.avoid(second);
+        assert_ne!(tools.opaque().0[..2], second.0[..2]);
+    }
+}

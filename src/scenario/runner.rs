@@ -1,0 +1,431 @@
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::Do;
+use super::Scenario;
+use crate::Timestamp;
+use crate::dcp;
+use crate::dcp::FrameHead;
+use crate::engine::Action;
+use crate::engine::Actions;
+use crate::engine::Event;
+use crate::engine::Interceptor;
+use crate::engine::Sessions;
+use crate::era;
+use crate::era::Cell;
+use crate::era::Era;
+use crate::fault::Bursts;
+use crate::fault::CloseAt;
+use crate::fault::CloseStream;
+use crate::fault::Fault;
+use crate::fault::OrphanResponse;
+use crate::fault::Proof;
+use crate::fault::Scene;
+use crate::fault::Toolbox;
+use crate::journal::Act;
+use crate::journal::How;
+use crate::journal::Side;
+use crate::session::Session;
+use crate::session::StreamKey;
+use crate::wire::Frame;
+use crate::wire::FrameBuilder;
+use crate::wire::Opaque;
+use crate::wire::Opcode;
+
+/// What is to be done to a connection, and how.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The scenarios whose steps are taken.
+    pub scenarios: Vec<Scenario>,
+    /// The message types that are to meet an orphaned response.
+    pub messages: BTreeSet<Opcode>,
+    /// The era to go by; `None` to find it out.
+    pub era: Option<Era>,
+    /// How long the producer is watched after the last orphaned response.
+    pub settle: Duration,
+    /// Whether answers at which the era's producer may or must close are given too.
+    pub fatal_too: bool,
+    /// Chooses where a stream is closed.
+    pub seed: u64,
+}
+
+/// How long the VERSION answer is waited for.
+const VERSION_WITHIN: Duration = Duration::from_secs(1);
+/// How long a message type that has not come is waited for, since anything new has happened.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Values of stream requests up to this long are kept, to repeat the request.
+const MAX_FILTER: usize = 16 * 1024;
+
+/// Takes the steps of a plan on one connection: an interceptor that waits for its triggers and lets faults act.
+#[derive(Debug)]
+pub struct Runner {
+    plan: Plan,
+    phase: Phase,
+    tools: Toolbox,
+    bursts: Bursts,
+    wanted: BTreeSet<Opcode>,
+    steps: Vec<(String, Do)>,
+    next: usize,
+    filters: BTreeMap<StreamKey, Vec<u8>>,
+    /// Since when nothing new has happened, once data flows.
+    idle_since: Option<Timestamp>,
+    /// Messages that are let pass before the first step.
+    skip: u64,
+    /// Whether the producer is not read from, and when it last was again.
+    paused: bool,
+    resumed_at: Timestamp,
+    /// A close of the consumer that waits for the settling.
+    consumer_closed: Option<How>,
+    ending: bool,
+    looked_at: Timestamp,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// No producer is known yet.
+    Opening,
+    /// VERSION was asked.
+    Asking(Opaque, Timestamp),
+    /// The next step waits for its trigger.
+    Armed,
+    /// A step is under way.
+    Acting(Box<dyn Fault>),
+    /// All steps are taken.
+    Settling { until: Timestamp, proof: Proof },
+    /// All is done.
+    Settled,
+}
+
+impl Runner {
+    /// A runner for one connection.
+    pub fn new(plan: Plan) -> Self {
+        let steps = plan
+            .scenarios
+            .iter()
+            .flat_map(|scenario| &scenario.steps)
+            .map(|step| (step.name.clone(), step.action.clone()))
+            .collect();
+        Self {
+            phase: Phase::Opening,
+            tools: Toolbox::new(plan.era.unwrap_or(Era::V2019_07), plan.settle, plan.fatal_too),
+            bursts: Bursts::new(Side::Upstream),
+            wanted: plan.messages.clone(),
+            steps,
+            next: 0,
+            filters: BTreeMap::new(),
+            idle_since: None,
+            skip: 1 + plan.seed % 16,
+            paused: false,
+            resumed_at: Timestamp::default(),
+            consumer_closed: None,
+            ending: false,
+            looked_at: Timestamp::default(),
+            plan,
+        }
+    }
+
+    /// The types that can still meet an orphaned response that the producer must bear.
+    fn attainable(&self, session: &Session) -> BTreeSet<Opcode> {
+        self.wanted
+            .iter()
+            .copied()
+            .filter(|&message| can_come(session, message))
+            .filter(|&message| {
+                self.plan.fatal_too || era::cut_status(self.tools.era, session.v7(), message).cell == Cell::Keep
+            })
+            .collect()
+    }
+
+    fn watch(&mut self, event: &Event<'_>, now: Timestamp) {
+        match event {
+            Event::Frame { from, frame, head, .. } => {
+                self.tools.avoid(head.header.opaque);
+                if *from != PRODUCER && head.header.is_request() && head.header.opcode == Opcode::DCP_STREAM_REQ {
+                    self.remember_filter(frame, head);
+                }
+            }
+            Event::Paused { from, paused } if *from == PRODUCER => {
+                self.paused = *paused;
+                self.resumed_at = now;
+            }
+            Event::Settle => self.ending = true,
+            Event::Answer { .. } | Event::Raw { .. } | Event::Closed { .. } | Event::Paused { .. } | Event::Wakeup => {}
+        }
+    }
+
+    fn remember_filter(&mut self, frame: &Frame<'_>, head: &FrameHead) {
+        let Some(vbucket) = head.header.vbucket() else { return };
+        let value = frame.value().filter(|value| value.len() <= MAX_FILTER).unwrap_or_default();
+        let sid = match &head.message {
+            Ok(dcp::Message::StreamReq(request)) => request.value.as_ref().and_then(|value| value.sid),
+            Ok(_) | Err(_) => None,
+        };
+        let key = StreamKey { vbucket, stream_id: sid };
+        if value.is_empty() {
+            self.filters.remove(&key);
+        } else {
+            self.filters.insert(key, value.to_vec());
+        }
+    }
+
+    /// Whether the event is the place for the next step: a message of an open stream, inside a snapshot with more to
+    /// come, of a type that is wanted, behind some that the consumer has got.
+    fn trigger(&mut self, event: &Event<'_>, sessions: &Sessions) -> Option<(StreamKey, Opaque, u64)> {
+        let Event::Frame { from: PRODUCER, head, context, .. } = event else { return None };
+        let seqno = head.message.as_ref().ok()?.by_seqno()?;
+        let key = context.stream.as_ref()?.key;
+        let session = sessions.at(PRODUCER);
+        let stream = session.stream(key)?;
+        if stream.opaque != head.header.opaque
+            || stream.state != crate::session::State::Open
+            || stream.request.has(dcp::StreamReq::TAKEOVER)
+            || !stream.mid_snapshot()
+            || stream.last_seqno != seqno
+        {
+            return None;
+        }
+        let delivered = sessions.at(PRODUCER.other()).stream(key)?;
+        if delivered.opaque != stream.opaque || delivered.counts.items == 0 {
+            return None;
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return None;
+        }
+        let wanted = self.attainable(session);
+        let only_end = wanted.iter().all(|&message| message == Opcode::DCP_STREAM_END);
+        (only_end || wanted.contains(&head.header.opcode)).then_some((key, stream.opaque, delivered.last_seqno))
+    }
+
+    fn fire(
+        &mut self,
+        target: (StreamKey, Opaque, u64),
+        event: &Event<'_>,
+        sessions: &Sessions,
+        now: Timestamp,
+        actions: &mut Actions,
+    ) {
+        let Some((name, action)) = self.steps.get(self.next).cloned() else { return };
+        let (key, opaque, seqno) = target;
+        let mut scene = Scene {
+            sessions,
+            producer: PRODUCER,
+            now,
+            tools: &mut self.tools,
+            bursts: &mut self.bursts,
+            wanted: &mut self.wanted,
+            actions,
+        };
+        let cut = matches!(action, Do::CloseStream { at: CloseAt::Cut });
+        let act = Act::Fired { step: name, vbucket: key.vbucket, stream_id: key.stream_id, opaque, seqno, cut };
+        scene.actions.push(Action::Note { edge: PRODUCER, act });
+        let mut fault: Box<dyn Fault> = match action {
+            Do::CloseStream { at } => {
+                let filter = self.filters.get(&key).cloned().unwrap_or_default();
+                match CloseStream::fire(at, key, opaque, filter, &mut scene) {
+                    Some(fault) => Box::new(fault),
+                    None => return,
+                }
+            }
+            Do::OrphanResponse { message, status, count } => {
+                Box::new(OrphanResponse::new(message, status, opaque, count.into()))
+            }
+        };
+        fault.on_event(event, &mut scene);
+        // A cut is repeated, on whatever stream brings what is wanted; all else is done once.
+        if !cut {
+            self.next += 1;
+        }
+        self.phase = Phase::Acting(fault);
+    }
+
+    fn settle(&mut self, now: Timestamp, actions: &mut Actions) {
+        actions.push(Action::Note { edge: PRODUCER, act: Act::Settling });
+        let until = self.bursts.last_told().map_or(now, |told| told.max(now)) + self.plan.settle;
+        self.phase = Phase::Settling { until, proof: Proof::Idle };
+    }
+
+    fn settled(&mut self, actions: &mut Actions) {
+        if !matches!(self.phase, Phase::Settled) {
+            actions.push(Action::Note { edge: PRODUCER, act: Act::Settled });
+            self.phase = Phase::Settled;
+            if let Some(how) = self.consumer_closed.take() {
+                actions.push(Action::Close { side: PRODUCER, how });
+            }
+        }
+    }
+
+    fn is_mute(&self, now: Timestamp) -> bool {
+        let asked = match &self.phase {
+            Phase::Settling { proof, .. } => proof.asked_at(),
+            Phase::Opening | Phase::Asking(..) | Phase::Armed | Phase::Acting(_) | Phase::Settled => None,
+        };
+        asked
+            .or_else(|| self.bursts.awaited_since())
+            .is_some_and(|asked| !self.paused && now.since(asked.max(self.resumed_at)) > self.tools.patience())
+    }
+
+    fn advance(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp, actions: &mut Actions) {
+        let session = sessions.at(PRODUCER);
+        match &mut self.phase {
+            Phase::Opening => {
+                if session.producer() == Some(PRODUCER) && session.open().is_some_and(|open| open.accepted) {
+                    if self.plan.era.is_some() {
+                        self.phase = Phase::Armed;
+                    } else {
+                        let opaque = self.tools.opaque();
+                        let frame = FrameBuilder::request(Opcode::VERSION).opaque(opaque).build();
+                        actions.push(Action::Inject { to: PRODUCER, frame });
+                        self.phase = Phase::Asking(opaque, now);
+                    }
+                }
+            }
+            Phase::Asking(opaque, since) => {
+                let answered = matches!(event, Event::Answer { head, .. } if head.header.opaque == *opaque);
+                if answered || now.since(*since) > VERSION_WITHIN {
+                    self.tools.era = era_of(session).0;
+                    self.phase = Phase::Armed;
+                }
+            }
+            Phase::Armed => {
+                if let Some(target) = self.trigger(event, sessions) {
+                    self.idle_since = None;
+                    self.fire(target, event, sessions, now, actions);
+                } else if self.idle_since.is_none() && session.streams().live().next().is_some() {
+                    self.idle_since = Some(now);
+                }
+            }
+            Phase::Acting(fault) => {
+                let mut scene = Scene {
+                    sessions,
+                    producer: PRODUCER,
+                    now,
+                    tools: &mut self.tools,
+                    bursts: &mut self.bursts,
+                    wanted: &mut self.wanted,
+                    actions,
+                };
+                fault.on_event(event, &mut scene);
+            }
+            Phase::Settling { until, proof } => {
+                if let Event::Answer { head, .. } = event
+                    && proof.given(head.header.opcode, head.header.opaque)
+                {
+                    return self.settled(actions);
+                }
+                if *until <= now && *proof == Proof::Idle {
+                    // Orphaned responses of a real consumer may have come meanwhile: they are watched as long.
+                    proof.want(now, Duration::ZERO);
+                }
+                proof.step(PRODUCER, &mut self.tools, now, actions);
+            }
+            Phase::Settled => {}
+        }
+        self.looked_at = now;
+        self.bursts.step(&mut self.tools, now, actions);
+        self.leave(session, now, actions);
+    }
+
+    /// Goes on to the next phase where the one that it is in is over.
+    fn leave(&mut self, session: &Session, now: Timestamp, actions: &mut Actions) {
+        let over = match &self.phase {
+            Phase::Acting(fault) => {
+                if fault.is_done() && self.bursts.is_idle() {
+                    self.idle_since = Some(now);
+                    self.phase = Phase::Armed;
+                }
+                false
+            }
+            Phase::Armed => {
+                let bored = self.idle_since.is_some_and(|since| now.since(since) > PATIENCE);
+                let met = self.idle_since.is_some() && self.attainable(session).is_empty();
+                self.ending || bored || met || self.next >= self.steps.len()
+            }
+            Phase::Opening | Phase::Asking(..) => self.ending,
+            Phase::Settling { .. } | Phase::Settled => false,
+        };
+        if over {
+            self.settle(now, actions);
+        }
+        if self.is_mute(now) {
+            self.settled(actions);
+        }
+    }
+}
+
+/// Only an end that was dialled is made to meet orphaned responses: of a producer that dialled, nothing is demanded.
+const PRODUCER: Side = Side::Upstream;
+
+impl Interceptor for Runner {
+    fn on_event(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp) -> Actions {
+        let mut actions = Vec::new();
+        self.watch(event, now);
+        if let Event::Answer { head, .. } = event {
+            self.bursts.answered(head.header.opcode, head.header.opaque);
+        }
+        self.advance(event, sessions, now, &mut actions);
+        if let Event::Closed { from, how } = event {
+            if *from == PRODUCER || !matches!(self.phase, Phase::Settling { .. }) {
+                self.settled(&mut actions);
+            } else {
+                self.consumer_closed = Some(*how);
+                actions.push(Action::Drop);
+            }
+        }
+        actions
+    }
+
+    fn wakeup(&self) -> Option<Timestamp> {
+        let phase = match &self.phase {
+            Phase::Asking(_, since) => Some(*since + VERSION_WITHIN + TICK),
+            Phase::Armed => self.idle_since.map(|since| since + PATIENCE + TICK),
+            Phase::Acting(fault) => fault.wakeup(),
+            Phase::Settling { until, proof: Proof::Idle } => Some(*until),
+            Phase::Settling { proof, .. } => proof.wakeup(),
+            Phase::Opening | Phase::Settled => None,
+        };
+        let watchdog = match &self.phase {
+            Phase::Acting(_) | Phase::Settling { .. } => Some(self.looked_at + LOOK_EVERY),
+            Phase::Opening | Phase::Asking(..) | Phase::Armed | Phase::Settled => None,
+        };
+        [phase, self.bursts.wakeup(), watchdog].into_iter().flatten().min()
+    }
+
+    fn is_settled(&self) -> bool {
+        matches!(self.phase, Phase::Settled)
+    }
+}
+
+/// How often deadlines are looked at while something is under way.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Past a deadline, not at it.
+const TICK: Duration = Duration::from_millis(1);
+
+/// The era of the producer at whose edge `session` is, and how it was found.
+pub fn era_of(session: &Session) -> (Era, String) {
+    let mut evidence = era::Evidence::default();
+    evidence.version = session.version().map(str::to_owned);
+    for (key, control) in session.controls().iter() {
+        match control {
+            crate::session::Control::Accepted(value) => evidence.control(key, value, true),
+            crate::session::Control::Refused(_) => evidence.control(key, "true", false),
+            crate::session::Control::Pending => {}
+        }
+    }
+    era::detect(&evidence)
+}
+
+/// Whether messages of that type can come at all on the connection (invariants.md A8, A9, A11; dcp-protocol.md §3.4).
+pub(super) fn can_come(session: &Session, message: Opcode) -> bool {
+    let on = |key| session.controls().is_true(key);
+    match message {
+        Opcode::DCP_PREPARE | Opcode::DCP_COMMIT | Opcode::DCP_ABORT => {
+            on("enable_sync_writes") || on("enable_synchronous_replication")
+        }
+        Opcode::DCP_EXPIRATION => on("enable_expiry_opcode"),
+        Opcode::DCP_SYSTEM_EVENT => session.negotiated().collections,
+        Opcode::DCP_STREAM_END => on("send_stream_end_on_client_close_stream"),
+        _ => true,
+    }
+}
