@@ -9,6 +9,7 @@ pub mod dcp;
 pub mod engine;
 pub mod era;
 pub mod fault;
+pub mod invariant;
 pub mod journal;
 pub mod net;
 pub mod report;

@@ -1,7 +1,7 @@
 //! When, do, expect: what is done to a connection, and how it is judged afterwards.
 
 mod definition;
-// pub mod judge;
+pub mod judge;
 mod runner;
 
 pub use definition::Do;

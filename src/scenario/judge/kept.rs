@@ -1,0 +1,329 @@
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::End;
+use super::Seen;
+use crate::Timestamp;
+use crate::era;
+use crate::era::Cell;
+use crate::era::Era;
+use crate::fault::PROOF_AFTER;
+use crate::journal::Direction;
+use crate::journal::How;
+use crate::journal::Origin;
+use crate::journal::Role;
+use crate::journal::What;
+use crate::report;
+use crate::report::Outcome;
+use crate::report::Row;
+use crate::verdict::About;
+use crate::verdict::Finding;
+use crate::verdict::Verdict;
+use crate::wire::Opaque;
+use crate::wire::Opcode;
+use crate::wire::Status;
+
+const KEPT: &str = "connection-kept";
+const KEPT_DEMANDS: &str =
+    "the producer keeps the connection, and lives on it, after orphaned responses which its era bears";
+const DEMANDED: &str = "era-demands-close";
+const DEMANDED_DEMANDS: &str = "the producer closes the connection after a status that in its era means corruption";
+
+/// What an orphaned response answers, and with what.
+pub(super) type Kind = (Opcode, Status);
+
+/// Orphaned responses of one kind.
+#[derive(Debug, Default)]
+struct Told {
+    count: u64,
+    last_at: Timestamp,
+    /// Whether the producer has given a proof of life since the last.
+    proven: bool,
+}
+
+/// Whether the producer keeps the connection after orphaned responses, and lives (design.md §5.1 and §5.5).
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// Whether the connection was recorded, so that any frame late enough is a proof of life (design.md §6).
+    recorded: bool,
+    era: Option<Era>,
+    settle: Duration,
+    kinds: BTreeMap<Kind, Told>,
+    unproven: BTreeSet<Kind>,
+    last_at: Timestamp,
+    /// NOOPs that the producer owes an answer to, asked since the last orphaned response.
+    asked: BTreeMap<Opaque, Timestamp>,
+    /// Answers to NOOPs at all, and when the last came.
+    answered_at: Option<Timestamp>,
+    consumer_closed: bool,
+    closed: Option<Closed>,
+}
+
+/// The producer closed, of itself.
+#[derive(Debug)]
+struct Closed {
+    at: Timestamp,
+    how: How,
+    /// What it can be put down to, and the ones that it was said last before.
+    causes: BTreeSet<Kind>,
+}
+
+impl Kept {
+    pub(super) const fn new(recorded: bool, era: Option<Era>, settle: Duration) -> Self {
+        Self {
+            recorded,
+            era,
+            settle,
+            kinds: BTreeMap::new(),
+            unproven: BTreeSet::new(),
+            last_at: Timestamp(0),
+            asked: BTreeMap::new(),
+            answered_at: None,
+            consumer_closed: false,
+            closed: None,
+        }
+    }
+
+    pub(super) fn observe(&mut self, seen: &Seen<'_>) {
+        let entry = seen.entry;
+        match (&entry.what, entry.direction) {
+            (What::Frame(head), Direction::To) => {
+                let header = &head.header;
+                if let Some(orphan) = &seen.context.orphan {
+                    self.orphan((header.opcode, orphan.status), entry.at);
+                } else if header.is_request() && header.opcode == Opcode::NOOP {
+                    self.asked.insert(header.opaque, entry.at);
+                }
+            }
+            (What::Frame(head), Direction::From) => {
+                let header = &head.header;
+                let asked_at = (header.is_response() && header.opcode == Opcode::NOOP)
+                    .then(|| self.asked.remove(&header.opaque))
+                    .flatten();
+                if asked_at.is_some() {
+                    self.answered_at = Some(entry.at);
+                }
+                if !self.unproven.is_empty() && self.is_proof(seen, asked_at) {
+                    self.prove();
+                }
+            }
+            (What::Closed { .. }, Direction::To) => self.consumer_closed = true,
+            (What::Closed { how, .. }, Direction::From) => self.close(entry.at, *how),
+            (What::FramingLost(_) | What::Gap(_) | What::Paused(_) | What::Acted(_), _) => {}
+        }
+    }
+
+    fn orphan(&mut self, kind: Kind, at: Timestamp) {
+        let told = self.kinds.entry(kind).or_default();
+        told.count = told.count.saturating_add(1);
+        told.last_at = at;
+        told.proven = false;
+        self.unproven.insert(kind);
+        self.last_at = at;
+        self.asked.clear();
+    }
+
+    fn is_proof(&self, seen: &Seen<'_>, asked_at: Option<Timestamp>) -> bool {
+        let late = |at: Timestamp| at >= self.last_at + PROOF_AFTER;
+        match asked_at {
+            // Up to era 6.5 no producer that has decided to close answers a NOOP (real-servers.md §2).
+            Some(asked) => late(asked) || self.recorded && (late(seen.entry.at) || self.era(seen) <= Era::V6_5),
+            None => self.recorded && late(seen.entry.at),
+        }
+    }
+
+    fn era(&self, seen: &Seen<'_>) -> Era {
+        self.era.unwrap_or_else(|| super::super::era_of(seen.session).0)
+    }
+
+    fn prove(&mut self) {
+        for kind in std::mem::take(&mut self.unproven) {
+            if let Some(told) = self.kinds.get_mut(&kind) {
+                told.proven = true;
+            }
+        }
+    }
+
+    fn close(&mut self, at: Timestamp, how: How) {
+        if self.consumer_closed || self.closed.is_some() {
+            return;
+        }
+        let mut causes = std::mem::take(&mut self.unproven);
+        if causes.is_empty() {
+            // Proven, and closed all the same while it was still watched: whatever it was told of late.
+            causes =
+                self.kinds.iter().filter(|(_, told)| told.last_at + self.settle > at).map(|(&kind, _)| kind).collect();
+        }
+        self.closed = Some(Closed { at, how, causes });
+    }
+
+    /// Whether the producer gave a sign of life after that time.
+    pub(super) fn lived_after(&self, at: Timestamp) -> bool {
+        self.answered_at.is_some_and(|answered| answered > at)
+    }
+
+    /// Whether any orphaned response was delivered.
+    pub(super) fn any(&self) -> bool {
+        !self.kinds.is_empty()
+    }
+
+    /// Whether an orphaned response to that message was delivered.
+    pub(super) fn has(&self, message: Opcode) -> bool {
+        self.kinds.keys().any(|&(opcode, _)| opcode == message)
+    }
+
+    pub(super) fn findings(&self, end: &End<'_>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        findings.extend(self.kept(end));
+        findings.extend(self.demanded(end));
+        findings
+    }
+
+    fn kept(&self, end: &End<'_>) -> Option<Finding> {
+        let expected = "the connection open, and a NOOP answered, after the last orphaned response";
+        if let Some(closed) = self.closed.as_ref().filter(|closed| !closed.causes.is_empty()) {
+            let text = format!("{} {}", how(closed.how), self.after(closed));
+            let allowed: Vec<_> = closed.causes.iter().filter(|&&kind| self.cell(kind, end) != Cell::Keep).collect();
+            return Some(if allowed.is_empty() {
+                finding(KEPT, KEPT_DEMANDS, Verdict::Fail).expected(expected).actual(text).at(closed.at)
+            } else {
+                finding(KEPT, KEPT_DEMANDS, Verdict::Pass)
+                    .expected(format!("either: era {} may or must close after {}", end.era, list(allowed)))
+                    .actual(text)
+                    .at(closed.at)
+            });
+        }
+        if !self.any() {
+            // Nothing was answered (consumers since 6.5 swallow after CLOSE_STREAM): it must live all the same.
+            let fired = end.story.steps.last()?;
+            let base = if self.closed.is_some() {
+                finding(KEPT, KEPT_DEMANDS, Verdict::Fail).actual("the producer closed after the close of a stream")
+            } else if self.lived_after(fired.at) {
+                finding(KEPT, KEPT_DEMANDS, Verdict::Pass)
+                    .actual("a NOOP answered after the close; no orphaned response came")
+            } else {
+                finding(KEPT, KEPT_DEMANDS, Verdict::Inconclusive)
+                    .actual("no NOOP was answered after the close of the stream")
+            };
+            return Some(base.expected(expected).at(fired.at));
+        }
+        if self.unproven.is_empty() {
+            return Some(
+                finding(KEPT, KEPT_DEMANDS, Verdict::Pass)
+                    .expected(expected)
+                    .actual(format!("signs of life after {}", list(self.kinds.keys()))),
+            );
+        }
+        let what = list(&self.unproven);
+        let explained = self.unproven.iter().any(|&kind| self.cell(kind, end) != Cell::Keep);
+        let mute = end.story.settled.is_some() && !end.story.paused && !self.consumer_closed && !explained;
+        let text = match (mute, self.asked.is_empty()) {
+            (true, _) => {
+                format!("no answer to a NOOP for {} ms after {what}", end.story.now.since(self.last_at).as_millis())
+            }
+            (false, true) => format!("no proof of life after {what} before the connection was over"),
+            (false, false) => format!("a NOOP after {what} was not answered before the connection was over"),
+        };
+        let verdict = if mute { Verdict::Fail } else { Verdict::Inconclusive };
+        Some(finding(KEPT, KEPT_DEMANDS, verdict).expected(expected).actual(text).at(self.last_at))
+    }
+
+    fn demanded(&self, end: &End<'_>) -> Option<Finding> {
+        let must: Vec<_> = self.kinds.keys().copied().filter(|&kind| self.cell(kind, end) == Cell::MustClose).collect();
+        if must.is_empty() {
+            return None;
+        }
+        let expected = format!("era {} closes the connection after {}", end.era, list(&must));
+        let survived: Vec<_> =
+            must.iter().copied().filter(|kind| self.kinds.get(kind).is_some_and(|told| told.proven)).collect();
+        let base = |verdict| finding(DEMANDED, DEMANDED_DEMANDS, verdict).expected(expected.clone());
+        let closed = self.closed.as_ref().is_some_and(|closed| must.iter().any(|kind| closed.causes.contains(kind)));
+        Some(if !survived.is_empty() && !closed {
+            base(Verdict::Fail).actual(format!("signs of life after {}", list(&survived)))
+        } else if closed {
+            base(Verdict::Pass).actual("it closed")
+        } else {
+            base(Verdict::Inconclusive).actual("neither a close nor a proof of life before the connection was over")
+        })
+    }
+
+    /// One row for each kind.
+    pub(super) fn rows(&self, end: &End<'_>) -> Vec<Row> {
+        self.kinds
+            .iter()
+            .map(|(&kind, told)| {
+                let (outcome, verdict) = self.outcome(kind, told, end);
+                Row::new(kind.0.to_string(), Some(kind.1.to_string()), told.count, outcome).judged(verdict)
+            })
+            .collect()
+    }
+
+    fn outcome(&self, kind: Kind, told: &Told, end: &End<'_>) -> (Outcome, Verdict) {
+        let cell = self.cell(kind, end);
+        let cause = self.closed.as_ref().filter(|closed| closed.causes.contains(&kind));
+        if let Some(closed) = cause {
+            let explained = closed.causes.iter().any(|&kind| self.cell(kind, end) != Cell::Keep);
+            return match cell {
+                // Another kind of the same burst explains the close: of this one nothing is known.
+                Cell::Keep if explained => (Outcome::NotExercised, Verdict::Inconclusive),
+                Cell::Keep => (Outcome::Disconnected, Verdict::Fail),
+                Cell::MayClose | Cell::MustClose => (Outcome::Disconnected, Verdict::Pass),
+            };
+        }
+        if told.proven {
+            let verdict = if cell == Cell::MustClose { Verdict::Fail } else { Verdict::Pass };
+            return (Outcome::Handled, verdict);
+        }
+        let mute = end.story.settled.is_some() && !end.story.paused && !self.consumer_closed;
+        match (mute && cell == Cell::Keep, self.asked.is_empty()) {
+            (true, _) => (Outcome::Stalled, Verdict::Fail),
+            (false, false) => (Outcome::Stalled, Verdict::Inconclusive),
+            (false, true) => (Outcome::NotExercised, Verdict::Inconclusive),
+        }
+    }
+
+    fn cell(&self, (message, status): Kind, end: &End<'_>) -> Cell {
+        era::producer_cell(end.era, end.v7, message, status, false)
+    }
+
+    /// When the producer closed, counted from the last of what can have caused it.
+    fn after(&self, closed: &Closed) -> String {
+        let last = closed
+            .causes
+            .iter()
+            .filter_map(|kind| self.kinds.get(kind))
+            .map(|told| told.last_at)
+            .max()
+            .unwrap_or_default();
+        let causes: Vec<String> = closed
+            .causes
+            .iter()
+            .map(|kind| format!("{}/{} ({})", kind.0, kind.1, self.kinds.get(kind).map_or(0, |told| told.count)))
+            .collect();
+        format!("{} ms after {}", closed.at.since(last).as_millis(), causes.join(", "))
+    }
+}
+
+fn finding(id: &'static str, requirement: &'static str, verdict: Verdict) -> Finding {
+    Finding::new(id, requirement, verdict).about(About::Role(Role::Producer))
+}
+
+const fn how(how: How) -> &'static str {
+    match how {
+        How::Fin => "FIN",
+        How::Reset => "RST",
+    }
+}
+
+fn list<'a>(kinds: impl IntoIterator<Item = &'a Kind>) -> String {
+    kinds.into_iter().map(|(message, status)| format!("{message}/{status}")).collect::<Vec<_>>().join(", ")
+}
+
+/// The origin of an orphaned response in the report.
+pub(super) const fn origin(origin: Origin) -> report::OrphanOrigin {
+    match origin {
+        Origin::Tool => report::OrphanOrigin::Injected,
+        Origin::Peer => report::OrphanOrigin::Consumer,
+    }
+}

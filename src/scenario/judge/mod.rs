@@ -1,0 +1,339 @@
+//! What a connection's journal proves: the same judge for a live connection and a recorded one.
+//!
+//! It sees nothing but entries, at the producer's edge (laws L5 and L6), and has what "the producer handles it" means
+//! (design.md §5) in one file for each finding.
+
+mod closed;
+mod kept;
+mod resumes;
+mod story;
+mod undisturbed;
+mod window;
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::Timestamp;
+use crate::dcp;
+use crate::engine::Observer;
+use crate::era;
+use crate::era::Cell;
+use crate::era::Era;
+use crate::invariant;
+use crate::invariant::Invariant;
+use crate::journal::Direction;
+use crate::journal::Entry;
+use crate::journal::Origin;
+use crate::journal::Side;
+use crate::journal::What;
+use crate::report;
+use crate::report::Outcome;
+use crate::report::Row;
+use crate::session::Context;
+use crate::session::Session;
+use crate::verdict::About;
+use crate::verdict::Finding;
+use crate::verdict::Judge as Judged;
+use crate::verdict::Verdict;
+use crate::wire::Opcode;
+use closed::StaysClosed;
+use kept::Kept;
+use resumes::Resumes;
+use story::ReplayStory;
+use story::Story;
+use undisturbed::Undisturbed;
+use window::Window;
+
+/// How a connection is to be judged.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The era to go by; `None` to find it out.
+    pub era: Option<Era>,
+    /// The message types that are to meet an orphaned response.
+    pub messages: BTreeSet<Opcode>,
+    /// How long the producer is watched after the last orphaned response.
+    pub settle: Duration,
+    /// Whose faults decide.
+    pub judge: Judged,
+    /// What there is to judge.
+    pub source: Source,
+}
+
+/// Where a journal comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// A recording: what it holds is judged, and what was never recorded is said of the whole run.
+    Recording,
+    /// A live connection on which nothing is armed: nothing is expected of it.
+    Watching,
+    /// A live connection on which steps are taken; `makes_orphans` where these are to lead to orphaned responses.
+    Acting {
+        /// Whether the steps are there to make orphaned responses.
+        makes_orphans: bool,
+    },
+}
+
+/// One entry, and what is known at it.
+struct Seen<'a> {
+    entry: &'a Entry,
+    context: &'a Context,
+    session: &'a Session,
+    story: &'a Story,
+    /// The tool's own stream as it was before the entry.
+    before: Option<ReplayStory>,
+}
+
+/// What is known at the end.
+struct End<'a> {
+    era: Era,
+    v7: bool,
+    settle: Duration,
+    session: &'a Session,
+    story: &'a Story,
+}
+
+/// The judge of one connection.
+pub struct Judge {
+    terms: Terms,
+    id: u64,
+    dialler: String,
+    upstream: String,
+    start: Option<Timestamp>,
+    story: Story,
+    kept: Kept,
+    undisturbed: Undisturbed,
+    closed: StaysClosed,
+    resumes: Resumes,
+    window: Window,
+    invariants: Vec<Box<dyn Invariant>>,
+    orphans: Vec<(Entry, Context)>,
+    orphans_total: u64,
+    frames: [u64; 2],
+    seen: BTreeSet<Opcode>,
+}
+
+impl std::fmt::Debug for Judge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Judge").field("id", &self.id).field("terms", &self.terms).finish_non_exhaustive()
+    }
+}
+
+/// What a connection came to.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// As it stands in the report.
+    pub connection: report::Connection,
+    /// The message types that the producer sent.
+    pub seen: BTreeSet<Opcode>,
+    /// Whether the connection has a producer that is judged.
+    pub has_producer: bool,
+    /// Whether an orphaned response was delivered to it.
+    pub has_orphans: bool,
+}
+
+/// The end that was dialled is the only producer that is judged (design.md §6).
+const EDGE: Side = Side::Upstream;
+
+impl Judge {
+    /// A judge for the connection `id`, between these two addresses.
+    pub fn new(terms: Terms, id: u64, dialler: impl Into<String>, upstream: impl Into<String>) -> Self {
+        Self {
+            kept: Kept::new(terms.source == Source::Recording, terms.era, terms.settle),
+            undisturbed: Undisturbed::new(terms.settle),
+            terms,
+            id,
+            dialler: dialler.into(),
+            upstream: upstream.into(),
+            start: None,
+            story: Story::default(),
+            closed: StaysClosed::default(),
+            resumes: Resumes::default(),
+            window: Window::default(),
+            invariants: invariant::all(),
+            orphans: Vec::new(),
+            orphans_total: 0,
+            frames: [0; 2],
+            seen: BTreeSet::new(),
+        }
+    }
+
+    /// What the journal so far comes to; `session` is that of the edge of the end that was dialled.
+    pub fn judgement(&mut self, session: &Session) -> Judgement {
+        let start = self.start.unwrap_or_default();
+        let producer = session.producer();
+        let judged = producer == Some(EDGE) && session.open().is_some_and(|open| open.accepted);
+        let (consumer_addr, producer_addr) = match producer {
+            Some(Side::Dialler) => (&self.upstream, &self.dialler),
+            Some(Side::Upstream) | None => (&self.dialler, &self.upstream),
+        };
+        let mut connection = report::Connection::new(self.id, consumer_addr.clone(), producer_addr.clone());
+        connection.name = session.open().map(|open| open.name.clone());
+        connection.frames = match producer {
+            Some(Side::Dialler) => report::Frames { producer: self.frames[0], consumer: self.frames[1] },
+            Some(Side::Upstream) | None => report::Frames { producer: self.frames[1], consumer: self.frames[0] },
+        };
+        let mut findings: Vec<Finding> = self.invariants.iter_mut().flat_map(|rule| rule.finish()).collect();
+        if judged {
+            let (era, reason) = match self.terms.era {
+                Some(era) => (era, "asked for with --era".to_owned()),
+                None => super::era_of(session),
+            };
+            connection.era = Some(era.to_string());
+            connection.reason = reason;
+            let end = End { era, v7: session.v7(), settle: self.terms.settle, session, story: &self.story };
+            connection.matrix = self.kept.rows(&end);
+            connection.matrix.extend(self.rows_of_missing(&end));
+            findings.extend(self.kept.findings(&end));
+            findings.extend(self.undisturbed.findings(&end));
+            findings.extend(self.closed.findings(&end));
+            findings.extend(self.resumes.findings(&end));
+            findings.extend(self.window.findings(&end));
+            findings.extend(self.evidence(session, &connection.matrix));
+        } else if matches!(self.terms.source, Source::Acting { .. }) {
+            findings.push(not_enough(
+                "a DCP connection whose producer was dialled",
+                "no DCP_OPEN with the producer flag was accepted",
+            ));
+        }
+        for finding in findings {
+            connection.add_finding(finding, self.terms.judge, producer, start);
+        }
+        self.add_story(&mut connection, start, judged);
+        Judgement { connection, seen: self.seen.clone(), has_producer: judged, has_orphans: judged && self.kept.any() }
+    }
+
+    fn add_story(&self, connection: &mut report::Connection, start: Timestamp, judged: bool) {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for step in &self.story.steps {
+            *counts.entry(&step.step).or_default() += 1;
+        }
+        for (name, fired) in counts {
+            let Some(first) = self.story.steps.iter().find(|step| step.step == name) else { continue };
+            connection.steps.push(report::Step {
+                step: name.to_owned(),
+                fired,
+                vbucket: Some(first.key.vbucket),
+                opaque: Some(first.opaque.to_string()),
+                seqno: Some(first.seqno),
+                at_ms: Some(report::millis(first.at, start)),
+            });
+        }
+        if !judged {
+            return;
+        }
+        for (entry, context) in &self.orphans {
+            let (What::Frame(head), Some(orphan)) = (&entry.what, &context.orphan) else { continue };
+            connection.add_orphan(report::Orphan {
+                message: head.header.opcode.to_string(),
+                status: orphan.status.to_string(),
+                vbucket: orphan.stream.map(|key| key.vbucket),
+                seqno: None,
+                at_ms: report::millis(entry.at, start),
+                origin: kept::origin(entry.origin),
+            });
+        }
+        connection.orphans_total = self.orphans_total;
+    }
+
+    /// Rows for the wanted types that no orphaned response answers, where it was the tool's to make one.
+    fn rows_of_missing(&self, end: &End<'_>) -> Vec<Row> {
+        if self.terms.source != (Source::Acting { makes_orphans: true }) {
+            return Vec::new();
+        }
+        let missing = self.terms.messages.iter().filter(|&&message| !self.kept.has(message));
+        missing
+            .map(|&message| {
+                let answer = era::cut_status(end.era, end.v7, message);
+                if answer.cell == Cell::Keep && !self.story.left_out.contains_key(&message) {
+                    Row::new(message.to_string(), None, 0, Outcome::NotExercised)
+                } else {
+                    Row::new(message.to_string(), Some(answer.own.to_string()), 0, Outcome::LeftOut)
+                }
+            })
+            .collect()
+    }
+
+    /// What is missing for a verdict (law L7).
+    fn evidence(&self, session: &Session, matrix: &[Row]) -> Vec<Finding> {
+        let mut missing = Vec::new();
+        if session.framing_lost() {
+            missing.push(not_enough("frames up to the end", "framing was lost"));
+        }
+        if session.gap() {
+            missing.push(not_enough("a recording without gaps", "bytes are missing"));
+        }
+        let Source::Acting { makes_orphans } = self.terms.source else { return missing };
+        if self.story.steps.is_empty() {
+            missing.push(not_enough(
+                "a stream that is closed in the middle of a transfer",
+                "no message of a wanted type came inside an open snapshot with more to come",
+            ));
+        } else if self.story.settled.is_none() {
+            missing.push(not_enough("a connection that lasts until all has settled", "it was over before"));
+        }
+        if makes_orphans && !self.story.steps.is_empty() {
+            if !self.kept.any() {
+                missing.push(not_enough("an orphaned response", "none was delivered"));
+            }
+            let never: Vec<_> = matrix
+                .iter()
+                .filter(|row| row.outcome == Outcome::NotExercised && row.answered == 0)
+                .map(|row| row.message.as_str())
+                .collect();
+            if !never.is_empty() {
+                missing.push(never_came(&never));
+            }
+        }
+        missing
+    }
+}
+
+/// The finding that messages of some wanted types never came.
+pub fn never_came(messages: &[&str]) -> Finding {
+    not_enough("an orphaned response to each wanted message type", &format!("never came: {}", messages.join(", ")))
+}
+
+/// The finding that evidence is missing.
+pub fn not_enough(expected: &str, actual: &str) -> Finding {
+    Finding::new("evidence", "no verdict without evidence", Verdict::Inconclusive)
+        .about(About::Run)
+        .expected(expected)
+        .actual(actual)
+}
+
+impl Observer for Judge {
+    fn observe(&mut self, entry: &Entry, context: &Context, session: &Session) {
+        self.start.get_or_insert(entry.at);
+        if entry.edge != EDGE {
+            return;
+        }
+        if let What::Frame(head) = &entry.what
+            && entry.origin == Origin::Peer
+        {
+            let sender = usize::from(entry.direction == Direction::From);
+            self.frames[sender] += 1;
+            if sender == 1 && head.header.is_request() && dcp::is_stream_message(head.header.opcode) {
+                self.seen.insert(head.header.opcode);
+            }
+        }
+        let before =
+            matches!(entry.what, What::Acted(_) | What::Closed { .. }).then(|| self.story.replay.clone()).flatten();
+        self.story.observe(entry);
+        let seen = Seen { entry, context, session, story: &self.story, before };
+        self.kept.observe(&seen);
+        self.undisturbed.observe(&seen);
+        self.closed.observe(&seen);
+        self.resumes.observe(&seen);
+        self.window.observe(&seen);
+        for rule in &mut self.invariants {
+            rule.observe(entry, session);
+        }
+        if context.orphan.is_some() && session.producer() == Some(EDGE) {
+            self.orphans_total += 1;
+            if self.orphans.len() < report::MAX_ORPHANS {
+                self.orphans.push((entry.clone(), *context));
+            }
+        }
+    }
+}

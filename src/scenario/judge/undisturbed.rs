@@ -1,0 +1,153 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::End;
+use super::Seen;
+use crate::Timestamp;
+use crate::dcp;
+use crate::dcp::Message;
+use crate::journal::Direction;
+use crate::journal::Origin;
+use crate::journal::Role;
+use crate::journal::What;
+use crate::session::StreamKey;
+use crate::verdict::About;
+use crate::verdict::Finding;
+use crate::verdict::Verdict;
+use crate::wire::Opaque;
+
+const ID: &str = "streams-undisturbed";
+const DEMANDS: &str = "the other streams of the connection go on: in order, none repeated, none stalled inside an open snapshot while \
+                       the window has room";
+
+/// Whether the streams that were not closed go on (design.md §5.2).
+#[derive(Debug)]
+pub(super) struct Undisturbed {
+    /// A stream that has been silent for so long, with room in the window, is stalled.
+    patience: Duration,
+    /// When each stream that is not the tool's last brought a message since the first step.
+    last: BTreeMap<(StreamKey, Opaque), Timestamp>,
+    messages: u64,
+    /// When the window last was full.
+    full_at: Timestamp,
+    repeated: Option<Finding>,
+    stalled: Option<Finding>,
+    open: usize,
+}
+
+impl Undisturbed {
+    pub(super) fn new(settle: Duration) -> Self {
+        Self {
+            patience: (settle / 2).min(Duration::from_secs(1)),
+            last: BTreeMap::new(),
+            messages: 0,
+            full_at: Timestamp(0),
+            repeated: None,
+            stalled: None,
+            open: 0,
+        }
+    }
+
+    pub(super) fn observe(&mut self, seen: &Seen<'_>) {
+        let story = seen.story;
+        if story.steps.is_empty() {
+            return;
+        }
+        if !seen.session.flow().has_room() {
+            self.full_at = seen.entry.at;
+        }
+        match &seen.entry.what {
+            What::Frame(head) if seen.entry.direction == Direction::From && seen.entry.origin == Origin::Peer => {
+                let header = &head.header;
+                if !header.is_request() || !dcp::is_stream_message(header.opcode) {
+                    return;
+                }
+                let Some(context) = &seen.context.stream else { return };
+                if story.is_tools(context.key, header.opaque) {
+                    return;
+                }
+                self.messages += 1;
+                self.last.insert((context.key, header.opaque), seen.entry.at);
+                let Some(before) = context.before.filter(|before| before.state.is_live()) else { return };
+                let Some(seqno) = head.message.as_ref().ok().and_then(Message::by_seqno) else { return };
+                let in_oso = before.snapshot.is_some_and(|snapshot| snapshot.is_open_oso());
+                if seqno <= before.last_seqno && !in_oso && self.repeated.is_none() {
+                    self.repeated = Some(
+                        finding(Verdict::Fail)
+                            .expected(format!("a seqno above {}", before.last_seqno))
+                            .actual(format!("{} with seqno {seqno}", header.opcode))
+                            .at(seen.entry.at)
+                            .vbucket(context.key.vbucket)
+                            .seqno(seqno),
+                    );
+                }
+            }
+            What::Acted(crate::journal::Act::Settled) => self.look_for_stalls(seen),
+            What::Frame(_)
+            | What::FramingLost(_)
+            | What::Gap(_)
+            | What::Paused(_)
+            | What::Acted(_)
+            | What::Closed { .. } => {}
+        }
+    }
+
+    fn look_for_stalls(&mut self, seen: &Seen<'_>) {
+        let (session, story, now) = (seen.session, seen.story, seen.entry.at);
+        let first = story.steps.first().map_or(now, |step| step.at);
+        for stream in session.streams().live() {
+            if story.is_tools(stream.key, stream.opaque) || stream.state.is_closing() {
+                continue;
+            }
+            self.open += 1;
+            // Only where every seqno of a snapshot is visible, is a snapshot sure to be completed (invariants.md D12).
+            let completes = !stream.request.filtered && (session.negotiated().collections || has_sync_writes(session));
+            if !completes || !stream.mid_snapshot() || !session.flow().has_room() || story.paused {
+                continue;
+            }
+            let last = self.last.get(&(stream.key, stream.opaque)).copied().unwrap_or(first);
+            let silent = now.since(last.max(self.full_at).max(story.resumed_at));
+            if silent >= self.patience && self.stalled.is_none() {
+                let end = stream.snapshot.map_or(0, |snapshot| snapshot.end);
+                self.stalled = Some(
+                    finding(Verdict::Fail)
+                        .expected(format!("its snapshot up to seqno {end}"))
+                        .actual(format!(
+                            "nothing after seqno {} for {} ms, with {} of {} bytes of the window in use",
+                            stream.last_seqno,
+                            silent.as_millis(),
+                            session.flow().outstanding(),
+                            session.flow().window().unwrap_or(0),
+                        ))
+                        .at(now)
+                        .vbucket(stream.key.vbucket)
+                        .seqno(stream.last_seqno),
+                );
+            }
+        }
+    }
+
+    pub(super) fn findings(&self, _end: &End<'_>) -> Vec<Finding> {
+        let failed: Vec<_> = self.repeated.iter().chain(&self.stalled).cloned().collect();
+        if !failed.is_empty() {
+            return failed;
+        }
+        // Not applicable where there is no other stream.
+        if self.open == 0 && self.messages == 0 {
+            return Vec::new();
+        }
+        vec![finding(Verdict::Pass).expected("seqnos in order, and no stall").actual(format!(
+            "{} messages of {} other streams",
+            self.messages,
+            self.last.len().max(self.open)
+        ))]
+    }
+}
+
+fn has_sync_writes(session: &crate::session::Session) -> bool {
+    session.controls().is_true("enable_sync_writes") || session.controls().is_true("enable_synchronous_replication")
+}
+
+fn finding(verdict: Verdict) -> Finding {
+    Finding::new(ID, DEMANDS, verdict).about(About::Role(Role::Producer))
+}
