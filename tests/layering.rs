@@ -20,7 +20,7 @@ const ARROWS: &str = "
     scenario -> wire dcp era journal session engine fault invariant filter verdict report
     node -> wire dcp era
     capture -> wire dcp journal
-    report -> journal verdict
+    report -> verdict
     net -> all but cli
     api -> all but cli
     cli -> all
