@@ -27,7 +27,8 @@ enum Event {
     Fed(Side, Bytes),
     Closed,
     Wakeup,
-    Stopped,
+    Paused(Side, bool),
+    Settle,
 }
 
 fn scripted<F: FnMut(Event, Timestamp, &mut VecDeque<Output>) -> Progress + Send + 'static>(script: F) -> Scripted<F> {
@@ -51,8 +52,12 @@ impl<F: FnMut(Event, Timestamp, &mut VecDeque<Output>) -> Progress + Send + 'sta
         self.outputs.pop_front()
     }
 
-    fn stop(&mut self, now: Timestamp) {
-        self.progress = (self.script)(Event::Stopped, now, &mut self.outputs);
+    fn paused(&mut self, from: Side, paused: bool, now: Timestamp) {
+        self.progress = (self.script)(Event::Paused(from, paused), now, &mut self.outputs);
+    }
+
+    fn settle(&mut self, now: Timestamp) {
+        self.progress = (self.script)(Event::Settle, now, &mut self.outputs);
     }
 
     fn progress(&self) -> Progress {
@@ -293,7 +298,7 @@ fn an_injected_frame_passes_a_stalled_direction() {
                         Event::Wakeup => {
                             outputs.push_back(Output::Write { to: Side::Upstream, bytes: Bytes::from_static(b"noop") });
                         }
-                        Event::Fed(Side::Dialler, _) | Event::Closed | Event::Stopped => {}
+                        Event::Fed(Side::Dialler, _) | Event::Closed | Event::Paused(..) | Event::Settle => {}
                     }
                     Progress::Armed
                 })
@@ -305,6 +310,41 @@ fn an_injected_frame_passes_a_stalled_direction() {
         let mut injected = [0; 4];
         within(PATIENCE, upstream.read_exact(&mut injected)).await.expect("read");
         assert_eq!(&injected, b"noop");
+    });
+}
+
+/// Whoever judges an end's silence must know that it was not read from.
+#[test]
+fn a_pause_is_told_to_the_core() {
+    run(async {
+        let proxy = Proxy::start(
+            |_| {},
+            |_| {
+                scripted(|event, _, outputs| {
+                    let bytes = match event {
+                        Event::Fed(Side::Upstream, bytes) => Output::Write { to: Side::Dialler, bytes },
+                        Event::Paused(Side::Upstream, paused) => {
+                            let told = if paused { &b"p"[..] } else { b"r" };
+                            Output::Write { to: Side::Upstream, bytes: Bytes::from_static(told) }
+                        }
+                        Event::Closed => Output::Close { side: Side::Dialler, how: How::Fin },
+                        Event::Settle => return Progress::Settled,
+                        Event::Fed(..) | Event::Wakeup | Event::Paused(..) => return Progress::Armed,
+                    };
+                    outputs.push_back(bytes);
+                    Progress::Armed
+                })
+            },
+        )
+        .await;
+        let (mut dialler, mut upstream) = proxy.pair().await;
+        fill(&mut upstream, 100_000_000).await;
+        upstream.shutdown().await.expect("a FIN");
+        read_out(&mut dialler).await;
+        dialler.shutdown().await.expect("a FIN");
+        proxy.shutdown.stop(Stop::Settle);
+        let told = read_out(&mut upstream).await.0;
+        assert!(told.len() >= 2 && told.chunks(2).all(|pair| pair == b"pr"), "{}", told.escape_ascii());
     });
 }
 
@@ -367,7 +407,7 @@ fn a_stop_waits_for_what_is_armed_until_it_has_settled() {
             |options| options.limits.settle = PATIENCE,
             |id| {
                 scripted(move |event, now, outputs| match event {
-                    Event::Stopped if id == 2 => {
+                    Event::Settle if id == 2 => {
                         outputs.push_back(Output::Write { to: Side::Upstream, bytes: Bytes::from_static(b"last") });
                         outputs.push_back(Output::Wait(Some(now + Duration::from_millis(50))));
                         Progress::Armed
@@ -380,7 +420,7 @@ fn a_stop_waits_for_what_is_armed_until_it_has_settled() {
                         outputs.push_back(Output::Write { to: from, bytes });
                         Progress::Unarmed
                     }
-                    Event::Closed | Event::Stopped => Progress::Unarmed,
+                    Event::Closed | Event::Paused(..) | Event::Settle => Progress::Unarmed,
                 })
             },
         )

@@ -4,7 +4,7 @@ use crate::Timestamp;
 use crate::journal::{How, Side};
 
 /// What a [`super::Link`] drives: it takes what the sockets say, and returns what is to be done to them. After every call
-/// of one of the first three methods, [`Self::poll`] is called until it returns `None`.
+/// that changes it, [`Self::poll`] is called until it returns `None`.
 pub trait Core: Send + 'static {
     /// Bytes came from a side.
     fn feed(&mut self, from: Side, bytes: Bytes, now: Timestamp);
@@ -24,8 +24,11 @@ pub trait Core: Send + 'static {
         0
     }
 
+    /// Reading from a side has stopped, as the other side does not take what came before, or goes on.
+    fn paused(&mut self, _from: Side, _paused: bool, _now: Timestamp) {}
+
     /// No more time will be given than is needed to bring to an end what has begun: begin nothing new.
-    fn stop(&mut self, _now: Timestamp) {}
+    fn settle(&mut self, _now: Timestamp) {}
 
     /// How far it has come.
     fn progress(&self) -> Progress {

@@ -24,6 +24,8 @@ pub struct Link<C> {
     upstream: End,
     clock: Clock,
     alarm: Option<Timestamp>,
+    /// Whether reading from the dialler, and from the upstream, is paused.
+    paused: [bool; 2],
     limits: Limits,
     hint: Hint,
 }
@@ -31,7 +33,8 @@ pub struct Link<C> {
 /// What a [`Link`] may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The bytes that may wait for an end before reading from the other end stops. One read may go beyond.
+    /// The bytes that may wait for an end before reading from the other end stops, until half of them are left. One read
+    /// may go beyond.
     pub queue: usize,
     /// How long a reset waits for an end to take what was written before it.
     pub grace: Duration,
@@ -67,6 +70,7 @@ impl<C: Core> Link<C> {
             upstream: End::new(upstream),
             clock: Clock::start(),
             alarm: None,
+            paused: [false; 2],
             limits,
             hint: Hint::default(),
         }
@@ -93,7 +97,7 @@ impl<C: Core> Link<C> {
                 return Ending::Settled;
             }
             if stop_by.is_none() && *stop.borrow_and_update() == Stop::Settle {
-                self.core.stop(self.clock.now());
+                self.core.settle(self.clock.now());
                 self.obey();
                 stop_by = Some(Instant::now() + self.limits.settle);
                 continue;
@@ -144,6 +148,23 @@ impl<C: Core> Link<C> {
         }
         self.dialler.flush();
         self.upstream.flush();
+        for side in [Side::Dialler, Side::Upstream] {
+            self.pause(side, now);
+        }
+    }
+
+    /// Stops reading from a side where too much waits for the other, or goes on.
+    fn pause(&mut self, from: Side, now: Timestamp) {
+        let waiting = self.end(from.other()).queued().saturating_add(self.core.held(from.other()));
+        let was = self.is_paused(from);
+        let is = waiting >= if was { self.limits.queue / 2 } else { self.limits.queue };
+        if was != is {
+            self.paused[index(from)] = is;
+            self.core.paused(from, is, now);
+            self.obey();
+            self.end(from).flush();
+            self.end(from.other()).flush();
+        }
     }
 
     fn receive(&mut self, from: Side) -> Received {
@@ -171,11 +192,15 @@ impl<C: Core> Link<C> {
     }
 
     fn may_read(&self, from: Side) -> bool {
-        let (end, to) = match from {
-            Side::Dialler => (&self.dialler, &self.upstream),
-            Side::Upstream => (&self.upstream, &self.dialler),
+        let end = match from {
+            Side::Dialler => &self.dialler,
+            Side::Upstream => &self.upstream,
         };
-        end.reads() && to.queued().saturating_add(self.core.held(from.other())) < self.limits.queue
+        end.reads() && !self.is_paused(from)
+    }
+
+    const fn is_paused(&self, from: Side) -> bool {
+        self.paused[index(from)]
     }
 
     /// When to take a turn at the latest, though nothing is heard from the sockets.
@@ -192,5 +217,12 @@ impl<C: Core> Link<C> {
             Side::Dialler => &mut self.dialler,
             Side::Upstream => &mut self.upstream,
         }
+    }
+}
+
+const fn index(side: Side) -> usize {
+    match side {
+        Side::Dialler => 0,
+        Side::Upstream => 1,
     }
 }
