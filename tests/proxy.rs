@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dcproxy::Timestamp;
+use dcproxy::engine::Output;
 use dcproxy::journal::{How, Side};
-use dcproxy::net::{Core, Ending, Output, Progress, Stop, Target};
+use dcproxy::net::{Core, Ending, Progress, Stop, Target};
 use support::{
-    PATIENCE, Proxy, Relay, fill, frames, loopback, random_bytes, read_out, receive, run, send, soak_bytes, within,
+    PATIENCE, Proxy, fill, frames, loopback, random_bytes, read_out, receive, relay, run, send, soak_bytes, within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -66,7 +67,7 @@ impl<F: FnMut(Event, Timestamp, &mut VecDeque<Output>) -> Progress + Send + 'sta
 }
 
 async fn crosses(down: Vec<u8>, up: Vec<u8>, total: u64) {
-    let mut proxy = Proxy::start(|_| {}, |_| Relay::default()).await;
+    let mut proxy = Proxy::start(|_| {}, relay).await;
     let (dialler, upstream) = proxy.pair().await;
     let (mut dialler_reads, mut dialler_writes) = dialler.into_split();
     let (mut upstream_reads, mut upstream_writes) = upstream.into_split();
@@ -109,7 +110,7 @@ fn frames_cross_both_ways_at_once() {
 #[test]
 fn a_partial_frame_is_relayed_at_once() {
     run(async {
-        let proxy = Proxy::start(|_| {}, |_| Relay::default()).await;
+        let proxy = Proxy::start(|_| {}, relay).await;
         let (mut dialler, mut upstream) = proxy.pair().await;
         for byte in &frames(3)[..80] {
             for _ in 0..2 {
@@ -126,7 +127,7 @@ fn a_partial_frame_is_relayed_at_once() {
 fn a_half_close_crosses() {
     run(async {
         for swapped in [false, true] {
-            let mut proxy = Proxy::start(|_| {}, |_| Relay::default()).await;
+            let mut proxy = Proxy::start(|_| {}, relay).await;
             let (mut first, mut second) = proxy.pair().await;
             if swapped {
                 (first, second) = (second, first);
@@ -150,7 +151,7 @@ fn a_half_close_crosses() {
 fn a_reset_crosses_after_the_bytes_before_it() {
     run(async {
         for swapped in [false, true] {
-            let mut proxy = Proxy::start(|_| {}, |_| Relay::default()).await;
+            let mut proxy = Proxy::start(|_| {}, relay).await;
             let (mut first, mut second) = proxy.pair().await;
             if swapped {
                 (first, second) = (second, first);
@@ -171,7 +172,7 @@ fn a_reset_crosses_after_the_bytes_before_it() {
 #[test]
 fn a_reset_after_a_half_close_crosses() {
     run(async {
-        let mut proxy = Proxy::start(|_| {}, |_| Relay::default()).await;
+        let mut proxy = Proxy::start(|_| {}, relay).await;
         let (mut first, mut second) = proxy.pair().await;
         first.shutdown().await.expect("a FIN");
         assert_eq!(read_out(&mut second).await, (Vec::new(), None));
@@ -246,8 +247,7 @@ fn a_reset_of_the_tools_own_waits_for_a_slow_reader() {
 #[test]
 fn a_reset_crosses_a_stalled_reader() {
     run(async {
-        let mut proxy =
-            Proxy::start(|options| options.limits.grace = Duration::from_millis(100), |_| Relay::default()).await;
+        let mut proxy = Proxy::start(|options| options.limits.grace = Duration::from_millis(100), relay).await;
         let (dialler, mut upstream) = proxy.pair().await;
         fill(&mut upstream, 100_000_000).await;
         upstream.set_zero_linger().expect("set");
@@ -262,7 +262,7 @@ fn a_reset_crosses_a_stalled_reader() {
 fn a_stalled_reader_stops_its_own_direction_only() {
     run(async {
         for swapped in [false, true] {
-            let proxy = Proxy::start(|_| {}, |_| Relay::default()).await;
+            let proxy = Proxy::start(|_| {}, relay).await;
             let (mut stalled, mut writer) = proxy.pair().await;
             if swapped {
                 (stalled, writer) = (writer, stalled);
@@ -470,7 +470,7 @@ fn a_second_stop_waits_for_nothing() {
 #[test]
 fn once_serves_one_connection() {
     run(async {
-        let proxy = Proxy::start(|options| options.once = true, |_| Relay::default()).await;
+        let proxy = Proxy::start(|options| options.once = true, relay).await;
         let (dialler, upstream) = proxy.pair().await;
         drop((dialler, upstream));
         assert_eq!(proxy.summary.await.expect("ended").accepted, 1);
@@ -481,8 +481,7 @@ fn once_serves_one_connection() {
 #[test]
 fn once_ends_with_the_connection_that_counts() {
     run(async {
-        let mut proxy =
-            Proxy::start_armed(|options| options.once = true, |_| Relay::default(), Some(|id| id == 2)).await;
+        let mut proxy = Proxy::start_armed(|options| options.once = true, relay, Some(|id| id == 2)).await;
         let first = proxy.pair().await;
         let (mut counts, counts_upstream) = proxy.pair().await;
         let (mut third, mut third_upstream) = proxy.pair().await;
@@ -529,7 +528,7 @@ fn a_refused_upstream_closes_the_dialler() {
                     options.once = once;
                     options.upstream = Target::from(nobody);
                 },
-                |_| Relay::default(),
+                relay,
             )
             .await;
             let mut dialler = TcpStream::connect(proxy.address).await.expect("connected");

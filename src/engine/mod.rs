@@ -328,6 +328,11 @@ impl<O: Observer> Engine<O> {
         self.tell(&Event::Settle, now);
     }
 
+    /// Whether an interceptor decides what happens.
+    pub const fn is_armed(&self) -> bool {
+        self.interceptor.is_some()
+    }
+
     /// Whether all that was armed has fired and settled; true where nothing is armed.
     pub fn is_settled(&self) -> bool {
         self.interceptor.as_ref().is_none_or(|interceptor| interceptor.is_settled())

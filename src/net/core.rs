@@ -1,6 +1,7 @@
 use bytes::Bytes;
 
 use crate::Timestamp;
+use crate::engine::{Engine, Observer, Output};
 use crate::journal::{How, Side};
 
 /// What a [`super::Link`] drives: it takes what the sockets say, and returns what is to be done to them. After every call
@@ -36,27 +37,6 @@ pub trait Core: Send + 'static {
     }
 }
 
-/// What a [`Core`] asks for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Output {
-    /// Write these bytes, after those of before.
-    Write {
-        /// To whom.
-        to: Side,
-        /// What.
-        bytes: Bytes,
-    },
-    /// Close what leads to a side, once everything written has arrived.
-    Close {
-        /// Towards whom.
-        side: Side,
-        /// With a FIN (the other direction goes on) or a RST (both are over).
-        how: How,
-    },
-    /// Call [`Core::wakeup`] at this time, and not at the one asked for before.
-    Wait(Option<Timestamp>),
-}
-
 /// How far a core has come with what it is there for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress {
@@ -66,4 +46,42 @@ pub enum Progress {
     Armed,
     /// All that was armed has fired and settled.
     Settled,
+}
+
+impl<O: Observer + 'static> Core for Engine<O> {
+    fn feed(&mut self, from: Side, bytes: Bytes, now: Timestamp) {
+        Self::feed(self, from, bytes, now);
+    }
+
+    fn closed(&mut self, from: Side, how: How, now: Timestamp) {
+        Self::closed(self, from, how, now);
+    }
+
+    fn wakeup(&mut self, now: Timestamp) {
+        Self::wakeup(self, now);
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        Self::poll(self)
+    }
+
+    fn held(&self, to: Side) -> usize {
+        Self::held(self, to)
+    }
+
+    fn paused(&mut self, from: Side, paused: bool, now: Timestamp) {
+        Self::paused(self, from, paused, now);
+    }
+
+    fn settle(&mut self, now: Timestamp) {
+        Self::settle(self, now);
+    }
+
+    fn progress(&self) -> Progress {
+        match (self.is_armed(), self.is_settled()) {
+            (false, _) => Progress::Unarmed,
+            (true, false) => Progress::Armed,
+            (true, true) => Progress::Settled,
+        }
+    }
 }

@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::end::{End, Received};
 use super::hint::Hint;
-use super::{Clock, Core, Output, Progress, Stop};
+use super::{Clock, Core, Progress, Stop};
 use crate::Timestamp;
+use crate::engine::Output;
 use crate::journal::Side;
 
 /// One connection: drives one core over two sockets, in one task, without locks or channels.

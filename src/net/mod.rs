@@ -15,7 +15,7 @@ mod shutdown;
 mod unsent;
 
 pub use clock::Clock;
-pub use core::{Core, Output, Progress};
+pub use core::{Core, Progress};
 pub use dial::{DialError, Target, dial};
 pub use link::{Ending, Limits, Link};
 pub use listen::listen;

@@ -7,11 +7,9 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use dcproxy::Timestamp;
-use dcproxy::journal::{How, Side};
+use dcproxy::engine::Engine;
 use dcproxy::net::proxy::{Counted, Options, Served, Summary, serve};
-use dcproxy::net::{Core, Ending, Limits, Output, Shutdown, Target};
+use dcproxy::net::{Core, Ending, Limits, Shutdown, Target};
 use dcproxy::wire::{FrameBuilder, Opaque, Opcode, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,26 +31,9 @@ pub async fn within<T>(limit: Duration, what: impl Future<Output = T>) -> T {
     tokio::time::timeout(limit, what).await.expect("it happens in time")
 }
 
-/// A core with nothing armed.
-#[derive(Default)]
-pub struct Relay {
-    outputs: std::collections::VecDeque<Output>,
-}
-
-impl Core for Relay {
-    fn feed(&mut self, from: Side, bytes: Bytes, _: Timestamp) {
-        self.outputs.push_back(Output::Write { to: from.other(), bytes });
-    }
-
-    fn closed(&mut self, from: Side, how: How, _: Timestamp) {
-        self.outputs.push_back(Output::Close { side: from.other(), how });
-    }
-
-    fn wakeup(&mut self, _: Timestamp) {}
-
-    fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
-    }
+/// The engine with nothing armed.
+pub fn relay(_id: u64) -> Engine<()> {
+    Engine::new(None, (), 7)
 }
 
 /// Serves connections with cores made by a function, and says how each ended.
