@@ -12,6 +12,7 @@ pub mod fault;
 pub mod invariant;
 pub mod journal;
 pub mod net;
+pub mod node;
 pub mod report;
 pub mod scenario;
 pub mod session;

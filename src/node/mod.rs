@@ -1,0 +1,3 @@
+//! The embedded DCP node, sans-IO.
+
+pub mod consumer;
