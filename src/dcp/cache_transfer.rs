@@ -46,9 +46,6 @@ pub struct CacheItem {
     pub collection_id: Option<u32>,
 }
 
-/// Bytes of a record before its key.
-const RECORD_LEN: usize = 40;
-
 impl CacheTransfer {
     /// Reads the message out of its frame.
     ///
@@ -177,3 +174,6 @@ impl<'a> Iterator for Records<'a> {
         Some(Ok(Record { item, key, value }))
     }
 }
+
+/// Bytes of a record before its key.
+const RECORD_LEN: usize = 40;

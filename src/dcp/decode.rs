@@ -1,5 +1,51 @@
-use super::*;
-use crate::dcp::malformed::malformed;
+use super::Abort;
+use super::AddStream;
+use super::AddStreamResponse;
+use super::BufferAck;
+use super::CacheTransfer;
+use super::CacheTransferEnd;
+use super::CloseStream;
+use super::ClustermapChange;
+use super::Commit;
+use super::Control;
+use super::DcpNoop;
+use super::Deletion;
+use super::ErrorResponse;
+use super::Expiration;
+use super::FailoverLog;
+use super::GetAllVbSeqnos;
+use super::GetClusterConfig;
+use super::GetErrorMap;
+use super::GetFailoverLog;
+use super::Hello;
+use super::HelloResponse;
+use super::Malformed;
+use super::Message;
+use super::Mutation;
+use super::Negotiated;
+use super::Noop;
+use super::Open;
+use super::OsoSnapshot;
+use super::Prepare;
+use super::SaslAuth;
+use super::SaslListMechs;
+use super::SaslMechanisms;
+use super::SelectBucket;
+use super::SeqnoAck;
+use super::SeqnoAdvanced;
+use super::SetVbucketState;
+use super::SnapshotMarker;
+use super::Stat;
+use super::StatResponse;
+use super::StreamEnd;
+use super::StreamReq;
+use super::StreamReqResponse;
+use super::SystemEvent;
+use super::VbSeqnos;
+use super::Version;
+use super::VersionResponse;
+use super::felen0;
+use super::malformed::malformed;
 use crate::wire::Frame;
 use crate::wire::FrameInfo;
 use crate::wire::Header;
@@ -26,23 +72,6 @@ pub fn decode(frame: &Frame<'_>, negotiated: &Negotiated) -> Result<Message, Mal
         Some(status) => response(frame, status),
         None => request(frame, negotiated),
     }
-}
-
-/// The form that the journal keeps: what the frame says, and a hash of its key seeded with `key_seed`.
-pub fn head(frame: &Frame<'_>, negotiated: &Negotiated, key_seed: u64) -> FrameHead {
-    let key = document_key(frame, negotiated.collections);
-    let stream_id = frame.header().is_request().then(|| frame.frame_infos().stream_id()).flatten();
-    FrameHead {
-        header: *frame.header(),
-        message: decode(frame, negotiated),
-        stream_id,
-        collection_id: key.and_then(|key| key.collection_id),
-        key_hash: key.map_or(0, |key| hash(key.logical, key_seed)),
-    }
-}
-
-fn hash(key: &[u8], seed: u64) -> u64 {
-    siphasher::sip::SipHasher13::new_with_keys(seed, 0).hash(key)
 }
 
 fn framing_extras(frame: &Frame<'_>) -> Result<(), Malformed> {

@@ -1,3 +1,6 @@
+use serde_json::Value;
+use serde_json::json;
+
 use super::members::Members;
 use crate::wire::Datatype;
 use crate::wire::Frame;
@@ -5,8 +8,6 @@ use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
 use crate::wire::Status;
-use serde_json::Value;
-use serde_json::json;
 
 /// A response with a status that does not count as success. Its JSON, if any, stays in the frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

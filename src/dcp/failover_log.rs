@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::Malformed;
 use super::check;
 use super::malformed::malformed;
@@ -7,7 +9,6 @@ use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
 use crate::wire::Status;
-use serde_json::json;
 
 /// GET_FAILOVER_LOG, as DCP (0x54) or plain request (0x96): asks for a vbucket's history (dcp-protocol.md §3.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::Malformed;
 use super::check;
 use super::malformed::malformed;
@@ -8,7 +10,6 @@ use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
 use crate::wire::Status;
-use serde_json::json;
 
 /// GET_ALL_VB_SEQNOS: asks for the highest seqno of each vbucket (dcp-protocol.md §2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

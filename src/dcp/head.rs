@@ -1,5 +1,10 @@
 use super::Malformed;
 use super::Message;
+use super::Negotiated;
+use super::decode;
+use super::document_key;
+use super::message;
+use crate::wire::Frame;
 use crate::wire::Header;
 
 /// What the journal keeps of a frame: no key and no document bytes (law L9).
@@ -22,7 +27,24 @@ impl FrameHead {
     pub fn expects_answer(&self) -> bool {
         match &self.message {
             Ok(message) => message.expects_answer(&self.header),
-            Err(_) => super::message::header_expects_answer(&self.header),
+            Err(_) => message::header_expects_answer(&self.header),
         }
     }
+}
+
+/// The form that the journal keeps: what the frame says, and a hash of its key seeded with `key_seed`.
+pub fn head(frame: &Frame<'_>, negotiated: &Negotiated, key_seed: u64) -> FrameHead {
+    let key = document_key(frame, negotiated.collections);
+    let stream_id = frame.header().is_request().then(|| frame.frame_infos().stream_id()).flatten();
+    FrameHead {
+        header: *frame.header(),
+        message: decode(frame, negotiated),
+        stream_id,
+        collection_id: key.and_then(|key| key.collection_id),
+        key_hash: key.map_or(0, |key| hash(key.logical, key_seed)),
+    }
+}
+
+fn hash(key: &[u8], seed: u64) -> u64 {
+    siphasher::sip::SipHasher13::new_with_keys(seed, 0).hash(key)
 }

@@ -1,3 +1,6 @@
+use serde_json::Value;
+use serde_json::json;
+
 use super::Malformed;
 use super::check;
 use super::malformed::malformed;
@@ -8,8 +11,6 @@ use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
-use serde_json::Value;
-use serde_json::json;
 
 /// DCP_OPEN: makes a DCP connection of an ordinary one (dcp-protocol.md §2.1).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -40,20 +41,6 @@ impl Open {
     /// No deletions in the first backfill.
     pub const SKIP_DELETES_IN_INITIAL_BACKFILL: u32 = 0x200;
 }
-
-/// The flags by name, as `decode` prints them; 0x02, 0x10 and 0x80 are gone.
-const NAMES: [(u32, &str); 10] = [
-    (Open::PRODUCER, "PRODUCER"),
-    (0x002, "NOTIFIER"),
-    (Open::INCLUDE_XATTRS, "INCLUDE_XATTRS"),
-    (Open::NO_VALUE, "NO_VALUE"),
-    (0x010, "COLLECTIONS"),
-    (Open::INCLUDE_DELETE_TIMES, "INCLUDE_DELETE_TIMES"),
-    (Open::NO_VALUE_WITH_UNDERLYING_DATATYPE, "NO_VALUE_WITH_UNDERLYING_DATATYPE"),
-    (0x080, "PITR"),
-    (Open::INCLUDE_DELETED_USER_XATTRS, "INCLUDE_DELETED_USER_XATTRS"),
-    (Open::SKIP_DELETES_IN_INITIAL_BACKFILL, "SKIP_DELETES_IN_INITIAL_BACKFILL"),
-];
 
 impl Open {
     /// Reads the message out of its frame.
@@ -121,3 +108,17 @@ fn consumer_name(frame: &Frame<'_>) -> Result<Option<String>, Malformed> {
         }
     }
 }
+
+/// The flags by name, as `decode` prints them; 0x02, 0x10 and 0x80 are gone.
+const NAMES: [(u32, &str); 10] = [
+    (Open::PRODUCER, "PRODUCER"),
+    (0x002, "NOTIFIER"),
+    (Open::INCLUDE_XATTRS, "INCLUDE_XATTRS"),
+    (Open::NO_VALUE, "NO_VALUE"),
+    (0x010, "COLLECTIONS"),
+    (Open::INCLUDE_DELETE_TIMES, "INCLUDE_DELETE_TIMES"),
+    (Open::NO_VALUE_WITH_UNDERLYING_DATATYPE, "NO_VALUE_WITH_UNDERLYING_DATATYPE"),
+    (0x080, "PITR"),
+    (Open::INCLUDE_DELETED_USER_XATTRS, "INCLUDE_DELETED_USER_XATTRS"),
+    (Open::SKIP_DELETES_IN_INITIAL_BACKFILL, "SKIP_DELETES_IN_INITIAL_BACKFILL"),
+];

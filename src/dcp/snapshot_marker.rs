@@ -1,3 +1,5 @@
+use std::fmt;
+
 use super::Malformed;
 use super::check;
 use super::malformed::malformed;
@@ -7,7 +9,6 @@ use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
-use std::fmt;
 
 /// DCP_SNAPSHOT_MARKER: the seqnos that follow belong together (dcp-protocol.md §4.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
