@@ -208,14 +208,14 @@ mod tests {
                     Piece::Value { bytes, .. } => {
                         bytes_out.extend_from_slice(bytes);
                         match seen.last_mut() {
-                            Some(Seen::Value(n)) => *n += bytes.len(),
+                            Some(Seen::Value(n)) => *n = n.saturating_add(bytes.len()),
                             _ => seen.push(Seen::Value(bytes.len())),
                         }
                     }
                     Piece::Raw { bytes, .. } => {
                         bytes_out.extend_from_slice(bytes);
                         match seen.last_mut() {
-                            Some(Seen::Raw(n)) => *n += bytes.len(),
+                            Some(Seen::Raw(n)) => *n = n.saturating_add(bytes.len()),
                             _ => seen.push(Seen::Raw(bytes.len())),
                         }
                     }
