@@ -329,21 +329,26 @@ impl Runner {
 
     /// Goes on to the next phase where the one that it is in is over.
     fn leave(&mut self, session: &Session, now: Timestamp, actions: &mut Actions) {
+        if let Phase::Acting(fault) = &self.phase
+            && fault.is_done()
+            && self.bursts.is_idle()
+        {
+            self.idle_since = Some(now);
+            self.phase = Phase::Armed;
+        }
         let over = match &self.phase {
-            Phase::Acting(fault) => {
-                if fault.is_done() && self.bursts.is_idle() {
-                    self.idle_since = Some(now);
-                    self.phase = Phase::Armed;
-                }
-                false
-            }
             Phase::Armed => {
+                let cuts = matches!(self.steps.get(self.next), Some((_, Do::CloseStream { at: CloseAt::Cut })));
+                let flows = self.idle_since.is_some();
                 let bored = self.idle_since.is_some_and(|since| now.since(since) > PATIENCE);
-                let met = self.idle_since.is_some() && self.attainable(session).is_empty();
-                self.ending || bored || met || self.next >= self.steps.len()
+                if bored || (cuts && flows && self.attainable(session).is_empty()) {
+                    self.next += 1;
+                    self.idle_since = Some(now);
+                }
+                self.ending || self.next >= self.steps.len()
             }
             Phase::Opening | Phase::Asking(..) => self.ending,
-            Phase::Settling { .. } | Phase::Settled => false,
+            Phase::Acting(_) | Phase::Settling { .. } | Phase::Settled => false,
         };
         if over {
             self.settle(now, actions);
@@ -367,7 +372,7 @@ impl Interceptor for Runner {
         self.advance(event, sessions, now, &mut actions);
         if let Event::Closed { from, how } = event {
             if *from == PRODUCER || !matches!(self.phase, Phase::Settling { .. }) {
-                self.settled(&mut actions);
+                self.phase = Phase::Settled;
             } else {
                 self.consumer_closed = Some(*how);
                 actions.push(Action::Drop);

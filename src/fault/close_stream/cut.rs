@@ -43,6 +43,11 @@ pub(super) struct Cut {
     /// Requests of the consumer for the vbucket, which wait until the tool is through with it.
     waiting: Vec<Bytes>,
     left_out: Vec<Opcode>,
+    /// Markers that were swallowed: they are answered once the stream is gone at the producer too (MB-32724).
+    markers: u64,
+    /// Messages that were swallowed.
+    swallowed: u64,
+    met_at: Option<(Timestamp, u64)>,
 }
 
 #[derive(Debug)]
@@ -75,9 +80,19 @@ impl Ledger {
         self.owed -= i64::from(charge);
     }
 
+    /// Gives back what is owed once it is worth a frame, and what there is when time passes.
+    pub(super) fn give_back_in_lumps(&mut self, event: &Event<'_>, scene: &mut Scene<'_>) {
+        let lump = scene.producer().flow().window().unwrap_or_default() / 8;
+        let due = matches!(event, Event::Wakeup);
+        self.give_back(if due { 1 } else { lump.clamp(1, 64 * 1024) }, scene);
+    }
+
     /// Gives back what is owed, once it is at least `least`.
     pub(super) fn give_back(&mut self, least: u32, scene: &mut Scene<'_>) {
-        if !scene.producer().flow().is_on() || self.owed < i64::from(least.max(1)) {
+        if !scene.producer().flow().is_on() {
+            self.owed = 0;
+        }
+        if self.owed < i64::from(least.max(1)) {
             return;
         }
         let bytes_to_ack = u32::try_from(self.owed).unwrap_or(u32::MAX);
@@ -102,6 +117,9 @@ impl Cut {
             ended: false,
             waiting: Vec::new(),
             left_out: Vec::new(),
+            markers: 0,
+            swallowed: 0,
+            met_at: None,
         }
     }
 
@@ -112,12 +130,12 @@ impl Cut {
     pub(super) fn wakeup(&self) -> Option<Timestamp> {
         // Bytes are given back in lumps, and what is left over after a while at the latest.
         let lump = (self.ledger.owed > 0).then(|| self.since + LUMP_AFTER);
-        let phase = match &self.phase {
-            Phase::Closing { proof, .. } => proof.wakeup(),
+        match &self.phase {
+            Phase::Closing { proof, .. } => [lump, proof.wakeup()].into_iter().flatten().min(),
             Phase::Replaying(replay) => replay.wakeup(),
-            Phase::Swallowing | Phase::Answering | Phase::Done => None,
-        };
-        [lump, phase].into_iter().flatten().min()
+            Phase::Swallowing | Phase::Answering => lump,
+            Phase::Done => None,
+        }
     }
 
     pub(super) fn on_event(&mut self, event: &Event<'_>, scene: &mut Scene<'_>) {
@@ -151,6 +169,7 @@ impl Cut {
             return;
         }
         scene.actions.push(Action::Drop);
+        self.swallowed += 1;
         if head.header.opcode == Opcode::DCP_STREAM_END {
             self.ended = true;
             if let Phase::Closing { ended, .. } = &mut self.phase {
@@ -168,7 +187,11 @@ impl Cut {
         if let Ok(message) = &head.message {
             self.last_swallowed = message.by_seqno().unwrap_or(0).max(self.last_swallowed);
         }
-        self.answer(head.header.opcode, scene);
+        if head.header.opcode == Opcode::DCP_SNAPSHOT_MARKER {
+            self.markers += 1;
+        } else {
+            self.answer(head.header.opcode, scene);
+        }
     }
 
     /// Answers a swallowed message as a consumer of the era whose stream is gone.
@@ -213,9 +236,7 @@ impl Cut {
         let late = scene.now.since(self.since) > scene.tools.patience();
         match &mut self.phase {
             Phase::Swallowing => {
-                let over = self.snapshot_over(scene) || late;
-                let met = scene.wanted.iter().all(|&message| message == Opcode::DCP_STREAM_END);
-                if over || met || matches!(event, Event::Settle) {
+                if self.is_enough(event, scene) || late {
                     self.close(scene);
                 }
             }
@@ -234,6 +255,9 @@ impl Cut {
                 }
                 proof.step(scene.producer, scene.tools, scene.now, scene.actions);
                 if (*answered && *ended) || late {
+                    for _ in 0..std::mem::take(&mut self.markers) {
+                        self.answer(Opcode::DCP_SNAPSHOT_MARKER, scene);
+                    }
                     self.enter(Phase::Answering, scene);
                 }
             }
@@ -257,11 +281,26 @@ impl Cut {
             }
             Phase::Done => {}
         }
-        if !matches!(self.phase, Phase::Replaying(_)) {
-            let lump = scene.producer().flow().window().unwrap_or_default() / 8;
-            let due = matches!(event, Event::Wakeup) || !matches!(self.phase, Phase::Swallowing);
-            self.ledger.give_back(if due { 1 } else { lump.clamp(1, 64 * 1024) }, scene);
+        match self.phase {
+            Phase::Swallowing | Phase::Closing { .. } => self.ledger.give_back_in_lumps(event, scene),
+            Phase::Answering => self.ledger.give_back(1, scene),
+            Phase::Replaying(_) | Phase::Done => {}
         }
+    }
+
+    /// Whether each wanted type was met and a marker with them, or what is missing will not come.
+    fn is_enough(&mut self, event: &Event<'_>, scene: &Scene<'_>) -> bool {
+        let met = scene.wanted.iter().all(|&message| message == Opcode::DCP_STREAM_END);
+        if met && self.met_at.is_none() {
+            self.met_at = Some((scene.now, self.swallowed));
+        }
+        // The next marker is worth a moment: no other message makes the producer look for its stream.
+        let waited = self.met_at.is_some_and(|(at, swallowed)| {
+            self.markers > 0
+                || scene.now.since(at) > MARKER_WITHIN
+                || self.swallowed.saturating_sub(swallowed) > MARKER_WITHIN_MESSAGES
+        });
+        waited || (!met && self.snapshot_over(scene)) || matches!(event, Event::Settle)
     }
 
     fn snapshot_over(&self, scene: &Scene<'_>) -> bool {
@@ -299,6 +338,10 @@ impl Cut {
 
 /// A while after which bytes are given back even if they are few.
 const LUMP_AFTER: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// How long, and for how many messages, a marker is waited for once all that is wanted has come.
+const MARKER_WITHIN: std::time::Duration = std::time::Duration::from_millis(500);
+const MARKER_WITHIN_MESSAGES: u64 = 1000;
 
 /// CLOSE_STREAM for a stream.
 pub(super) fn close_stream(target: Target, opaque: Opaque) -> Bytes {

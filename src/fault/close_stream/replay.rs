@@ -172,13 +172,13 @@ impl Replay {
                 }
             }
             Phase::Catching => {
-                ledger.give_back(1, scene);
+                ledger.give_back_in_lumps(event, scene);
                 if self.caught_up() || self.is_late(scene) {
                     self.close(scene);
                 }
             }
             Phase::Closing { close, answered, ended } => {
-                ledger.give_back(1, scene);
+                ledger.give_back_in_lumps(event, scene);
                 let answered = answered || is_answer(event, Opcode::DCP_CLOSE_STREAM, close).is_some();
                 // Without the control no STREAM_END comes; two proofs after the answer nothing of the stream is under way.
                 let quiet = answered && !says_stream_end(scene.producer()) && self.silent >= 2;

@@ -163,6 +163,11 @@ impl Kept {
         self.answered_at.is_some_and(|answered| answered > at)
     }
 
+    /// Whether the producer closed, and orphaned responses can have been why.
+    pub(super) fn has_disconnected(&self) -> bool {
+        self.closed.as_ref().is_some_and(|closed| !closed.causes.is_empty())
+    }
+
     /// Whether any orphaned response was delivered.
     pub(super) fn any(&self) -> bool {
         !self.kinds.is_empty()

@@ -269,7 +269,7 @@ impl Judge {
                 "a stream that is closed in the middle of a transfer",
                 "no message of a wanted type came inside an open snapshot with more to come",
             ));
-        } else if self.story.settled.is_none() {
+        } else if self.story.settled.is_none() && !self.kept.has_disconnected() {
             missing.push(not_enough("a connection that lasts until all has settled", "it was over before"));
         }
         if makes_orphans && !self.story.steps.is_empty() {
