@@ -1,0 +1,538 @@
+use std::io::Read;
+
+use pcap_parser::Block;
+use pcap_parser::OptionCode;
+use pcap_parser::PcapHeader;
+use pcap_parser::parse_block_be;
+use pcap_parser::parse_block_le;
+use pcap_parser::parse_pcap_frame;
+use pcap_parser::parse_pcap_frame_be;
+use pcap_parser::parse_pcap_frame_modified;
+use pcap_parser::parse_pcap_header;
+use pcap_parser::parse_sectionheaderblock;
+
+use super::CaptureError;
+use super::source::Source;
+use crate::Timestamp;
+
+/// The longest packet record or block that is believed.
+const MAX_RECORD: u32 = 16 * 1024 * 1024;
+/// Of a pcap header's last field, the bits that are the link type; the upper ones tell of a frame check sequence.
+const LINK_TYPE_BITS: i32 = 0xffff;
+const PCAP_HEADER: usize = 24;
+const SECTION_HEADER_BLOCK: u32 = 0x0a0d_0d0a;
+const BLOCK_HEADER: usize = 8;
+/// Where the packet begins in an enhanced, and in a simple packet block.
+const ENHANCED_PACKET_DATA: usize = 28;
+const SIMPLE_PACKET_DATA: usize = 12;
+/// Enough of a section header to know its byte order.
+const SECTION_START: usize = 12;
+
+/// One packet of a capture file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Packet<'a> {
+    pub(super) at: Timestamp,
+    /// The link type's number, as registered for pcap.
+    pub(super) link: u16,
+    /// Bytes that it had on the wire.
+    pub(super) wire_len: u32,
+    /// The bytes that were captured.
+    pub(super) bytes: &'a [u8],
+}
+
+/// The packets of a pcap or pcapng file, in file order.
+pub(super) struct PacketFile<R> {
+    source: Source<R>,
+    format: Format,
+    /// What a simple packet block, which has no time of its own, is given.
+    last: Timestamp,
+}
+
+enum Format {
+    Pcap(PcapHeader),
+    PcapNg { big_endian: bool, interfaces: Vec<Interface> },
+}
+
+/// Where in a block that the source holds the packet is.
+struct PacketBlock {
+    link: u16,
+    wire_len: u32,
+    data: usize,
+    captured: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Interface {
+    link: u16,
+    snaplen: u32,
+    /// Units of the packets' times in a second.
+    resolution: u128,
+    /// Seconds to be added to the packets' times.
+    offset: i64,
+}
+
+impl<R: Read> PacketFile<R> {
+    pub(super) fn open(reader: R) -> Result<Self, CaptureError> {
+        let mut source = Source::new(reader)?;
+        let found = source.read(SECTION_START)?;
+        let start: &[u8] = source.bytes();
+        if start.starts_with(&SECTION_HEADER_BLOCK.to_be_bytes()) {
+            let mut file = Self {
+                source,
+                format: Format::PcapNg { big_endian: false, interfaces: Vec::new() },
+                last: Timestamp(0),
+            };
+            file.section(found)?;
+            return Ok(file);
+        }
+        let magic = start.get(..4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+        let known = magic.is_some_and(|m| {
+            [0xa1b2_c3d4, 0xa1b2_3c4d, 0xa1b2_cd34].contains(&m) || [0xd4c3_b2a1, 0x4d3c_b2a1].contains(&m)
+        });
+        if !known {
+            let found = start.get(..start.len().min(4)).unwrap_or_default();
+            return Err(CaptureError::NotACapture { found: found.to_vec() });
+        }
+        let found = source.more(PCAP_HEADER.saturating_sub(SECTION_START))?;
+        let Ok((_, header)) = parse_pcap_header(source.bytes()) else {
+            return Err(cut(&source, "the file header", PCAP_HEADER, found));
+        };
+        Ok(Self { source, format: Format::Pcap(header), last: Timestamp(0) })
+    }
+
+    /// The next packet; `None` at the end of the file.
+    pub(super) fn next(&mut self) -> Result<Option<Packet<'_>>, CaptureError> {
+        match &self.format {
+            Format::Pcap(header) => {
+                let header = header.clone();
+                self.record(&header)
+            }
+            Format::PcapNg { .. } => self.block(),
+        }
+    }
+
+    fn record(&mut self, file: &PcapHeader) -> Result<Option<Packet<'_>>, CaptureError> {
+        let offset = self.source.offset();
+        let header_len = if file.is_modified_format() { 24 } else { 16 };
+        let found = self.source.read(header_len)?;
+        if found == 0 {
+            return self.end();
+        }
+        let captured = u32_at(self.source.bytes(), 8, file.is_bigendian())
+            .filter(|_| found == header_len)
+            .ok_or_else(|| cut(&self.source, "a packet's header", header_len, found))?;
+        if captured > MAX_RECORD {
+            return Err(CaptureError::Damaged {
+                offset,
+                expected: format!("a packet of at most {MAX_RECORD} bytes"),
+                found: format!("one that claims {captured}"),
+            });
+        }
+        let whole = header_len.saturating_add(captured as usize);
+        let found = self.source.more(captured as usize)?;
+        let parse = if file.is_modified_format() {
+            parse_pcap_frame_modified
+        } else if file.is_bigendian() {
+            parse_pcap_frame_be
+        } else {
+            parse_pcap_frame
+        };
+        let Ok((_, frame)) = parse(self.source.bytes()) else {
+            return Err(cut(&self.source, "a packet", whole, found));
+        };
+        let scale = if file.is_nanosecond_precision() { 1 } else { 1_000 };
+        let at = u64::from(frame.ts_sec)
+            .saturating_mul(1_000_000_000)
+            .saturating_add(u64::from(frame.ts_usec).saturating_mul(scale));
+        let link = u16::try_from(file.network.0 & LINK_TYPE_BITS).unwrap_or(u16::MAX);
+        Ok(Some(Packet { at: Timestamp(at), link, wire_len: frame.origlen, bytes: frame.data }))
+    }
+
+    fn block(&mut self) -> Result<Option<Packet<'_>>, CaptureError> {
+        let Some(found) = self.seek_packet()? else { return self.end() };
+        let bytes = self.source.bytes().get(found.data..).unwrap_or_default();
+        let bytes = bytes.get(..found.captured as usize).unwrap_or(bytes);
+        Ok(Some(Packet { at: self.last, link: found.link, wire_len: found.wire_len, bytes }))
+    }
+
+    /// Reads blocks until the source holds one that has a packet.
+    fn seek_packet(&mut self) -> Result<Option<PacketBlock>, CaptureError> {
+        loop {
+            let offset = self.source.offset();
+            let found = self.source.read(BLOCK_HEADER)?;
+            if found == 0 {
+                return Ok(None);
+            }
+            let Format::PcapNg { big_endian, interfaces } = &mut self.format else { return Ok(None) };
+            let big_endian = *big_endian;
+            let kind = u32_at(self.source.bytes(), 0, big_endian);
+            if kind == Some(SECTION_HEADER_BLOCK) {
+                let found = self.source.more(SECTION_START.saturating_sub(BLOCK_HEADER))?;
+                self.section(found)?;
+                continue;
+            }
+            let len = u32_at(self.source.bytes(), 4, big_endian)
+                .ok_or_else(|| cut(&self.source, "a block's header", BLOCK_HEADER, found))?;
+            whole_block(&mut self.source, offset, len)?;
+            let parse = if big_endian { parse_block_be } else { parse_block_le };
+            match parse(self.source.bytes()) {
+                Ok((_, Block::InterfaceDescription(block))) => interfaces.push(Interface {
+                    link: u16::try_from(block.linktype.0).unwrap_or(u16::MAX),
+                    snaplen: block.snaplen,
+                    resolution: units_in_a_second(block.if_tsresol),
+                    offset: block
+                        .options
+                        .iter()
+                        .find(|option| option.code == OptionCode::IfTsoffset)
+                        .and_then(|option| option.value().first_chunk().copied())
+                        .map_or(0, if big_endian { i64::from_be_bytes } else { i64::from_le_bytes }),
+                }),
+                Ok((_, Block::EnhancedPacket(block))) => {
+                    let interface = usize::try_from(block.if_id).ok().and_then(|id| interfaces.get(id)).copied();
+                    let interface = interface.ok_or_else(|| no_interface(offset, block.if_id, interfaces.len()))?;
+                    self.last = interface.time(u64::from(block.ts_high).wrapping_shl(32) | u64::from(block.ts_low));
+                    return Ok(Some(PacketBlock {
+                        link: interface.link,
+                        wire_len: block.origlen,
+                        data: ENHANCED_PACKET_DATA,
+                        captured: block.caplen,
+                    }));
+                }
+                Ok((_, Block::SimplePacket(block))) => {
+                    let interface = interfaces.first().copied().ok_or_else(|| no_interface(offset, 0, 0))?;
+                    let limit = if interface.snaplen == 0 { u32::MAX } else { interface.snaplen };
+                    let data = u32::try_from(block.data.len()).unwrap_or(u32::MAX);
+                    return Ok(Some(PacketBlock {
+                        link: interface.link,
+                        wire_len: block.origlen,
+                        data: SIMPLE_PACKET_DATA,
+                        captured: block.origlen.min(limit).min(data),
+                    }));
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    return Err(CaptureError::Damaged {
+                        offset,
+                        expected: format!("a pcapng block of {len} bytes"),
+                        found: format!("one of type 0x{:08x} that cannot be read", kind.unwrap_or_default()),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Reads the rest of a section header, of which `found` bytes are there.
+    fn section(&mut self, found: usize) -> Result<(), CaptureError> {
+        let offset = self.source.offset().saturating_sub(found as u64);
+        if found < SECTION_START {
+            return Err(cut(&self.source, "a section header", SECTION_START, found));
+        }
+        let mark = u32_at(self.source.bytes(), 8, true);
+        let big_endian = match mark {
+            Some(0x1a2b_3c4d) => true,
+            Some(0x4d3c_2b1a) => false,
+            _ => {
+                return Err(CaptureError::Damaged {
+                    offset,
+                    expected: "a section header with the byte-order mark 1a2b3c4d".into(),
+                    found: format!("{:08x}", mark.unwrap_or_default()),
+                });
+            }
+        };
+        let len = u32_at(self.source.bytes(), 4, big_endian).unwrap_or_default();
+        whole_block(&mut self.source, offset, len)?;
+        if parse_sectionheaderblock(self.source.bytes()).is_err() {
+            return Err(CaptureError::Damaged {
+                offset,
+                expected: format!("a section header of {len} bytes"),
+                found: "one that cannot be read".into(),
+            });
+        }
+        self.format = Format::PcapNg { big_endian, interfaces: Vec::new() };
+        Ok(())
+    }
+
+    fn end(&self) -> Result<Option<Packet<'_>>, CaptureError> {
+        if self.source.gzip_cut() {
+            return Err(CaptureError::CutGzip { offset: self.source.offset() });
+        }
+        Ok(None)
+    }
+}
+
+impl Interface {
+    fn time(self, units: u64) -> Timestamp {
+        let nanos = u128::from(units).saturating_mul(1_000_000_000).checked_div(self.resolution).unwrap_or_default();
+        let offset = i128::from(self.offset).saturating_mul(1_000_000_000);
+        let nanos = i128::try_from(nanos).unwrap_or(i128::MAX).saturating_add(offset);
+        Timestamp(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
+    }
+}
+
+/// What an interface's `if_tsresol` says: a negative power of 2 where its top bit is set, else one of 10. (pcap-parser's
+/// own reading of it refuses all powers of 2.)
+fn units_in_a_second(resolution: u8) -> u128 {
+    let (base, exponent): (u128, u8) = if resolution & 0x80 == 0 { (10, resolution) } else { (2, resolution & 0x7f) };
+    base.saturating_pow(exponent.into())
+}
+
+/// Reads the rest of a block of `len` bytes, the front of which is held.
+fn whole_block<R: Read>(source: &mut Source<R>, offset: u64, len: u32) -> Result<(), CaptureError> {
+    if len > MAX_RECORD || !len.is_multiple_of(4) || len < 12 {
+        return Err(CaptureError::Damaged {
+            offset,
+            expected: format!("a pcapng block of 12 to {MAX_RECORD} bytes, a multiple of 4"),
+            found: format!("one that claims {len}"),
+        });
+    }
+    let len = len as usize;
+    let missing = len.saturating_sub(source.bytes().len());
+    let found = source.more(missing)?;
+    if found < len { Err(cut(source, "a block", len, found)) } else { Ok(()) }
+}
+
+fn no_interface(offset: u64, id: u32, known: usize) -> CaptureError {
+    CaptureError::Damaged {
+        offset,
+        expected: format!("a packet of one of the {known} interfaces described before it"),
+        found: format!("interface {id}"),
+    }
+}
+
+fn cut<R: Read>(source: &Source<R>, what: &'static str, expected: usize, found: usize) -> CaptureError {
+    CaptureError::Cut {
+        what,
+        offset: source.offset().saturating_sub(found as u64),
+        expected: expected as u64,
+        found: found as u64,
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize, big_endian: bool) -> Option<u32> {
+    let four = bytes.get(at..at.saturating_add(4))?.try_into().ok()?;
+    Some(if big_endian { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    type Found = (u64, u16, u32, Vec<u8>);
+
+    fn packets(file: &[u8]) -> (Vec<Found>, Result<(), CaptureError>) {
+        let mut found = Vec::new();
+        let mut open = match PacketFile::open(file) {
+            Ok(open) => open,
+            Err(error) => return (found, Err(error)),
+        };
+        loop {
+            match open.next() {
+                Ok(Some(packet)) => found.push((packet.at.0, packet.link, packet.wire_len, packet.bytes.to_vec())),
+                Ok(None) => return (found, Ok(())),
+                Err(error) => return (found, Err(error)),
+            }
+        }
+    }
+
+    fn whole(file: &[u8]) -> Vec<Found> {
+        let (found, result) = packets(file);
+        result.unwrap();
+        found
+    }
+
+    /// Numbers of a file in one byte order.
+    struct Order(bool);
+
+    impl Order {
+        fn u16(&self, n: u16) -> [u8; 2] {
+            if self.0 { n.to_be_bytes() } else { n.to_le_bytes() }
+        }
+
+        fn u32(&self, n: u32) -> [u8; 4] {
+            if self.0 { n.to_be_bytes() } else { n.to_le_bytes() }
+        }
+
+        fn block(&self, kind: u32, body: &[u8]) -> Vec<u8> {
+            let padded = body.len().next_multiple_of(4);
+            let len = self.u32(padded as u32 + 12);
+            let mut block = [&self.u32(kind)[..], &len, body].concat();
+            block.resize(8 + padded, 0);
+            block.extend(len);
+            block
+        }
+
+        fn section(&self) -> Vec<u8> {
+            let body = [&self.u32(0x1a2b_3c4d)[..], &self.u16(1), &self.u16(0), &[0xff; 8]].concat();
+            self.block(0x0a0d_0d0a, &body)
+        }
+
+        /// `options`: pairs of code and value.
+        fn interface(&self, link: u16, snaplen: u32, options: &[(u16, &[u8])]) -> Vec<u8> {
+            let mut body = [&self.u16(link)[..], &[0, 0], &self.u32(snaplen)].concat();
+            for (code, value) in options {
+                body.extend(self.u16(*code));
+                body.extend(self.u16(value.len() as u16));
+                body.extend(*value);
+                body.resize(body.len().next_multiple_of(4), 0);
+            }
+            self.block(1, &body)
+        }
+
+        fn packet(&self, interface: u32, units: u64, wire_len: u32, bytes: &[u8]) -> Vec<u8> {
+            let mut body = Vec::new();
+            for field in [interface, (units >> 32) as u32, units as u32, bytes.len() as u32, wire_len] {
+                body.extend(self.u32(field));
+            }
+            body.extend(bytes);
+            body.resize(body.len().next_multiple_of(4), 0);
+            self.block(6, &body)
+        }
+
+        fn simple(&self, wire_len: u32, bytes: &[u8]) -> Vec<u8> {
+            self.block(3, &[&self.u32(wire_len)[..], bytes].concat())
+        }
+    }
+
+    #[test]
+    fn pcap_in_both_byte_orders_and_resolutions() {
+        for big_endian in [false, true] {
+            for (magic, scale) in [(0xa1b2_c3d4, 1000), (0xa1b2_3c4d, 1)] {
+                let order = Order(big_endian);
+                let mut file = [order.u32(magic).as_slice(), &order.u16(2), &order.u16(4), &[0; 8]].concat();
+                file.extend([order.u32(65535), order.u32(0x1000_0071)].concat());
+                for n in [3_500_000_000_u32, 5, 3, 7] {
+                    file.extend(order.u32(n));
+                }
+                file.extend(b"abc");
+                let at = 3_500_000_000 * 1_000_000_000 + 5 * scale;
+                assert_eq!(whole(&file), [(at, 113, 7, b"abc".to_vec())], "big endian: {big_endian}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_modified_pcap_of_old_linux_has_longer_headers() {
+        let order = Order(false);
+        let mut file =
+            [order.u32(0xa1b2_cd34).as_slice(), &[2, 0, 4, 0], &[0; 8], &order.u32(9), &order.u32(1)].concat();
+        for n in [1_u32, 2, 3, 3, 99, 99] {
+            file.extend(order.u32(n));
+        }
+        file.extend(b"abc");
+        assert_eq!(whole(&file), [(1_000_002_000, 1, 3, b"abc".to_vec())]);
+    }
+
+    #[test]
+    fn pcapng_with_several_interfaces_and_resolutions() {
+        for big_endian in [false, true] {
+            let order = Order(big_endian);
+            let offset = if big_endian { 100_i64.to_be_bytes() } else { 100_i64.to_le_bytes() };
+            let file = [
+                order.section(),
+                order.interface(1, 0, &[]),
+                order.interface(113, 0, &[(9, &[9])]),
+                order.block(0x0bad, b"a block of no known type"),
+                order.packet(1, 1_500_000_000_000_000_123, 9, b"abcde"),
+                order.packet(0, 1_500_000_000_000_123, 3, b"xyz"),
+                order.interface(276, 0, &[(2, b"eth0"), (9, &[0x8a]), (14, &offset), (0, &[])]),
+                order.packet(2, 3 * 1024 + 512, 1, b"b"),
+                order.packet(2, 0, 0, b""),
+            ]
+            .concat();
+            assert_eq!(
+                whole(&file),
+                [
+                    (1_500_000_000_000_000_123, 113, 9, b"abcde".to_vec()),
+                    (1_500_000_000_000_123_000, 1, 3, b"xyz".to_vec()),
+                    (103_500_000_000, 276, 1, b"b".to_vec()),
+                    (100_000_000_000, 276, 0, Vec::new()),
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn simple_packets_are_of_the_first_interface_and_cut_at_its_snaplen() {
+        let order = Order(false);
+        let file = [
+            order.section(),
+            order.interface(1, 6, &[]),
+            order.packet(0, 7, 1, b"a"),
+            order.simple(3, b"abc"),
+            order.simple(100, b"abcdef"),
+        ]
+        .concat();
+        assert_eq!(whole(&file)[1..], [(7_000, 1, 3, b"abc".to_vec()), (7_000, 1, 100, b"abcdef".to_vec())]);
+    }
+
+    #[test]
+    fn a_new_section_forgets_the_interfaces_and_may_have_the_other_byte_order() {
+        let (little, big) = (Order(false), Order(true));
+        let mut file = [little.section(), little.interface(1, 0, &[]), little.packet(0, 1, 1, b"a")].concat();
+        file.extend([big.section(), big.interface(101, 0, &[]), big.packet(0, 2, 1, b"b")].concat());
+        assert_eq!(whole(&file), [(1000, 1, 1, b"a".to_vec()), (2000, 101, 1, b"b".to_vec())]);
+        file.extend([little.section(), little.packet(0, 3, 1, b"c")].concat());
+        let (found, result) = packets(&file);
+        assert_eq!(found.len(), 2);
+        assert_eq!(
+            result.unwrap_err().to_string(),
+            "the capture is damaged at byte 196: expected a packet of one of the 0 interfaces described before it, \
+             found interface 0"
+        );
+    }
+
+    #[test]
+    fn gzip_is_told_by_its_bytes_and_a_cut_one_gives_what_is_readable() {
+        let order = Order(false);
+        let mut file = [order.section(), order.interface(1, 0, &[])].concat();
+        for n in 0..2000_u64 {
+            file.extend(order.packet(0, n, 4, &(n.wrapping_mul(0x9e37_79b9) as u32).to_be_bytes()));
+        }
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&file).unwrap();
+        let gzip = gzip.finish().unwrap();
+        assert_eq!(whole(&gzip), whole(&file));
+        let (found, result) = packets(&gzip[..gzip.len() - 500]);
+        assert!((100..2000).contains(&found.len()), "{}", found.len());
+        assert!(matches!(result, Err(CaptureError::Cut { .. })));
+        let (found, result) = packets(&gzip[..gzip.len() - 4]);
+        assert_eq!(found.len(), 2000);
+        assert!(matches!(result, Err(CaptureError::CutGzip { offset }) if offset == file.len() as u64));
+        let two = [&gzip[..], &gzip[..]].concat();
+        assert_eq!(whole(&two).len(), 4000, "a file of two gzip members is one");
+    }
+
+    #[test]
+    fn what_is_no_capture_says_what_was_found() {
+        let message = |file: &[u8]| packets(file).1.unwrap_err().to_string();
+        assert_eq!(message(b""), "expected a pcap or pcapng file, plain or gzip, found an empty file");
+        assert_eq!(message(b"\x7fELF..."), "expected a pcap or pcapng file, plain or gzip, found the bytes 7f454c46");
+        assert_eq!(
+            message(&[0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0, 1, 2, 3, 4]),
+            "the capture is damaged at byte 0: expected a section header with the byte-order mark 1a2b3c4d, found \
+             01020304"
+        );
+        assert_eq!(
+            message(&[0xd4, 0xc3, 0xb2, 0xa1, 2, 0]),
+            "the capture is cut off at byte 0: expected 24 bytes of the file header, found 6"
+        );
+    }
+
+    #[test]
+    fn lengths_that_lie_cost_no_memory() {
+        let mut file = super::super::testing::pcap_header(1);
+        file.extend([[0; 4], [0; 4], [0xff; 4], [0xff; 4]].concat());
+        assert_eq!(
+            packets(&file).1.unwrap_err().to_string(),
+            "the capture is damaged at byte 24: expected a packet of at most 16777216 bytes, found one that claims \
+             4294967295"
+        );
+        let order = Order(false);
+        let file = [order.section(), order.u32(6).to_vec(), order.u32(0xffff_fff0).to_vec()].concat();
+        assert!(matches!(packets(&file).1, Err(CaptureError::Damaged { offset: 28, .. })));
+        let file = [order.section(), order.u32(6).to_vec(), order.u32(14).to_vec(), vec![0; 20]].concat();
+        assert!(matches!(packets(&file).1, Err(CaptureError::Damaged { offset: 28, .. })));
+    }
+}

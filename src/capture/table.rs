@@ -1,0 +1,89 @@
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+
+use crate::Timestamp;
+
+use super::Event;
+use super::What;
+use super::connection::Connection;
+use super::dialled::Dialled;
+use super::packet::Segment;
+
+/// How many connections that are over are kept, so that their stragglers do not look like new ones.
+const OVER_LIMIT: usize = 1024;
+
+type Emit<'e> = dyn FnMut(Event<'_>) -> ControlFlow<()> + 'e;
+/// The two addresses of a connection, the smaller one first.
+type Key = (SocketAddr, SocketAddr);
+
+/// The connections of a capture.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    connections: BTreeMap<Key, Connection>,
+    over: VecDeque<(Key, u32)>,
+    dialled: Dialled,
+    count: u32,
+}
+
+impl Table {
+    /// Takes in one packet.
+    pub(super) fn packet(&mut self, at: Timestamp, segment: &Segment<'_>, out: &mut Emit<'_>) -> ControlFlow<()> {
+        let key = (segment.from.min(segment.to), segment.from.max(segment.to));
+        let mut go_on = ControlFlow::Continue(());
+        if segment.syn
+            && let Some(old) = self.connections.get_mut(&key)
+            && !old.owns_syn(segment)
+        {
+            let conn = old.number;
+            old.finish(&mut |what| go_on = out(Event { at, conn, what }));
+            self.connections.remove(&key);
+        }
+        if !self.connections.contains_key(&key) {
+            let says_something =
+                segment.syn || segment.fin || segment.rst || !segment.payload.is_empty() || segment.missing > 0;
+            if !says_something {
+                return go_on;
+            }
+            self.count = self.count.saturating_add(1);
+            let (dialler, upstream) = if self.dialled.sender_is_dialler(segment) {
+                (segment.from, segment.to)
+            } else {
+                (segment.to, segment.from)
+            };
+            self.connections.insert(key, Connection::new(self.count, dialler, upstream));
+            go_on = out(Event { at, conn: self.count, what: What::Opened { dialler, upstream } });
+        }
+        let Some(connection) = self.connections.get_mut(&key) else { return go_on };
+        let conn = connection.number;
+        let was_over = connection.is_over();
+        connection.packet(at, segment, &mut |what| go_on = out(Event { at, conn, what }));
+        if connection.is_over() && !was_over {
+            self.over.push_back((key, conn));
+        }
+        if self.over.len() > OVER_LIMIT
+            && let Some((key, number)) = self.over.pop_front()
+            && let Some(old) = self.connections.get_mut(&key)
+            && old.number == number
+        {
+            old.finish(&mut |what| go_on = out(Event { at, conn: number, what }));
+            self.connections.remove(&key);
+        }
+        go_on
+    }
+
+    /// The capture ends.
+    pub(super) fn finish(self, at: Timestamp, out: &mut Emit<'_>) {
+        let mut left: Vec<Connection> = self.connections.into_values().collect();
+        left.sort_by_key(|connection| connection.number);
+        for mut connection in left {
+            let conn = connection.number;
+            let mut go_on = ControlFlow::Continue(());
+            connection.finish(&mut |what| go_on = out(Event { at, conn, what }));
+            if go_on.is_break() {
+                return;
+            }
+        }
+    }
+}
