@@ -1,3 +1,10 @@
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::output;
+use crate::scenario::Scenario;
 use crate::verdict::ExitStatus;
 
 /// Lists, shows and checks scenarios, the built-in and the user's
@@ -26,5 +33,42 @@ enum Action {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
-    anyhow::bail!("scenario: expected a later commit, found its place only: {:?}", args.action)
+    let mut stdout = output::stdout();
+    match args.action {
+        Action::List => {
+            for (scenario, _) in Scenario::built_in() {
+                let about = scenario.about.split_whitespace().collect::<Vec<_>>().join(" ");
+                let first = about.split_inclusive(['.', ':']).next().unwrap_or_default();
+                writeln!(stdout, "{:<20} {}", scenario.name, first.trim_end_matches([':', '.']))?;
+            }
+        }
+        Action::Show { scenario } => stdout.write_all(text(&scenario)?.as_bytes())?,
+        Action::Check { scenarios } => {
+            for name in scenarios {
+                let scenario = load(&name)?;
+                writeln!(stdout, "{name}: ok, {} step(s)", scenario.steps.len())?;
+            }
+        }
+    }
+    stdout.flush()?;
+    Ok(ExitStatus::Pass)
+}
+
+/// The scenario of that name, or in that file.
+pub(super) fn load(name: &str) -> anyhow::Result<Scenario> {
+    let text = text(name)?;
+    Scenario::parse(&text).with_context(|| format!("scenario {name}"))
+}
+
+/// The file of a scenario: a built-in one's, or the user's.
+fn text(name: &str) -> anyhow::Result<String> {
+    if let Some((_, text)) = Scenario::built_in().into_iter().find(|(scenario, _)| scenario.name == name) {
+        return Ok(text.to_owned());
+    }
+    let path = Path::new(name);
+    if !path.exists() {
+        // The error lists the names that there are.
+        Scenario::named(name)?;
+    }
+    std::fs::read_to_string(path).with_context(|| format!("reading the scenario {name}"))
 }
