@@ -169,6 +169,31 @@ mod tests {
     }
 
     #[test]
+    fn a_field_beyond_its_table_is_refused() {
+        let mut bytes = write(&[Field::U64(7), Field::U32(9)]);
+        let table_len = bytes[6..8].to_vec();
+        assert_eq!(table_len, [16, 0]);
+        bytes[6] = 12;
+        let table = Table::root(&bytes).unwrap();
+        assert_eq!(table.u64(0), Ok(7));
+        assert!(table.u32(1).unwrap_err().0.contains("within its table of 12 bytes"));
+        bytes[8] = 0;
+        bytes[9] = 0;
+        assert_eq!(Table::root(&bytes).unwrap().u64(0), Ok(0));
+    }
+
+    #[test]
+    fn a_vtable_outside_the_value_is_refused() {
+        let bytes = write(&[Field::U64(7)]);
+        let start = usize::from(bytes[0]);
+        for back in [i32::MIN, -1000, 1000, i32::MAX] {
+            let mut bytes = bytes.clone();
+            bytes[start..start.saturating_add(4)].copy_from_slice(&back.to_le_bytes());
+            assert!(Table::root(&bytes).is_err(), "{back}");
+        }
+    }
+
+    #[test]
     fn every_cut_is_refused_or_read_within_bounds() {
         let bytes = write(&[Field::U64(7), Field::Text(b"a name of some length")]);
         for len in 0..bytes.len() - 3 {
