@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::dcp;
 use crate::era::Era;
 use crate::report;
+use crate::scenario::Scenario;
 use crate::wire::Opcode;
 
 /// The era to judge by (`--era`): given, or found from what the connection shows.
@@ -115,6 +116,17 @@ pub(crate) fn seed(text: &str) -> Result<u64, String> {
         None => text.parse().ok(),
     }
     .ok_or_else(|| format!("expected a seed from 0 to 2^64-1, decimal or 0x with hex digits, found '{text}'"))
+}
+
+/// Reads a scenario: a built-in one's name, or a file. Use it as `value_parser = values::scenario`.
+pub(crate) fn scenario(text: &str) -> Result<Scenario, String> {
+    let path = Path::new(text);
+    let is_file = path.is_file() || text.contains(['/', '\\']) || path.extension().is_some();
+    if !is_file {
+        return Scenario::named(text).map_err(|error| error.to_string());
+    }
+    let file = std::fs::read_to_string(path).map_err(|error| format!("cannot read the scenario {text}: {error}"))?;
+    Scenario::parse(&file).map_err(|error| format!("{text}: {error}"))
 }
 
 /// Reads where a report goes, and refuses at once what could only fail at the end: an extension that is no format, a

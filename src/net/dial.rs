@@ -1,6 +1,6 @@
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub struct Target {
 
 /// Expected `HOST:PORT`, found the text inside.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("expected HOST:PORT, such as localhost:11210 or [::1]:11210, found {0:?}")]
+#[error("expected HOST:PORT, such as localhost:11210 or [::1]:11210, found '{0}'")]
 pub struct NoTarget(pub String);
 
 impl FromStr for Target {
@@ -36,6 +36,20 @@ impl FromStr for Target {
             Some(Self { host: host.to_owned(), port })
         };
         parsed().ok_or_else(|| NoTarget(text.to_owned()))
+    }
+}
+
+impl Target {
+    /// Reads an address to listen on: like any target, but a port alone (`11210`, `:11210`) is one of loopback.
+    ///
+    /// # Errors
+    /// The text is neither.
+    pub fn to_listen_on(text: &str) -> Result<Self, NoTarget> {
+        let port = text.strip_prefix(':').unwrap_or(text);
+        match port.parse() {
+            Ok(port) => Ok(Self { host: Ipv4Addr::LOCALHOST.to_string(), port }),
+            Err(_) => text.parse(),
+        }
     }
 }
 
@@ -110,6 +124,16 @@ mod tests {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
         assert_eq!("[::1]:1".parse(), Ok(Target { host: "::1".to_owned(), port: 1 }));
+    }
+
+    #[test]
+    fn a_port_alone_is_one_of_loopback() {
+        for (text, target) in [("11210", "127.0.0.1:11210"), (":0", "127.0.0.1:0"), ("[::]:5", "[::]:5")] {
+            assert_eq!(Target::to_listen_on(text).unwrap().to_string(), target);
+        }
+        for text in ["", ":", "::1", "70000", "localhost"] {
+            assert_eq!(Target::to_listen_on(text), Err(NoTarget(text.to_owned())));
+        }
     }
 
     #[test]

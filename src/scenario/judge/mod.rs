@@ -190,11 +190,6 @@ impl Judge {
             findings.extend(self.resumes.findings(&end));
             findings.extend(self.window.findings(&end));
             findings.extend(self.evidence(session, &connection.matrix));
-        } else if matches!(self.terms.source, Source::Acting { .. }) {
-            findings.push(not_enough(
-                "a DCP connection whose producer was dialled",
-                "no DCP_OPEN with the producer flag was accepted",
-            ));
         }
         for finding in findings {
             connection.add_finding(finding, self.terms.judge, producer, start);

@@ -1,0 +1,116 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::Ending;
+use super::proxy::{Counted, Served, Summary};
+use crate::engine::{Engine, Interceptor};
+use crate::journal::Side;
+use crate::report::{Connection, Report};
+use crate::scenario::judge::{Judge, Source, Terms, not_enough};
+use crate::scenario::{Plan, Runner};
+use crate::{Timestamp, verdict};
+
+/// Connections that a plan's steps are taken on, and that are judged: what `proxy` serves. A plan without scenarios arms
+/// nothing.
+#[derive(Debug)]
+pub struct Judged {
+    plan: Plan,
+    judge: verdict::Judge,
+    connections: BTreeMap<u64, Connection>,
+    addresses: BTreeMap<u64, (SocketAddr, SocketAddr)>,
+    has_producer: bool,
+    errors: Vec<String>,
+}
+
+impl Judged {
+    /// Takes the steps of `plan` on each connection; `judge` says whose faults decide.
+    pub const fn new(plan: Plan, judge: verdict::Judge) -> Self {
+        Self {
+            plan,
+            judge,
+            connections: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            has_producer: false,
+            errors: Vec::new(),
+        }
+    }
+
+    /// What the run came to.
+    pub fn report(self, summary: &Summary) -> Report {
+        let mut report = Report::new(self.judge);
+        report.seed = Some(self.plan.seed);
+        report.scenarios = self.plan.scenarios.iter().map(|scenario| scenario.name.clone()).collect();
+        let armed = self.armed();
+        for connection in self.connections.into_values() {
+            report.add_connection(connection);
+        }
+        if armed && !self.has_producer {
+            let found = match summary.accepted {
+                0 => "no connection came",
+                _ => "no DCP_OPEN with the producer flag was accepted",
+            };
+            report.add_finding(&not_enough("a DCP connection whose producer was dialled", found));
+        }
+        report.errors = self.errors;
+        report.errors.extend(summary.failed_dial.as_ref().map(ToString::to_string));
+        report
+    }
+
+    fn source(&self) -> Source {
+        if self.armed() {
+            Source::Acting { makes_orphans: self.plan.scenarios.iter().any(|scenario| scenario.makes_orphans()) }
+        } else {
+            Source::Watching
+        }
+    }
+}
+
+impl Served for Judged {
+    type Core = Engine<Judge>;
+
+    fn core(&mut self, id: u64, dialler: SocketAddr, upstream: SocketAddr) -> Self::Core {
+        self.addresses.insert(id, (dialler, upstream));
+        let terms = Terms {
+            era: self.plan.era,
+            messages: self.plan.messages.clone(),
+            settle: self.plan.settle,
+            judge: self.judge,
+            source: self.source(),
+        };
+        let judge = Judge::new(terms, id, dialler.to_string(), upstream.to_string());
+        let runner = || Box::new(Runner::new(self.plan.clone())) as Box<dyn Interceptor>;
+        Engine::new(self.armed().then(runner), judge, self.plan.seed)
+    }
+
+    fn finished(&mut self, id: u64, mut core: Self::Core, ending: &Ending) -> Counted {
+        let (dialler, upstream) = self
+            .addresses
+            .remove(&id)
+            .map_or_else(Default::default, |(dialler, upstream)| (dialler.to_string(), upstream.to_string()));
+        // A core that has panicked may do so again.
+        let judged = catch_unwind(AssertUnwindSafe(|| {
+            let (judge, sessions) = core.observed();
+            let session = sessions.at(Side::Upstream);
+            (judge.judgement(session), session.open().is_some())
+        }));
+        let (mut connection, opened) = match judged {
+            Ok((judgement, opened)) => {
+                self.has_producer |= judgement.has_producer;
+                (judgement.connection, opened)
+            }
+            Err(_) => (Connection::new(id, dialler, upstream), true),
+        };
+        if let Ending::Crashed(said) = ending {
+            let crash = not_enough("a connection that is relayed to its end", &format!("the tool crashed: {said}"));
+            connection.add_finding(crash, self.judge, None, Timestamp::default());
+            self.errors.push(format!("the task of connection {id} crashed: {said}"));
+        }
+        self.connections.insert(id, connection);
+        if opened || !self.armed() { Counted::Yes } else { Counted::No }
+    }
+
+    fn armed(&self) -> bool {
+        !self.plan.scenarios.is_empty()
+    }
+}
