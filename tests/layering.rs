@@ -19,7 +19,7 @@ const ARROWS: &str = "
     filter -> wire dcp journal session
     scenario -> wire dcp era journal session engine fault invariant filter verdict report
     node -> wire dcp era
-    capture -> wire dcp journal
+    capture -> wire dcp journal session
     report -> verdict
     net -> all but cli
     api -> all but cli

@@ -11,6 +11,7 @@ mod dialled;
 mod file;
 mod half;
 mod packet;
+mod recorded;
 mod source;
 mod table;
 #[cfg(test)]
@@ -25,6 +26,10 @@ use std::ops::ControlFlow;
 use crate::Timestamp;
 use crate::journal::How;
 use crate::journal::Side;
+
+pub use recorded::Happened;
+pub use recorded::Recorded;
+pub use recorded::Sink;
 
 use file::PacketFile;
 use packet::Sliced;
