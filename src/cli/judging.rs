@@ -49,6 +49,14 @@ impl Judging {
         }
         outcome
     }
+
+    /// As [`Self::deliver`]; prints the report as text where no `--report` says where it is to go.
+    pub(super) fn deliver_or_print(&self, report: &Report) -> anyhow::Result<()> {
+        if self.report.is_empty() {
+            print(report)?;
+        }
+        self.deliver(report)
+    }
 }
 
 fn write(target: &Target, report: &Report) -> anyhow::Result<()> {
