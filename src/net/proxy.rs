@@ -137,11 +137,12 @@ impl<S: Served> Server<'_, S> {
             Done::Dialled { id, dialler, upstream: Ok(upstream) } => self.start(id, dialler, upstream),
             Done::Dialled { id, dialler, upstream: Err(error) } => {
                 drop(dialler);
-                tracing::warn!(connection = id, "{error}");
-                self.summary.failed_dial.get_or_insert(error);
                 if self.options.once {
                     self.links.stop(Stop::Now);
+                } else {
+                    tracing::warn!(connection = id, "{error}");
                 }
+                self.summary.failed_dial.get_or_insert(error);
             }
             Done::Abandoned => {}
             Done::Ended { id, core, ending } => {

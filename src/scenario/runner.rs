@@ -347,8 +347,10 @@ impl Runner {
                 }
                 self.ending || self.next >= self.steps.len()
             }
-            Phase::Opening | Phase::Asking(..) => self.ending,
-            Phase::Acting(_) | Phase::Settling { .. } | Phase::Settled => false,
+            Phase::Asking(..) => self.ending,
+            // Without a producer there is nobody to watch.
+            Phase::Opening if self.ending => return self.settled(actions),
+            Phase::Opening | Phase::Acting(_) | Phase::Settling { .. } | Phase::Settled => false,
         };
         if over {
             self.settle(now, actions);

@@ -1,0 +1,179 @@
+//! `dcproxy proxy` as its user meets it: what it says, how it ends, what it leaves behind.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use support::{PATIENCE, loopback, run, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+struct Started {
+    child: Child,
+    address: SocketAddr,
+    stderr: BufReader<ChildStderr>,
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dcproxy"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DCPROXY_") || name == "RUST_LOG") {
+        command.env_remove(name);
+    }
+    command.args(args).env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn start(args: &[&str]) -> Started {
+    let mut child = command(args).spawn().expect("it starts");
+    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    stderr.read_line(&mut line).expect("it says where it listens");
+    let address = line.strip_prefix("listening on ").and_then(|rest| rest.trim().parse().ok());
+    Started { child, address: address.unwrap_or_else(|| panic!("not where it listens: {line:?}")), stderr }
+}
+
+impl Started {
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill").success());
+    }
+
+    /// The exit code and the rest of stderr.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.stderr.read_to_string(&mut rest).expect("text");
+        (self.child.wait().expect("it ends").code(), rest)
+    }
+}
+
+/// An address of loopback where nobody listens.
+fn nobody() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").to_string()
+}
+
+#[test]
+fn bad_addresses_are_one_line_and_exit_2() {
+    for (args, told) in [
+        (["--listen", "nowhere", "--upstream", "localhost:1"], "'nowhere' for '--listen <ADDR>': expected HOST:PORT"),
+        (["--listen", "0", "--upstream", "localhost"], "'localhost' for '--upstream <HOST:PORT>': expected HOST:PORT"),
+        (["--listen", "192.0.2.1:0", "--upstream", "localhost:1"], "cannot listen on 192.0.2.1:0: "),
+        (["--listen", "0", "--scenario", "nonsense"], "a built-in scenario (orphaned-responses"),
+    ] {
+        let output = command(&["proxy"]).args(args).output().expect("it runs");
+        let stderr = String::from_utf8(output.stderr).expect("text");
+        assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+        assert!(stderr.starts_with("dcproxy: ") && stderr.contains(told), "{stderr}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_refused_upstream_ends_once_with_one_line_and_a_report() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let report = directory.path().join("r.json");
+    let upstream = nobody();
+    let report_arg = report.to_string_lossy();
+    let args = ["proxy", "--once", "--listen", "127.0.0.1:0", "--upstream", &upstream, "--report", &report_arg];
+    let started = start(&args);
+    let mut dialler = std::net::TcpStream::connect(started.address).expect("connected");
+    assert_eq!(dialler.read(&mut [0]).expect("closed"), 0);
+    let (code, rest) = started.end();
+    let line = rest.lines().last().unwrap_or_default();
+    assert_eq!(code, Some(2));
+    assert!(line.starts_with(&format!("dcproxy: cannot connect to {upstream}: Connection refused")), "{rest}");
+    assert_eq!(rest.lines().count(), 1, "{rest}");
+    let report = std::fs::read_to_string(report).expect("written all the same");
+    assert!(report.contains(&format!("cannot connect to {upstream}")), "{report}");
+}
+
+#[test]
+fn a_refused_upstream_is_logged_and_told_of_at_the_end() {
+    let upstream = nobody();
+    let started = start(&["proxy", "--listen", "0", "--upstream", &upstream]);
+    for _ in 0..2 {
+        let mut dialler = std::net::TcpStream::connect(started.address).expect("still served");
+        assert_eq!(dialler.read(&mut [0]).expect("closed"), 0);
+    }
+    started.signal("TERM");
+    let (code, rest) = started.end();
+    assert_eq!(code, Some(2));
+    assert_eq!(rest.matches(&format!("cannot connect to {upstream}")).count(), 2, "{rest}");
+}
+
+/// SIGINT once, with nothing armed: everything ends, the exit code is 0, the report is there.
+#[test]
+fn an_interrupt_writes_the_report() {
+    run(async {
+        let upstream = loopback().await;
+        let target = upstream.local_addr().expect("bound").to_string();
+        let started = start(&["proxy", "--listen", "0", "--upstream", &target, "--report", "-"]);
+        let mut dialler = TcpStream::connect(started.address).await.expect("connected");
+        let mut served = upstream.accept().await.expect("dialled").0;
+        dialler.write_all(b"\x80").await.expect("written");
+        assert_eq!(served.read_u8().await.expect("relayed"), 0x80);
+        started.signal("INT");
+        assert_eq!(within(PATIENCE, dialler.read(&mut [0])).await.expect("closed"), 0);
+        let mut child = started.child;
+        let mut report = String::new();
+        child.stdout.take().expect("piped").read_to_string(&mut report).expect("text");
+        assert_eq!(child.wait().expect("it ends").code(), Some(0));
+        assert!(report.starts_with("verdict: PASS") && report.contains("connections: 1"), "{report}");
+    });
+}
+
+/// With a scenario, that nothing could be judged is no pass (law L7), however it ends.
+#[test]
+fn without_a_stream_the_verdict_is_inconclusive() {
+    run(async {
+        let upstream = loopback().await;
+        let target = upstream.local_addr().expect("bound").to_string();
+        let args = ["proxy", "--listen", "0", "--upstream", &target, "--scenario", "orphaned-responses"];
+        for end in ["nobody", "timeout", "interrupt", "interrupts"] {
+            let mut args = args.to_vec();
+            if matches!(end, "timeout" | "nobody") {
+                args.extend(["--timeout", "200ms"]);
+            }
+            let started = start(&args);
+            if end != "nobody" {
+                let mut dialler = TcpStream::connect(started.address).await.expect("connected");
+                let mut served = upstream.accept().await.expect("dialled").0;
+                dialler.write_all(&[0x80; 24]).await.expect("written");
+                let mut first = [0; 24];
+                served.read_exact(&mut first).await.expect("relayed");
+                if end.starts_with("interrupt") {
+                    started.signal("INT");
+                }
+                if end == "interrupts" {
+                    started.signal("TERM");
+                }
+                within(PATIENCE, dialler.read(&mut [0])).await.ok();
+            }
+            assert_eq!(started.end().0, Some(3), "{end}");
+        }
+    });
+}
+
+/// Plain ports tell what came in DCP's place.
+#[test]
+fn tls_and_http_are_hinted_at() {
+    run(async {
+        for (first, hint) in [(&b"\x16\x03\x01\x00\x10"[..], "TLS"), (b"GET /pools HTTP/1.1\r\n\r\n", "HTTP")] {
+            let upstream = loopback().await;
+            let target = upstream.local_addr().expect("bound").to_string();
+            let started = start(&["proxy", "--once", "--listen", "0", "--upstream", &target]);
+            let mut dialler = TcpStream::connect(started.address).await.expect("connected");
+            let mut served = upstream.accept().await.expect("dialled").0;
+            dialler.write_all(first).await.expect("written");
+            dialler.shutdown().await.expect("a FIN");
+            let mut relayed = Vec::new();
+            served.read_to_end(&mut relayed).await.expect("relayed");
+            assert_eq!(relayed, first);
+            drop((dialler, served));
+            let (code, rest) = started.end();
+            assert_eq!(code, Some(0));
+            assert!(rest.contains(hint), "{rest}");
+        }
+    });
+}
