@@ -45,8 +45,8 @@ struct Told {
 /// Whether the producer keeps the connection after orphaned responses, and lives (design.md §5.1 and §5.5).
 #[derive(Debug)]
 pub(super) struct Kept {
-    /// Whether the connection was recorded, so that any frame late enough is a proof of life (design.md §6).
-    recorded: bool,
+    /// Whether the tool only looks on, so that any frame late enough is a proof of life (design.md §6).
+    looks_on: bool,
     era: Option<Era>,
     settle: Duration,
     kinds: BTreeMap<Kind, Told>,
@@ -70,9 +70,9 @@ struct Closed {
 }
 
 impl Kept {
-    pub(super) const fn new(recorded: bool, era: Option<Era>, settle: Duration) -> Self {
+    pub(super) const fn new(looks_on: bool, era: Option<Era>, settle: Duration) -> Self {
         Self {
-            recorded,
+            looks_on,
             era,
             settle,
             kinds: BTreeMap::new(),
@@ -128,8 +128,8 @@ impl Kept {
         let late = |at: Timestamp| at >= self.last_at + PROOF_AFTER;
         match asked_at {
             // Up to era 6.5 no producer that has decided to close answers a NOOP (real-servers.md §2).
-            Some(asked) => late(asked) || self.recorded && (late(seen.entry.at) || self.era(seen) <= Era::V6_5),
-            None => self.recorded && late(seen.entry.at),
+            Some(asked) => late(asked) || self.looks_on && (late(seen.entry.at) || self.era(seen) <= Era::V6_5),
+            None => self.looks_on && late(seen.entry.at),
         }
     }
 

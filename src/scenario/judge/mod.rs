@@ -139,7 +139,7 @@ impl Judge {
     /// A judge for the connection `id`, between these two addresses.
     pub fn new(terms: Terms, id: u64, dialler: impl Into<String>, upstream: impl Into<String>) -> Self {
         Self {
-            kept: Kept::new(terms.source == Source::Recording, terms.era, terms.settle),
+            kept: Kept::new(!matches!(terms.source, Source::Acting { .. }), terms.era, terms.settle),
             undisturbed: Undisturbed::new(terms.settle),
             terms,
             id,
