@@ -1,3 +1,41 @@
-//! The embedded DCP node, sans-IO.
+//! The embedded DCP node, sans-IO: a server that a DCP client can log in to, stream from, and write to a little.
+//!
+//! It follows the rules of one [`crate::era::Era`], and can be told to have historical bugs ([`Quirk`]). What it streams is
+//! made from its seed when it is wanted, at the speed at which it is pulled, and never kept. Bytes and times go in, bytes
+//! come out: [`Node`] is what the connections share, [`Connection`] is one of them.
 
+mod auth;
+mod bucket;
+mod config;
+mod connection;
 pub mod consumer;
+mod controls;
+mod data;
+mod document;
+mod events;
+mod filter;
+mod flow;
+mod front;
+mod kv;
+mod noops;
+mod opening;
+mod producer;
+mod quirk;
+mod respond;
+mod rollback;
+mod send;
+mod shared;
+mod stats;
+mod stream;
+mod takeover;
+mod terms;
+mod topology;
+mod vbucket;
+mod written;
+
+pub use config::Config;
+pub use connection::Connection;
+pub use connection::How;
+pub use quirk::About;
+pub use quirk::Quirk;
+pub use shared::Node;

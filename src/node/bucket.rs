@@ -1,0 +1,175 @@
+use serde_json::json;
+
+use super::config::Config;
+use super::data;
+use super::producer::Reply;
+use super::producer::answer;
+use super::topology;
+use super::vbucket::Vbucket;
+use crate::Timestamp;
+use crate::dcp::FailoverLog;
+use crate::dcp::GetAllVbSeqnos;
+use crate::dcp::VbSeqno;
+use crate::dcp::VbSeqnos;
+use crate::wire::Datatype;
+use crate::wire::FrameBuilder;
+use crate::wire::Header;
+use crate::wire::Status;
+
+/// The one bucket of a node: its vbuckets, shared by all connections.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    vbuckets: Vec<Vbucket>,
+    /// Since when the vbuckets make snapshots of themselves.
+    since: Option<Timestamp>,
+}
+
+/// Above so many vbuckets the interval between their snapshots grows, so that a node's own traffic stays small.
+const VBUCKETS_AT_FULL_PACE: u32 = 16;
+
+impl Bucket {
+    pub(super) fn new(config: &Config) -> Self {
+        let count = config.vbuckets.clamp(1, Config::MAX_VBUCKETS);
+        let vbuckets =
+            (0..count).map(|number| Vbucket::new(config.seed, number, config.items, config.disk_items)).collect();
+        Self { vbuckets, since: None }
+    }
+
+    pub(super) fn vbucket(&self, number: u16) -> Option<&Vbucket> {
+        self.vbuckets.get(usize::from(number))
+    }
+
+    pub(super) fn vbucket_mut(&mut self, number: u16) -> Option<&mut Vbucket> {
+        self.vbuckets.get_mut(usize::from(number))
+    }
+
+    /// A takeover gave the vbucket away.
+    pub(super) fn hand_over(&mut self, number: u16) {
+        if let Some(vbucket) = self.vbucket_mut(number) {
+            vbucket.die();
+        }
+    }
+
+    /// Lets the vbuckets grow as time goes on.
+    pub(super) fn tick(&mut self, config: &Config, now: Timestamp) {
+        let Some(interval) = self.interval(config) else { return };
+        let since = *self.since.get_or_insert(now);
+        let snapshots = now.since(since).as_nanos() / interval;
+        for vbucket in &mut self.vbuckets {
+            vbucket.grow(snapshots as u64);
+        }
+    }
+
+    /// When they grow next.
+    pub(super) fn next_tick(&self, config: &Config, now: Timestamp) -> Option<Timestamp> {
+        let interval = self.interval(config)?;
+        let since = self.since.unwrap_or(now);
+        let left = interval - now.since(since).as_nanos() % interval;
+        Some(Timestamp(now.0.saturating_add(left as u64)))
+    }
+
+    /// Nanoseconds, never 0.
+    fn interval(&self, config: &Config) -> Option<u128> {
+        let stretch = (self.vbuckets.len() as u32).div_ceil(VBUCKETS_AT_FULL_PACE);
+        config.interval.map(|interval| (interval * stretch).as_nanos().max(1))
+    }
+
+    /// GET_FAILOVER_LOG, in both its forms.
+    pub(super) fn failover_log(&self, header: &Header) -> Reply {
+        match self.vbucket(header.vbucket_or_status) {
+            Some(vbucket) => {
+                let log = FailoverLog { failover_log: vbucket.failover_log() };
+                Reply::Frame(log.response(header.opcode, header.opaque).build().to_vec())
+            }
+            None => answer(header, Status::NOT_MY_VBUCKET),
+        }
+    }
+
+    /// GET_ALL_VB_SEQNOS: the highest seqno, of those that the client can see, or of one collection.
+    pub(super) fn all_seqnos(&self, asked: &GetAllVbSeqnos, sync_replication: bool, header: &Header) -> Reply {
+        if let Some(id) = asked.collection_id
+            && !self.has_collection(id)
+        {
+            return answer(header, Status::UNKNOWN_COLLECTION);
+        }
+        let wanted = |vbucket: &Vbucket| match asked.state {
+            None | Some(0 | 1) => !vbucket.is_dead(),
+            Some(4) => vbucket.is_dead(),
+            Some(_) => false,
+        };
+        let seqno = |vbucket: &Vbucket| match asked.collection_id {
+            Some(id) => vbucket.high_of_collection(id),
+            None if sync_replication => vbucket.high(),
+            None => vbucket.max_visible(vbucket.high()),
+        };
+        let entries = (0..).zip(&self.vbuckets).filter(|(_, vbucket)| wanted(vbucket));
+        let entries = entries.map(|(number, vbucket)| VbSeqno { vbucket: number, seqno: seqno(vbucket) }).collect();
+        Reply::Frame(VbSeqnos { entries }.response(header.opaque).build().to_vec())
+    }
+
+    /// NotMyVbucket, with the cluster map.
+    pub(super) fn not_my_vbucket(&self, header: &Header, config: &Config) -> Reply {
+        let map = topology::cluster_config(config, Some(self.len()));
+        let frame = FrameBuilder::response(header.opcode, Status::NOT_MY_VBUCKET).opaque(header.opaque);
+        Reply::Frame(frame.datatype(Datatype::JSON).value(map.into_bytes()).build().to_vec())
+    }
+
+    /// How many vbuckets there are.
+    pub(super) fn len(&self) -> u16 {
+        self.vbuckets.len() as u16
+    }
+
+    fn newest(&self) -> Option<&Vbucket> {
+        self.vbuckets.iter().find(|vbucket| !vbucket.is_dead()).or_else(|| self.vbuckets.first())
+    }
+
+    /// Whether the collection is there.
+    pub(super) fn has_collection(&self, id: u32) -> bool {
+        self.newest().is_some_and(|vbucket| vbucket.has_collection(id))
+    }
+
+    /// The uid of the manifest.
+    pub(super) fn manifest_uid(&self) -> u64 {
+        self.newest().map(Vbucket::manifest_uid).unwrap_or_default()
+    }
+
+    /// The id of a collection by `scope.collection`, where an empty name is the default one's.
+    pub(super) fn collection_id(&self, path: &str) -> Result<u32, Status> {
+        let (scope, collection) = path.split_once('.').ok_or(Status::EINVAL)?;
+        let scope = match scope {
+            "" | "_default" => 0,
+            data::SCOPE_NAME if self.newest().is_some_and(|vbucket| vbucket.has_scope(data::SCOPE)) => data::SCOPE,
+            _ => return Err(Status::UNKNOWN_SCOPE),
+        };
+        if scope == 0 && matches!(collection, "" | "_default") {
+            return Ok(0);
+        }
+        let mut found = self.newest().into_iter().flat_map(Vbucket::collections);
+        found
+            .find(|it| it.scope == scope && data::collection_name(it.id) == collection)
+            .map(|it| it.id)
+            .ok_or(Status::UNKNOWN_COLLECTION)
+    }
+
+    /// The collections manifest as COLLECTIONS_GET_MANIFEST gives it.
+    pub(super) fn manifest(&self) -> String {
+        let mut scopes = vec![(0, "_default", vec![json!({"name": "_default", "uid": "0"})])];
+        if self.newest().is_some_and(|vbucket| vbucket.has_scope(data::SCOPE)) {
+            scopes.push((data::SCOPE, data::SCOPE_NAME, Vec::new()));
+        }
+        for it in self.newest().into_iter().flat_map(Vbucket::collections) {
+            if let Some((_, _, members)) = scopes.iter_mut().find(|(id, ..)| *id == it.scope) {
+                let mut member = json!({"name": data::collection_name(it.id), "uid": format!("{:x}", it.id)});
+                if let Some(ttl) = it.max_ttl {
+                    member["maxTTL"] = ttl.into();
+                }
+                members.push(member);
+            }
+        }
+        let scopes: Vec<_> = scopes
+            .into_iter()
+            .map(|(id, name, collections)| json!({"name": name, "uid": format!("{id:x}"), "collections": collections}))
+            .collect();
+        json!({"uid": format!("{:x}", self.manifest_uid()), "scopes": scopes}).to_string()
+    }
+}

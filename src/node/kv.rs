@@ -1,0 +1,169 @@
+//! The few key-value commands: what they write appends to a vbucket, and goes out on its streams.
+
+use super::bucket::Bucket;
+use super::config::Config;
+use super::data::Kind;
+use super::data::Outline;
+use super::document::Item;
+use super::front::Front;
+use super::front::MUTATION_SEQNO;
+use super::front::send;
+use super::producer::Reply;
+use super::producer::answer;
+use crate::Timestamp;
+use crate::dcp::Feature;
+use crate::wire::Datatype;
+use crate::wire::Frame;
+use crate::wire::FrameBuilder;
+use crate::wire::Opcode;
+use crate::wire::Status;
+use crate::wire::leb128;
+
+/// The longest value that is taken.
+const MAX_VALUE: usize = 512 * 1024;
+
+/// The frame info of a durability requirement, in requests.
+const DURABILITY: u16 = 1;
+
+/// Whether the node has the command.
+pub(super) const fn is_known(opcode: Opcode) -> bool {
+    matches!(opcode, Opcode::GET | Opcode::SET | Opcode::ADD | Opcode::REPLACE | Opcode::DELETE)
+}
+
+/// Answers a command.
+pub(super) fn request(frame: &Frame<'_>, front: &Front, bucket: &mut Bucket, config: &Config, now: Timestamp) -> Reply {
+    let header = frame.header();
+    let alive = bucket.vbucket(header.vbucket_or_status).is_some_and(|vbucket| !vbucket.is_dead());
+    if !alive {
+        return bucket.not_my_vbucket(header, config);
+    }
+    match execute(frame, front, bucket, now) {
+        Ok(reply) => reply,
+        Err(status) => answer(header, status),
+    }
+}
+
+fn execute(frame: &Frame<'_>, front: &Front, bucket: &mut Bucket, now: Timestamp) -> Result<Reply, Status> {
+    let header = frame.header();
+    let (collection, key) = key(frame, front)?;
+    if !bucket.has_collection(collection) {
+        return Err(Status::UNKNOWN_COLLECTION);
+    }
+    let vbucket = bucket.vbucket_mut(header.vbucket_or_status).ok_or(Status::NOT_MY_VBUCKET)?;
+    let found = vbucket.document(collection, key);
+    if header.opcode == Opcode::GET {
+        let found = found.ok_or(Status::KEY_ENOENT)?;
+        let datatype = if found.json && front.has(Feature::JSON) { Datatype::JSON } else { Datatype::RAW };
+        let response = FrameBuilder::response(header.opcode, Status::SUCCESS).opaque(header.opaque).cas(found.cas);
+        return Ok(send(&response.datatype(datatype).extras(found.flags.to_be_bytes()).value(found.body)));
+    }
+    check_cas(header.opcode, header.cas, found.as_ref())?;
+    let level = durability(frame, front)?;
+    let mut item = Item::empty();
+    item.key = key.to_vec();
+    item.rev_seqno = found.as_ref().map_or(1, |found| found.rev_seqno + 1);
+    let deleted = header.opcode == Opcode::DELETE;
+    if deleted {
+        item.delete_time = (now.0 / 1_000_000_000) as u32;
+    } else {
+        write(frame, front, &mut item)?;
+    }
+    let first = vbucket.high() + 1;
+    item.cas = (now.0 & !0xffff).wrapping_add(first & 0xffff).max(1);
+    let outline =
+        |seqno, kind| Outline { seqno, kind, collection, birth: first, superseded: None, superseded_on_disk: None };
+    let cas = item.cas;
+    let (items, seqno) = match level {
+        Some(level) => {
+            let mut commit = item.clone();
+            commit.outline = outline(first + 1, Kind::Commit { prepared: first, deleted });
+            item.outline = outline(first, Kind::Prepare { level, deleted });
+            (vec![item, commit], first + 1)
+        }
+        None => {
+            item.outline = outline(first, if deleted { Kind::Deletion } else { Kind::Mutation });
+            (vec![item], first)
+        }
+    };
+    if !vbucket.append(items) {
+        return Err(Status::ENOMEM);
+    }
+    let mut response = FrameBuilder::response(header.opcode, Status::SUCCESS).opaque(header.opaque).cas(cas);
+    if front.has(MUTATION_SEQNO) {
+        let uuid = vbucket.failover_log().first().map(|entry| entry.vb_uuid).unwrap_or_default();
+        response = response.extras([uuid.to_be_bytes(), seqno.to_be_bytes()].concat());
+    }
+    Ok(send(&response))
+}
+
+fn key<'a>(frame: &Frame<'a>, front: &Front) -> Result<(u32, &'a [u8]), Status> {
+    let (collection, key) = if front.has(Feature::COLLECTIONS) {
+        leb128::split(frame.key()).map_err(|_| Status::EINVAL)?
+    } else {
+        (0, frame.key())
+    };
+    let longest = if collection == 0 { 250 } else { 246 };
+    if key.is_empty() || key.len() > longest { Err(Status::EINVAL) } else { Ok((collection, key)) }
+}
+
+const fn check_cas(opcode: Opcode, cas: u64, found: Option<&Item>) -> Result<(), Status> {
+    match (opcode, found) {
+        (Opcode::ADD, Some(_)) => Err(Status::KEY_EEXISTS),
+        (Opcode::DELETE | Opcode::REPLACE, None) => Err(Status::KEY_ENOENT),
+        (_, None) if cas != 0 => Err(Status::KEY_ENOENT),
+        (_, Some(found)) if cas != 0 && cas != found.cas => Err(Status::KEY_EEXISTS),
+        _ => Ok(()),
+    }
+}
+
+/// The level of a durable write, where one is asked for.
+fn durability(frame: &Frame<'_>, front: &Front) -> Result<Option<u8>, Status> {
+    let mut level = None;
+    for info in frame.frame_infos() {
+        let info = info.map_err(|_| Status::EINVAL)?;
+        if info.id == DURABILITY {
+            level = match (info.data.len(), info.data.first()) {
+                (1 | 3, Some(&asked @ 1..=3)) => Some(asked),
+                (1 | 3, Some(_)) => return Err(Status::DURABILITY_INVALID_LEVEL),
+                _ => return Err(Status::EINVAL),
+            };
+        }
+    }
+    if level.is_some() && !front.has(Feature::SYNC_REPLICATION) {
+        return Err(Status::NOT_SUPPORTED);
+    }
+    Ok(level)
+}
+
+/// Fills in what a write carries.
+fn write(frame: &Frame<'_>, front: &Front, item: &mut Item) -> Result<(), Status> {
+    let extras: [u8; 8] = frame.extras().try_into().map_err(|_| Status::EINVAL)?;
+    let [a, b, c, d, e, f, g, h] = extras;
+    item.flags = u32::from_be_bytes([a, b, c, d]);
+    item.expiration = u32::from_be_bytes([e, f, g, h]);
+    let datatype = frame.header().datatype;
+    if datatype.contains(Datatype::XATTR) || !datatype.is_defined() {
+        return Err(Status::EINVAL);
+    }
+    let value = frame.value().ok_or(Status::E2BIG)?;
+    item.body = if datatype.contains(Datatype::SNAPPY) {
+        if !front.has(Feature::SNAPPY) {
+            return Err(Status::EINVAL);
+        }
+        match snap::raw::decompress_len(value) {
+            Ok(len) if len <= MAX_VALUE => {
+                snap::raw::Decoder::new().decompress_vec(value).map_err(|_| Status::EINVAL)?
+            }
+            Ok(_) => return Err(Status::E2BIG),
+            Err(_) => return Err(Status::EINVAL),
+        }
+    } else {
+        value.to_vec()
+    };
+    if item.body.len() > MAX_VALUE {
+        return Err(Status::E2BIG);
+    }
+    item.compressed = datatype.contains(Datatype::SNAPPY);
+    item.json = serde_json::from_slice::<serde::de::IgnoredAny>(&item.body).is_ok();
+    Ok(())
+}

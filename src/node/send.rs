@@ -1,0 +1,447 @@
+//! How items and markers of a stream are put on the wire, by what was negotiated.
+
+use super::data::Kind;
+use super::document::Item;
+use super::events;
+use super::terms::Terms;
+use super::terms::Values;
+use crate::dcp::MarkerVersion;
+use crate::dcp::SnapshotMarker;
+use crate::era::Era;
+use crate::wire::Datatype;
+use crate::wire::FrameInfo;
+use crate::wire::HEADER_LEN;
+use crate::wire::Magic;
+use crate::wire::Opaque;
+use crate::wire::Opcode;
+use crate::wire::leb128;
+
+/// Which stream a frame belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Address {
+    pub(super) vbucket: u16,
+    pub(super) opaque: Opaque,
+    pub(super) stream_id: Option<u16>,
+}
+
+/// Writes the frames of streams. It keeps its buffers, so that an item costs no allocation.
+#[derive(Debug)]
+pub(super) struct Sender {
+    value: Vec<u8>,
+    compressed: Vec<u8>,
+    key: Vec<u8>,
+    snappy: snap::raw::Encoder,
+}
+
+/// A frame in its parts.
+struct Parts<'a> {
+    opcode: Opcode,
+    datatype: Datatype,
+    cas: u64,
+    extras: &'a [u8],
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    const fn bare(opcode: Opcode, extras: &'a [u8]) -> Self {
+        Self { opcode, datatype: Datatype::RAW, cas: 0, extras, key: &[], value: &[] }
+    }
+
+    /// Appends the frame and gives its charge (dcp-protocol.md §5).
+    fn write(&self, to: &Address, era: Era, out: &mut Vec<u8>) -> u32 {
+        let carries_stream_id = !matches!(
+            self.opcode,
+            Opcode::DCP_PREPARE | Opcode::DCP_COMMIT | Opcode::DCP_ABORT | Opcode::DCP_SET_VBUCKET_STATE
+        );
+        let stream_id = to.stream_id.filter(|_| carries_stream_id);
+        let framing = if stream_id.is_some() { 3 } else { 0 };
+        let body_len = framing + self.extras.len() + self.key.len() + self.value.len();
+        out.reserve(HEADER_LEN + body_len);
+        match stream_id {
+            Some(_) => out.extend([Magic::FLEX_REQUEST.0, self.opcode.0, 3, self.key.len() as u8]),
+            None => {
+                let [hi, lo] = (self.key.len() as u16).to_be_bytes();
+                out.extend([Magic::REQUEST.0, self.opcode.0, hi, lo]);
+            }
+        }
+        out.extend([self.extras.len() as u8, self.datatype.0]);
+        out.extend(to.vbucket.to_be_bytes());
+        out.extend((body_len as u32).to_be_bytes());
+        out.extend(to.opaque.0);
+        out.extend(self.cas.to_be_bytes());
+        if let Some(id) = stream_id {
+            let [hi, lo] = id.to_be_bytes();
+            out.extend([(FrameInfo::STREAM_ID as u8) << 4 | 2, hi, lo]);
+        }
+        out.extend_from_slice(self.extras);
+        out.extend_from_slice(self.key);
+        out.extend_from_slice(self.value);
+        charge(self.opcode, (HEADER_LEN + body_len) as u32, framing as u32, era)
+    }
+}
+
+/// What a frame costs (dcp-protocol.md §5): its length, 2 more for a PREPARE (MB-46634).
+fn charge(opcode: Opcode, len: u32, framing: u32, era: Era) -> u32 {
+    match opcode {
+        Opcode::DCP_PREPARE => len + 2,
+        // MB-40277, MB-42506: before 7.0 the bytes of the stream id were forgotten.
+        Opcode::DCP_MUTATION | Opcode::DCP_SNAPSHOT_MARKER | Opcode::DCP_SYSTEM_EVENT | Opcode::DCP_STREAM_END
+            if era < Era::V7_0 =>
+        {
+            len - framing
+        }
+        _ => len,
+    }
+}
+
+impl Sender {
+    pub(super) fn new() -> Self {
+        Self { value: Vec::new(), compressed: Vec::new(), key: Vec::new(), snappy: snap::raw::Encoder::new() }
+    }
+
+    /// Appends the message of an item and gives its charge. `disk`: in a disk snapshot, where commits are mutations.
+    pub(super) fn item(&mut self, item: &Item, disk: bool, terms: &Terms, to: &Address, out: &mut Vec<u8>) -> u32 {
+        let (by_seqno, rev_seqno) = (item.outline.seqno.to_be_bytes(), item.rev_seqno.to_be_bytes());
+        match item.outline.kind {
+            Kind::CreateCollection { .. } | Kind::DropCollection { .. } | Kind::CreateScope { .. } => {
+                let Some(event) = events::event(item, terms.flatbuffers) else { return 0 };
+                let before = out.len();
+                event.request(&item.key, to.vbucket, to.opaque).stream_id(to.stream_id).write(out);
+                let framing = if to.stream_id.is_some() { 3 } else { 0 };
+                charge(Opcode::DCP_SYSTEM_EVENT, (out.len() - before) as u32, framing, terms.era)
+            }
+            Kind::Commit { prepared, .. } if !disk && terms.sync_writes => {
+                self.completion(Opcode::DCP_COMMIT, prepared, item, terms, to, out)
+            }
+            Kind::Abort { prepared } => self.completion(Opcode::DCP_ABORT, prepared, item, terms, to, out),
+            Kind::Prepare { level, deleted } => {
+                let datatype = self.take(item, terms);
+                let mut extras = [0; 31];
+                extras[..8].copy_from_slice(&by_seqno);
+                extras[8..16].copy_from_slice(&rev_seqno);
+                extras[16..20].copy_from_slice(&item.flags.to_be_bytes());
+                extras[20..24].copy_from_slice(&item.expiration.to_be_bytes());
+                extras[28] = NRU;
+                extras[29] = deleted.into();
+                extras[30] = level;
+                self.document(Opcode::DCP_PREPARE, datatype, item.cas, &extras, terms, to, out)
+            }
+            Kind::Mutation | Kind::Commit { deleted: false, .. } => {
+                let datatype = self.take(item, terms);
+                let mut extras = [0; 31];
+                extras[..8].copy_from_slice(&by_seqno);
+                extras[8..16].copy_from_slice(&rev_seqno);
+                extras[16..20].copy_from_slice(&item.flags.to_be_bytes());
+                extras[20..24].copy_from_slice(&item.expiration.to_be_bytes());
+                extras[30] = NRU;
+                self.document(Opcode::DCP_MUTATION, datatype, item.cas, &extras, terms, to, out)
+            }
+            Kind::Expiration if terms.expiry && terms.delete_times => {
+                let datatype = self.take(item, terms);
+                let mut extras = [0; 20];
+                extras[..8].copy_from_slice(&by_seqno);
+                extras[8..16].copy_from_slice(&rev_seqno);
+                extras[16..].copy_from_slice(&item.delete_time.to_be_bytes());
+                self.document(Opcode::DCP_EXPIRATION, datatype, item.cas, &extras, terms, to, out)
+            }
+            Kind::Deletion | Kind::Expiration | Kind::Commit { .. } => {
+                let datatype = self.take(item, terms);
+                let mut extras = [0; 21];
+                extras[..8].copy_from_slice(&by_seqno);
+                extras[8..16].copy_from_slice(&rev_seqno);
+                if terms.delete_times {
+                    let delete_time = if disk { item.delete_time } else { 0 };
+                    extras[16..20].copy_from_slice(&delete_time.to_be_bytes());
+                    self.document(Opcode::DCP_DELETION, datatype, item.cas, &extras, terms, to, out)
+                } else {
+                    self.document(Opcode::DCP_DELETION, datatype, item.cas, &extras[..18], terms, to, out)
+                }
+            }
+        }
+    }
+
+    fn completion(
+        &mut self,
+        opcode: Opcode,
+        prepared: u64,
+        item: &Item,
+        terms: &Terms,
+        to: &Address,
+        out: &mut Vec<u8>,
+    ) -> u32 {
+        self.key(item, terms);
+        let mut extras = [0; 16];
+        extras[..8].copy_from_slice(&prepared.to_be_bytes());
+        extras[8..].copy_from_slice(&item.outline.seqno.to_be_bytes());
+        Parts { key: &self.key, ..Parts::bare(opcode, &extras) }.write(to, terms.era, out)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn document(
+        &self,
+        opcode: Opcode,
+        datatype: Datatype,
+        cas: u64,
+        extras: &[u8],
+        terms: &Terms,
+        to: &Address,
+        out: &mut Vec<u8>,
+    ) -> u32 {
+        let value =
+            if datatype.contains(Datatype::SNAPPY) && !self.value.is_empty() { &self.compressed } else { &self.value };
+        Parts { opcode, datatype, cas, extras, key: &self.key, value }.write(to, terms.era, out)
+    }
+
+    fn key(&mut self, item: &Item, terms: &Terms) {
+        self.key.clear();
+        if terms.collections {
+            leb128::write(item.outline.collection, &mut self.key);
+        }
+        self.key.extend_from_slice(&item.key);
+    }
+
+    /// Makes the key and the value as they are sent, and gives the datatype.
+    fn take(&mut self, item: &Item, terms: &Terms) -> Datatype {
+        self.key(item, terms);
+        self.value.clear();
+        let mut datatype = Datatype::RAW;
+        if terms.xattrs && !item.xattrs.is_empty() {
+            datatype = datatype | Datatype::XATTR;
+            self.value.extend((item.xattrs.len() as u32).to_be_bytes());
+            self.value.extend_from_slice(&item.xattrs);
+        }
+        let stored_compressed = item.compressed && terms.snappy;
+        match terms.values {
+            Values::Whole => {
+                self.value.extend_from_slice(&item.body);
+                if item.json {
+                    datatype = datatype | Datatype::JSON;
+                }
+            }
+            Values::None => {}
+            Values::NoneButDatatype => {
+                if item.json {
+                    datatype = datatype | Datatype::JSON;
+                }
+                if stored_compressed && !item.body.is_empty() {
+                    datatype = datatype | Datatype::SNAPPY;
+                }
+            }
+        }
+        let compress = !self.value.is_empty()
+            && (terms.force_compression || stored_compressed || datatype.contains(Datatype::SNAPPY));
+        if compress {
+            self.compressed.resize(snap::raw::max_compress_len(self.value.len()), 0);
+            let len = self.snappy.compress(&self.value, &mut self.compressed).unwrap_or_default();
+            self.compressed.truncate(len);
+            datatype = datatype | Datatype::SNAPPY;
+        }
+        datatype
+    }
+
+    /// Appends a marker and gives its charge.
+    pub(super) fn marker(&mut self, marker: &SnapshotMarker, terms: &Terms, to: &Address, out: &mut Vec<u8>) -> u32 {
+        self.value.clear();
+        self.value.extend(marker.start_seqno.to_be_bytes());
+        self.value.extend(marker.end_seqno.to_be_bytes());
+        self.value.extend(marker.flags.to_be_bytes());
+        let version = match marker.version {
+            MarkerVersion::V1 => {
+                return Parts::bare(Opcode::DCP_SNAPSHOT_MARKER, &self.value).write(to, terms.era, out);
+            }
+            MarkerVersion::V2_0 | MarkerVersion::V2_1 => 0,
+            MarkerVersion::V2_2 => 2,
+        };
+        self.value.extend(marker.max_visible_seqno.unwrap_or_default().to_be_bytes());
+        self.value.extend(marker.high_completed_seqno.unwrap_or_default().to_be_bytes());
+        if version == 2 {
+            self.value.extend(marker.purge_seqno.unwrap_or_default().to_be_bytes());
+            self.value.extend(marker.high_prepared_seqno.unwrap_or_default().to_be_bytes());
+        }
+        Parts { value: &self.value, ..Parts::bare(Opcode::DCP_SNAPSHOT_MARKER, &[version]) }.write(to, terms.era, out)
+    }
+}
+
+/// Appends a STREAM_END and gives its charge.
+pub(super) fn stream_end(reason: u32, era: Era, to: &Address, out: &mut Vec<u8>) -> u32 {
+    Parts::bare(Opcode::DCP_STREAM_END, &reason.to_be_bytes()).write(to, era, out)
+}
+
+/// Appends a SEQNO_ADVANCED and gives its charge.
+pub(super) fn seqno_advanced(seqno: u64, era: Era, to: &Address, out: &mut Vec<u8>) -> u32 {
+    Parts::bare(Opcode::DCP_SEQNO_ADVANCED, &seqno.to_be_bytes()).write(to, era, out)
+}
+
+/// Appends a SET_VBUCKET_STATE and gives its charge.
+pub(super) fn vbucket_state(state: u8, era: Era, to: &Address, out: &mut Vec<u8>) -> u32 {
+    Parts::bare(Opcode::DCP_SET_VBUCKET_STATE, &[state]).write(to, era, out)
+}
+
+/// The nru byte of a document that was just used.
+const NRU: u8 = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::Author;
+    use super::*;
+    use crate::wire::Frame;
+
+    const TO: Address = Address { vbucket: 7, opaque: Opaque([9, 8, 7, 6]), stream_id: None };
+
+    fn item(g: u64) -> Item {
+        let mut item = Item::empty();
+        item.outline = super::super::data::outline(g);
+        let it = item.outline;
+        Author { seed: 1, vbucket: 7 }.write(g, &it, &mut item);
+        item
+    }
+
+    fn terms(era: Era) -> Terms {
+        Terms {
+            collections: true,
+            snappy: true,
+            xattrs: true,
+            delete_times: true,
+            expiry: true,
+            sync_writes: true,
+            ..Terms::new(era)
+        }
+    }
+
+    fn sent(item: &Item, disk: bool, terms: &Terms, to: &Address) -> (Vec<u8>, u32) {
+        let mut out = Vec::new();
+        let charge = Sender::new().item(item, disk, terms, to, &mut out);
+        (out, charge)
+    }
+
+    #[test]
+    fn every_kind_is_charged_as_the_rule_says() {
+        for g in 1..200 {
+            let (bytes, charge) = sent(&item(g), false, &terms(Era::V7_0), &TO);
+            let frame = Frame::whole(&bytes).unwrap();
+            assert_eq!(bytes.len() as u64, frame.header().frame_len());
+            assert_eq!(charge, crate::dcp::charge(frame.header()), "{g}");
+        }
+    }
+
+    #[test]
+    fn commits_are_mutations_on_disk_and_without_sync_writes() {
+        let opcode = |disk, terms: &Terms| Frame::whole(&sent(&item(8), disk, terms, &TO).0).unwrap().header().opcode;
+        let with = terms(Era::V7_0);
+        let without = Terms { sync_writes: false, ..with.clone() };
+        assert_eq!(opcode(false, &with), Opcode::DCP_COMMIT);
+        assert_eq!(opcode(true, &with), Opcode::DCP_MUTATION);
+        assert_eq!(opcode(false, &without), Opcode::DCP_MUTATION);
+    }
+
+    #[test]
+    fn a_committed_deletion_is_a_deletion_where_commits_are_not_sent() {
+        let (bytes, _) = sent(&item(22), true, &terms(Era::V7_0), &TO);
+        let frame = Frame::whole(&bytes).unwrap();
+        assert_eq!((frame.header().opcode, frame.extras().len()), (Opcode::DCP_DELETION, 21));
+        assert_eq!(frame.value(), Some(&b""[..]));
+    }
+
+    #[test]
+    fn datatypes_go_no_further_than_what_was_agreed() {
+        for (snappy, xattrs) in [(false, false), (true, false), (false, true), (true, true)] {
+            let terms = Terms { snappy, xattrs, ..terms(Era::V7_0) };
+            for g in 1..200 {
+                let (bytes, _) = sent(&item(g), false, &terms, &TO);
+                let frame = Frame::whole(&bytes).unwrap();
+                let datatype = frame.header().datatype;
+                assert!(snappy || !datatype.contains(Datatype::SNAPPY), "{g}: {datatype:?}");
+                assert!(xattrs || !datatype.contains(Datatype::XATTR), "{g}: {datatype:?}");
+                let mut value = frame.value().unwrap().to_vec();
+                if datatype.contains(Datatype::SNAPPY) {
+                    value = snap::raw::Decoder::new().decompress_vec(&value).unwrap();
+                }
+                if datatype.contains(Datatype::XATTR) {
+                    let len = u32::from_be_bytes(value[..4].try_into().unwrap()) as usize;
+                    value.drain(..4 + len);
+                }
+                if datatype.contains(Datatype::JSON) {
+                    serde_json::from_slice::<serde_json::Value>(&value).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_stripped_on_demand() {
+        let sent = |g, values| {
+            let (bytes, _) = sent(&item(g), false, &Terms { values, ..terms(Era::V7_0) }, &TO);
+            let frame = Frame::whole(&bytes).unwrap();
+            (frame.header().datatype.0, frame.value().unwrap().len())
+        };
+        assert_eq!(sent(7, Values::None), (0, 0));
+        assert_eq!(sent(7, Values::NoneButDatatype), (3, 0), "JSON and Snappy of a value that is not there");
+        let (datatype, len) = sent(3, Values::None);
+        assert_eq!(datatype, 4, "xattrs only");
+        assert!(len > 0);
+        assert_eq!(sent(3, Values::NoneButDatatype), (5, len));
+    }
+
+    #[test]
+    fn expirations_need_the_control_and_delete_times() {
+        let sent = |terms: Terms| {
+            let (bytes, _) = sent(&item(14), false, &terms, &TO);
+            let frame = Frame::whole(&bytes).unwrap();
+            (frame.header().opcode, frame.extras().len())
+        };
+        assert_eq!(sent(terms(Era::V7_0)), (Opcode::DCP_EXPIRATION, 20));
+        assert_eq!(sent(Terms { expiry: false, ..terms(Era::V7_0) }), (Opcode::DCP_DELETION, 21));
+        assert_eq!(sent(Terms { delete_times: false, ..terms(Era::V7_0) }), (Opcode::DCP_DELETION, 18));
+    }
+
+    #[test]
+    fn delete_times_are_told_from_disk_only() {
+        let time = |disk| {
+            let (bytes, _) = sent(&item(10), disk, &terms(Era::V7_0), &TO);
+            u32::from_be_bytes(Frame::whole(&bytes).unwrap().extras()[16..20].try_into().unwrap())
+        };
+        assert_eq!(time(false), 0);
+        assert!(time(true) > 1_600_000_000);
+    }
+
+    #[test]
+    fn stream_ids_go_where_they_belong() {
+        let to = Address { stream_id: Some(0x147), ..TO };
+        let (bytes, charge) = sent(&item(2), false, &terms(Era::V7_0), &to);
+        let frame = Frame::whole(&bytes).unwrap();
+        assert_eq!(frame.frame_infos().stream_id(), Some(0x147));
+        assert_eq!(charge as usize, bytes.len());
+        let (bytes, charge) = sent(&item(2), false, &terms(Era::V6_5), &to);
+        assert_eq!(charge as usize, bytes.len() - 3, "MB-40277");
+        let (bytes, _) = sent(&item(4), false, &terms(Era::V7_0), &to);
+        assert_eq!(Frame::whole(&bytes).unwrap().frame_infos().stream_id(), None, "a prepare has none");
+    }
+
+    #[test]
+    fn markers_are_as_the_vectors_have_them() {
+        let to = Address { vbucket: 0x0210, opaque: Opaque([0, 0, 0x12, 0x10]), stream_id: None };
+        let mut out = Vec::new();
+        let mut marker = SnapshotMarker { start_seqno: 1, end_seqno: 8, flags: 6, ..SnapshotMarker::default() };
+        let terms = terms(Era::V7_0);
+        let charge = Sender::new().marker(&marker, &terms, &to, &mut out);
+        assert_eq!(
+            hex::encode(&out),
+            "8056000014000210000000140000121000000000000000000000000000000001000000000000000800000006"
+        );
+        assert_eq!(charge, 44);
+        out.clear();
+        marker.version = MarkerVersion::V2_0;
+        marker.flags = 2;
+        marker.max_visible_seqno = Some(8);
+        marker.high_completed_seqno = Some(7);
+        assert_eq!(Sender::new().marker(&marker, &terms, &to, &mut out), 61);
+        assert_eq!(
+            hex::encode(&out),
+            "80560000010002100000002500001210000000000000000000000000000000000100000000000000080000000200000000000000080000000000000007"
+        );
+        out.clear();
+        marker.version = MarkerVersion::V2_2;
+        assert_eq!(Sender::new().marker(&marker, &terms, &to, &mut out), 77);
+    }
+}

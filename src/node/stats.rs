@@ -1,0 +1,51 @@
+use super::bucket::Bucket;
+use super::config::Config;
+use super::front::send;
+use super::producer::Reply;
+use super::producer::answer;
+use crate::dcp::StatResponse;
+use crate::wire::Frame;
+use crate::wire::Status;
+
+/// STAT: one response a statistic, an empty one at the end. Groups: none, `vbucket`, `vbucket-seqno [N]`.
+pub(super) fn stat(frame: &Frame<'_>, bucket: &Bucket, config: &Config) -> Reply {
+    let header = frame.header();
+    let group = String::from_utf8_lossy(frame.key());
+    let (group, number) = group.split_once(' ').map_or((&*group, None), |(group, number)| (group, Some(number)));
+    let numbers: Vec<u16> = match number.map(str::parse) {
+        None => (0..bucket.len()).collect(),
+        Some(Ok(number)) if number < bucket.len() => vec![number],
+        Some(Ok(_)) => return answer(header, Status::NOT_MY_VBUCKET),
+        Some(Err(_)) => return answer(header, Status::EINVAL),
+    };
+    let vbuckets = numbers.iter().filter_map(|&number| bucket.vbucket(number).map(|vbucket| (number, vbucket)));
+    let stats: Vec<(String, String)> = match group {
+        "" => vec![
+            ("version".to_owned(), config.era.version_text().to_owned()),
+            ("bucket".to_owned(), config.bucket.clone()),
+            ("vb_active_num".to_owned(), bucket.len().to_string()),
+        ],
+        "vbucket" => {
+            let state = |dead| if dead { "dead" } else { "active" }.to_owned();
+            vbuckets.map(|(number, vbucket)| (format!("vb_{number}"), state(vbucket.is_dead()))).collect()
+        }
+        "vbucket-seqno" => vbuckets
+            .flat_map(|(number, vbucket)| {
+                let uuid = vbucket.failover_log().first().map(|entry| entry.vb_uuid).unwrap_or_default();
+                [
+                    (format!("vb_{number}:high_seqno"), vbucket.high().to_string()),
+                    (format!("vb_{number}:uuid"), uuid.to_string()),
+                    (format!("vb_{number}:max_visible_seqno"), vbucket.max_visible(vbucket.high()).to_string()),
+                ]
+            })
+            .collect(),
+        _ => return answer(header, Status::KEY_ENOENT),
+    };
+    let mut frames = Vec::new();
+    for (key, value) in stats.into_iter().chain([(String::new(), String::new())]) {
+        if let Reply::Frame(frame) = send(&StatResponse { key, value }.response(header.opaque)) {
+            frames.extend(frame);
+        }
+    }
+    Reply::Frame(frames)
+}
