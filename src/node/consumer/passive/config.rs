@@ -36,7 +36,7 @@ impl PassiveConfig {
         }
     }
 
-    /// The controls that it sends once it is open, in order (real-servers.md §5); `None` stands for GET_ERROR_MAP, by
+    /// The controls that it sends once it is open, in order (as recorded: real-servers.md §5 and the captures of 2019-07 and 6.5.0); `None` stands for GET_ERROR_MAP, by
     /// which consumers up to 7.2 found out whom they talk to.
     pub(super) fn controls(&self) -> Vec<Option<(&'static str, String)>> {
         let yes = || "true".to_owned();
@@ -48,6 +48,9 @@ impl PassiveConfig {
         control("enable_noop", yes());
         control("set_noop_interval", "1".to_owned());
         control("set_priority", "high".to_owned());
+        if self.era < Era::V7_0 {
+            control("enable_ext_metadata", yes());
+        }
         control("supports_cursor_dropping_vulcan", yes());
         control("supports_hifi_MFU", yes());
         control("send_stream_end_on_client_close_stream", yes());
