@@ -314,6 +314,7 @@ fn u32_at(bytes: &[u8], at: usize, big_endian: bool) -> Option<u32> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use std::io::Write;
 

@@ -293,14 +293,18 @@ impl Half {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
+    /// The bytes, the first's sequence number, the segments as ranges of them, and after which of these an ACK comes.
+    type Sent = (Vec<u8>, u32, Vec<(usize, usize)>, Vec<bool>);
+
     /// A stream of `len` bytes, cut into segments at `cuts`, some of them sent again or overlapping their neighbours,
     /// shuffled within a window of 8.
-    fn segments() -> impl Strategy<Value = (Vec<u8>, u32, Vec<(usize, usize)>, Vec<bool>)> {
+    fn segments() -> impl Strategy<Value = Sent> {
         (1_usize..2000, any::<u32>(), any::<bool>()).prop_flat_map(|(len, start, wraps)| {
             let start = if wraps { u32::MAX.wrapping_sub(start % 2000) } else { start };
             let parts = prop::collection::vec((0..len, 0_usize..60, 0_usize..30, 0_u8..4, any::<u8>()), 1..60);

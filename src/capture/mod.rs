@@ -15,8 +15,10 @@ mod recorded;
 mod source;
 mod table;
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod testing;
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests;
 
 use std::io::Read;

@@ -1,9 +1,22 @@
+//! Recorded connections: turns what a capture tells into journal entries, so that who judges a recording sees the same
+//! as who judges a live connection.
+//!
+//! A recorded connection has one edge, [`Side::Upstream`]: what the end that was dialled sent is `From` it, what was sent
+//! to it is `To` it.
+//!
+//! Where bytes are missing, a frame of which only a part of the value is lost is passed on all the same (if it can be
+//! read without), and framing goes on behind it; else frames are looked for again, see [`search`].
+
+mod framing;
+mod search;
+
 use std::collections::BTreeMap;
 
 use super::Event;
 use super::What;
 use crate::Timestamp;
 use crate::dcp;
+use crate::dcp::Negotiated;
 use crate::journal;
 use crate::journal::Direction;
 use crate::journal::Entry;
@@ -11,25 +24,35 @@ use crate::journal::Origin;
 use crate::journal::Side;
 use crate::session::Context;
 use crate::session::Session;
-use crate::wire::Deframer;
 use crate::wire::Frame;
-use crate::wire::FramingError;
-use crate::wire::MAX_FRAME_LEN;
-use crate::wire::Piece;
+
+use framing::Found;
+use framing::Framing;
+
+/// The edge of every recorded connection.
+const EDGE: Side = Side::Upstream;
 
 /// Turns what a capture tells of its connections into their journals, each seen at the edge of the end that was dialled.
+///
+/// ```
+/// # fn judge(_: dcproxy::capture::Happened<'_>) {}
+/// # let file: &[u8] = &[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0];
+/// let mut recorded = dcproxy::capture::Recorded::new(0);
+/// dcproxy::capture::read(file, &mut |event| recorded.event(&event, &mut judge))?;
+/// # Ok::<(), dcproxy::capture::CaptureError>(())
+/// ```
 #[derive(Debug)]
 pub struct Recorded {
     key_seed: u64,
+    assumed: Negotiated,
     connections: BTreeMap<u32, Connection>,
 }
 
 #[derive(Debug)]
 struct Connection {
     session: Session,
-    /// What the dialler sends, and what the upstream sends. `None` behind a gap: framing is not found again.
-    deframers: [Option<Deframer>; 2],
-    lost: [bool; 2],
+    from: Framing,
+    to: Framing,
 }
 
 /// A frame, or something else that happened, with the state of its connection behind it.
@@ -43,7 +66,9 @@ pub struct Happened<'a> {
     pub context: &'a Context,
     /// The connection's session, which has taken the entry in.
     pub session: &'a Session,
-    /// The frame's bytes, where it is one.
+    /// What the frame was read with: what the two ends had agreed on before it, and what is assumed.
+    pub negotiated: Negotiated,
+    /// The frame's bytes, where it is one. Its value may be cut (`value()` is `None`).
     pub frame: Option<Frame<'a>>,
 }
 
@@ -52,24 +77,50 @@ pub type Sink<'a> = &'a mut dyn FnMut(Happened<'_>);
 
 impl Recorded {
     /// `key_seed` seeds the hashes of keys.
-    pub const fn new(key_seed: u64) -> Self {
-        Self { key_seed, connections: BTreeMap::new() }
+    pub fn new(key_seed: u64) -> Self {
+        Self { key_seed, assumed: Negotiated::default(), connections: BTreeMap::new() }
     }
 
-    /// Takes in the next event of a capture.
+    /// Reads frames as if this had been agreed on besides what is seen: for captures that begin after that.
+    #[must_use]
+    pub const fn assume(mut self, assumed: Negotiated) -> Self {
+        self.assumed = assumed;
+        self
+    }
+
+    /// Takes in the next event of a capture. A connection is forgotten when it has ended.
     pub fn event(&mut self, event: &Event<'_>, sink: Sink<'_>) {
-        let (at, conn) = (event.at, event.conn);
-        let connection = self.connections.entry(conn).or_insert_with(Connection::new);
+        let connection = self.connections.entry(event.conn).or_insert_with(|| Connection {
+            session: Session::new(EDGE),
+            from: Framing::default(),
+            to: Framing::default(),
+        });
+        let mut tell = Tell {
+            conn: event.conn,
+            at: event.at,
+            session: &mut connection.session,
+            key_seed: self.key_seed,
+            assumed: self.assumed,
+            sink,
+        };
         match event.what {
             What::Opened { .. } => {}
-            What::Data { from, bytes } => connection.data(conn, at, from, bytes, self.key_seed, sink),
-            What::Gap { from, bytes, .. } => connection.gap(conn, at, from, bytes, sink),
+            What::Data { from, bytes } => {
+                let framing = if from == EDGE { &mut connection.from } else { &mut connection.to };
+                framing.data(bytes, &mut |found| tell.found(from, found));
+            }
+            What::Gap { from, bytes, .. } => {
+                let framing = if from == EDGE { &mut connection.from } else { &mut connection.to };
+                let negotiated = tell.negotiated();
+                let mut readable = |frame: &Frame<'_>| is_readable(frame, &negotiated);
+                framing.gap(bytes, &mut readable, &mut |found| tell.found(from, found));
+            }
             What::Closed { from, how } => {
-                let partial = connection.partial(from);
-                connection.note(conn, at, from, journal::What::Closed { how, partial }, None, sink);
+                let framing = if from == EDGE { &connection.from } else { &connection.to };
+                tell.entry(from, journal::What::Closed { how, partial: framing.partial() }, None);
             }
             What::Ended => {
-                self.connections.remove(&conn);
+                self.connections.remove(&event.conn);
             }
         }
     }
@@ -80,130 +131,159 @@ impl Recorded {
     }
 }
 
-impl Connection {
-    fn new() -> Self {
-        Self {
-            session: Session::new(Side::Upstream),
-            deframers: [Some(Deframer::new(MAX_FRAME_LEN)), Some(Deframer::new(MAX_FRAME_LEN))],
-            lost: [false, false],
-        }
-    }
+/// Makes entries, and shows them to the session first.
+struct Tell<'t> {
+    conn: u32,
+    at: Timestamp,
+    session: &'t mut Session,
+    key_seed: u64,
+    assumed: Negotiated,
+    sink: Sink<'t>,
+}
 
-    fn data(&mut self, conn: u32, at: Timestamp, from: Side, bytes: &[u8], key_seed: u64, sink: Sink<'_>) {
-        let Some(mut deframer) = self.deframer_mut(from).take() else { return };
-        let mut input = bytes;
-        while let Some(piece) = deframer.next(&mut input) {
-            match piece {
-                Piece::Frame(frame) => {
-                    let head = dcp::head(&frame, self.session.negotiated(), key_seed);
-                    self.note(conn, at, from, journal::What::Frame(Box::new(head)), Some(frame), sink);
-                }
-                // No frame is longer than the limit.
-                Piece::Value { .. } => {}
-                Piece::Raw { error, .. } => self.lost(conn, at, from, error, sink),
+impl Tell<'_> {
+    fn found(&mut self, from: Side, found: Found<'_>) {
+        match found {
+            Found::Frame(frame) => {
+                let head = dcp::head(&frame, &self.negotiated(), self.key_seed);
+                self.entry(from, journal::What::Frame(Box::new(head)), Some(frame));
             }
-        }
-        *self.deframer_mut(from) = Some(deframer);
-    }
-
-    fn lost(&mut self, conn: u32, at: Timestamp, from: Side, error: FramingError, sink: Sink<'_>) {
-        let [dialler, upstream] = &mut self.lost;
-        let lost = match from {
-            Side::Dialler => dialler,
-            Side::Upstream => upstream,
-        };
-        if !std::mem::replace(lost, true) {
-            self.note(conn, at, from, journal::What::FramingLost(error), None, sink);
+            Found::Gap(bytes) => self.entry(from, journal::What::Gap(bytes), None),
+            Found::Lost(error) => self.entry(from, journal::What::FramingLost(error), None),
         }
     }
 
-    fn gap(&mut self, conn: u32, at: Timestamp, from: Side, bytes: Option<u64>, sink: Sink<'_>) {
-        *self.deframer_mut(from) = None;
-        self.note(conn, at, from, journal::What::Gap(bytes), None, sink);
-    }
-
-    fn partial(&mut self, from: Side) -> u64 {
-        self.deframer_mut(from).as_ref().map_or(0, |deframer| deframer.partial().len() as u64)
-    }
-
-    const fn deframer_mut(&mut self, from: Side) -> &mut Option<Deframer> {
-        let [dialler, upstream] = &mut self.deframers;
-        match from {
-            Side::Dialler => dialler,
-            Side::Upstream => upstream,
-        }
-    }
-
-    fn note(
-        &mut self,
-        conn: u32,
-        at: Timestamp,
-        from: Side,
-        what: journal::What,
-        frame: Option<Frame<'_>>,
-        sink: Sink<'_>,
-    ) {
-        let direction = match from {
-            Side::Upstream => Direction::From,
-            Side::Dialler => Direction::To,
-        };
-        let entry = Entry { at, edge: Side::Upstream, direction, origin: Origin::Peer, what };
+    fn entry(&mut self, from: Side, what: journal::What, frame: Option<Frame<'_>>) {
+        let direction = if from == EDGE { Direction::From } else { Direction::To };
+        let entry = Entry { at: self.at, edge: EDGE, direction, origin: Origin::Peer, what };
+        let negotiated = self.negotiated();
         let context = self.session.observe(&entry);
-        sink(Happened { conn, entry: &entry, context: &context, session: &self.session, frame });
+        let session = &*self.session;
+        (self.sink)(Happened { conn: self.conn, entry: &entry, context: &context, session, negotiated, frame });
+    }
+
+    fn negotiated(&self) -> Negotiated {
+        let (seen, assumed) = (self.session.negotiated(), &self.assumed);
+        Negotiated {
+            collections: seen.collections || assumed.collections,
+            snappy: seen.snappy || assumed.snappy,
+            xattr: seen.xattr || assumed.xattr,
+            stream_id: seen.stream_id || assumed.stream_id,
+            flatbuffers: seen.flatbuffers || assumed.flatbuffers,
+            include_delete_times: seen.include_delete_times || assumed.include_delete_times,
+        }
     }
 }
 
+/// Whether a frame says what it has to say though its value is cut.
+fn is_readable(frame: &Frame<'_>, negotiated: &Negotiated) -> bool {
+    matches!(dcp::decode(frame, negotiated), Ok(message) if message != dcp::Message::Other)
+}
+
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use super::*;
     use crate::journal::How;
     use crate::wire::FrameBuilder;
     use crate::wire::Opcode;
-    use crate::wire::Status;
 
-    fn feed(events: &[What<'_>]) -> Vec<String> {
+    fn run(recorded: &mut Recorded, what: What<'_>) -> Vec<(Entry, Option<Vec<u8>>)> {
+        let mut entries = Vec::new();
+        recorded.event(&Event { at: Timestamp(5), conn: 3, what }, &mut |seen| {
+            assert_eq!(seen.conn, 3);
+            assert_eq!(seen.entry.at, Timestamp(5));
+            entries.push((seen.entry.clone(), seen.frame.map(|frame| frame.bytes().to_vec())));
+        });
+        entries
+    }
+
+    fn opened(recorded: &mut Recorded) {
+        let addr = |text: &str| text.parse().unwrap();
+        let (dialler, upstream) = (addr("127.0.0.1:40000"), addr("127.0.0.1:11210"));
+        assert!(run(recorded, What::Opened { dialler, upstream }).is_empty());
+    }
+
+    #[test]
+    fn the_edge_is_that_of_the_end_that_was_dialled() {
         let mut recorded = Recorded::new(0);
-        let mut seen = Vec::new();
-        for (index, &what) in events.iter().enumerate() {
-            let at = Timestamp(index as u64);
-            recorded.event(&Event { at, conn: 7, what }, &mut |happened| {
-                assert_eq!((happened.conn, happened.entry.at), (7, at));
-                seen.push(match &happened.entry.what {
-                    journal::What::Frame(head) => {
-                        assert!(happened.frame.is_some());
-                        format!("{:?} {}", happened.entry.direction, head.header.opcode)
-                    }
-                    other => format!("{:?} {other:?}", happened.entry.direction),
-                });
-            });
-        }
-        seen
+        opened(&mut recorded);
+        let open = FrameBuilder::request(Opcode::DCP_OPEN).extras([0, 0, 0, 0, 0, 0, 0, 1]).key(*b"n").build();
+        let entries = run(&mut recorded, What::Data { from: Side::Dialler, bytes: &open });
+        assert_eq!(entries.len(), 1);
+        assert_eq!((entries[0].0.edge, entries[0].0.direction), (Side::Upstream, Direction::To));
+        assert_eq!(entries[0].1.as_deref(), Some(&open[..]));
+        assert_eq!(recorded.session(3).unwrap().producer(), Some(Side::Upstream));
+        let noop = FrameBuilder::request(Opcode::DCP_NOOP).build();
+        let entries = run(&mut recorded, What::Data { from: Side::Upstream, bytes: &noop });
+        assert_eq!((entries[0].0.direction, entries[0].0.sender()), (Direction::From, Side::Upstream));
+        run(&mut recorded, What::Data { from: Side::Upstream, bytes: &noop[..7] });
+        let entries = run(&mut recorded, What::Closed { from: Side::Upstream, how: How::Reset });
+        assert_eq!(entries[0].0.what, journal::What::Closed { how: How::Reset, partial: 7 });
+        assert!(run(&mut recorded, What::Ended).is_empty());
+        assert!(recorded.session(3).is_none(), "what has ended is forgotten");
     }
 
     #[test]
-    fn directions_are_seen_from_the_end_that_was_dialled() {
+    fn entries_do_not_depend_on_where_the_bytes_are_cut() {
         let request = FrameBuilder::request(Opcode::VERSION).build();
-        let response = FrameBuilder::response(Opcode::VERSION, Status::SUCCESS).build();
-        let (first, second) = request.split_at(10);
-        let seen = feed(&[
-            What::Data { from: Side::Dialler, bytes: first },
-            What::Data { from: Side::Dialler, bytes: second },
-            What::Data { from: Side::Upstream, bytes: &response },
-            What::Closed { from: Side::Upstream, how: How::Fin },
-        ]);
-        assert_eq!(seen, ["To VERSION", "From VERSION", "From Closed { how: Fin, partial: 0 }"]);
+        let mut recorded = Recorded::new(0);
+        opened(&mut recorded);
+        for byte in request.chunks(1).take(23) {
+            assert!(run(&mut recorded, What::Data { from: Side::Dialler, bytes: byte }).is_empty());
+        }
+        let entries = run(&mut recorded, What::Data { from: Side::Dialler, bytes: &request[23..] });
+        assert_eq!(entries[0].1.as_deref(), Some(&request[..]));
     }
 
     #[test]
-    fn what_comes_behind_a_gap_is_not_guessed_at() {
-        let frame = FrameBuilder::request(Opcode::NOOP).build();
-        let seen = feed(&[
-            What::Gap { from: Side::Dialler, offset: 0, bytes: Some(5) },
-            What::Data { from: Side::Dialler, bytes: &frame },
-            What::Data { from: Side::Upstream, bytes: &[0x79; 30] },
-            What::Data { from: Side::Upstream, bytes: &frame },
-        ]);
-        assert_eq!(seen.len(), 2, "{seen:?}");
-        assert!(seen.iter().any(|line| line.starts_with("From FramingLost")), "{seen:?}");
+    fn bytes_that_are_no_frame_are_told_once() {
+        let mut recorded = Recorded::new(0);
+        opened(&mut recorded);
+        let first = run(&mut recorded, What::Data { from: Side::Upstream, bytes: &[0x79; 30] });
+        assert!(matches!(first[..], [(Entry { what: journal::What::FramingLost(_), .. }, None)]), "{first:?}");
+        let noop = FrameBuilder::request(Opcode::NOOP).build();
+        assert!(run(&mut recorded, What::Data { from: Side::Upstream, bytes: &noop }).is_empty());
+        assert_eq!(run(&mut recorded, What::Data { from: Side::Dialler, bytes: &noop }).len(), 1);
+    }
+
+    #[test]
+    fn what_was_agreed_on_before_the_capture_can_be_assumed() {
+        let mutation = FrameBuilder::request(Opcode::DCP_MUTATION)
+            .cas(1)
+            .extras(hex::decode("00000000000000010000000000000001000000000000000000000000000000").unwrap())
+            .key(*b"\x08key")
+            .build();
+        let collection = |mut recorded: Recorded| {
+            opened(&mut recorded);
+            let entries = run(&mut recorded, What::Data { from: Side::Upstream, bytes: &mutation });
+            let journal::What::Frame(head) = &entries[0].0.what else { panic!("{entries:?}") };
+            head.collection_id
+        };
+        assert_eq!(collection(Recorded::new(0)), None);
+        assert_eq!(
+            collection(Recorded::new(0).assume(Negotiated { collections: true, ..Negotiated::default() })),
+            Some(8)
+        );
+    }
+
+    #[test]
+    fn a_frame_that_cannot_be_read_without_its_value_is_only_a_gap() {
+        let control = FrameBuilder::request(Opcode::DCP_CONTROL).key(*b"enable_noop").value(*b"true").build();
+        let set = FrameBuilder::request(Opcode::DCP_MUTATION)
+            .cas(1)
+            .extras([&[1_u8; 28][..], &[0, 0, 1]].concat())
+            .key(*b"key")
+            .value(vec![7; 100])
+            .build();
+        for (frame, cut, entries) in [(&control, 37, 1), (&set, 100, 2)] {
+            let mut recorded = Recorded::new(0);
+            opened(&mut recorded);
+            run(&mut recorded, What::Data { from: Side::Dialler, bytes: &frame[..cut] });
+            let bytes = Some((frame.len() - cut) as u64);
+            let seen = run(&mut recorded, What::Gap { from: Side::Dialler, offset: 0, bytes });
+            assert_eq!(seen.len(), entries);
+            assert_eq!(seen[entries - 1].0.what, journal::What::Gap(bytes));
+        }
     }
 }

@@ -178,7 +178,7 @@ pub(super) fn text(seen: &[Seen], conn: u32, side: Side) -> String {
             Seen::Gap(c, from, _, n) if (*c, *from) == (conn, side) => {
                 text.push_str(&n.map_or("[?]".into(), |n| format!("[{n}]")));
             }
-            _ => {}
+            Seen::Opened(..) | Seen::Data(..) | Seen::Gap(..) | Seen::Closed(..) | Seen::Ended(_) => {}
         }
     }
     text
