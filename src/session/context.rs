@@ -1,4 +1,5 @@
 use super::Asked;
+use super::Close;
 use super::Owner;
 use super::Request;
 use super::Snapshot;
@@ -31,6 +32,8 @@ pub struct StreamContext {
     pub key: StreamKey,
     /// Whether a generation of it has the message's opaque.
     pub owner: Owner,
+    /// Of a STREAM_REQ or its answer: how the generation stood that a success replaces.
+    pub older: Option<State>,
     /// How that generation stood; `None` where there is none that is not gone.
     pub before: Option<Before>,
 }
@@ -52,6 +55,12 @@ pub struct Before {
     pub items: u64,
     /// Snapshots that had begun.
     pub snapshots: u64,
+    /// CACHE_TRANSFERs that had crossed.
+    pub cache_transfers: u64,
+    /// CACHE_TRANSFER_ENDs that had crossed.
+    pub cache_transfer_ends: u64,
+    /// The CLOSE_STREAM for it.
+    pub close: Option<Close>,
 }
 
 /// A response to the producer that it did not wait for, or that says that the stream is gone (design.md §1).

@@ -243,7 +243,7 @@ impl Session {
             self.response(entry, head, header.status().unwrap_or(Status::SUCCESS));
         } else if header.is_request() {
             if self.context.sender == Some(Role::Producer) {
-                self.from_producer(entry, head);
+                self.produced(entry, head);
             } else {
                 self.request(entry, head);
             }
@@ -251,7 +251,7 @@ impl Session {
     }
 
     /// A request of the producer: what streams are made of, and its no-ops.
-    fn from_producer(&mut self, entry: &Entry, head: &FrameHead) {
+    fn produced(&mut self, entry: &Entry, head: &FrameHead) {
         let header = &head.header;
         let charge = dcp::charge(header);
         if charge > 0 {
@@ -267,12 +267,12 @@ impl Session {
         let key = StreamKey { vbucket: header.vbucket_or_status, stream_id: head.stream_id };
         let Some(stream) = self.streams.of_mut(key, header.opaque) else {
             let owner = self.streams.owner(key, header.opaque);
-            self.context.stream = Some(StreamContext { key, owner, before: None });
+            self.context.stream = Some(StreamContext { key, owner, older: None, before: None });
             self.ask(entry, head, None);
             return;
         };
         let owner = if stream.state == State::Requested { Owner::Requested } else { Owner::Current(stream.state) };
-        self.context.stream = Some(StreamContext { key, owner, before: Some(stream.before()) });
+        self.context.stream = Some(StreamContext { key, owner, older: None, before: Some(stream.before()) });
         let named = (key, stream.generation);
         if self.gap && stream.state == State::Requested {
             stream.opened(Vec::new());
@@ -296,12 +296,13 @@ impl Session {
                 Some((key, self.generation))
             }
             Ok(Message::CloseStream(_)) => {
-                let before = self.streams.to_close(key).map(|stream| (stream.opaque, stream.before()));
+                let before = self.streams.closable(key).map(|stream| (stream.opaque, stream.before()));
                 let owner = before.map_or(Owner::Unknown, |(_, before)| Owner::Current(before.state));
-                self.context.stream = Some(StreamContext { key, owner, before: before.map(|(_, before)| before) });
+                self.context.stream =
+                    Some(StreamContext { key, owner, older: None, before: before.map(|(_, before)| before) });
                 let close =
                     Close { to: to.unwrap_or(Role::Producer), origin: entry.origin, at: entry.at, answered: None };
-                self.streams.to_close(key).map(|stream| {
+                self.streams.closable(key).map(|stream| {
                     stream.close_sent(close);
                     (key, stream.generation)
                 })
@@ -309,7 +310,7 @@ impl Session {
             Ok(Message::SeqnoAck(_)) => {
                 let owner = self.streams.owner(key, header.opaque);
                 let before = self.streams.of(key, header.opaque).map(Stream::before);
-                self.context.stream = Some(StreamContext { key, owner, before });
+                self.context.stream = Some(StreamContext { key, owner, older: None, before });
                 None
             }
             Ok(Message::BufferAck(ack)) => {
@@ -369,7 +370,7 @@ impl Session {
             self.answered(entry, head, status, asked);
         }
         if self.role(receiver) == Some(Role::Producer) {
-            self.to_producer(entry, head, status);
+            self.orphan(entry, head, status);
         }
     }
 
@@ -379,7 +380,8 @@ impl Session {
             let owner = self.streams.owner(key, asked.opaque);
             let stream = self.streams.generation_mut(key, generation);
             let before = stream.map(|stream| stream.before());
-            self.context.stream = Some(StreamContext { key, owner, before });
+            let older = self.streams.at(key).filter(|older| older.generation != generation).map(|older| older.state);
+            self.context.stream = Some(StreamContext { key, owner, older, before });
         }
         match asked.opcode {
             Opcode::DCP_OPEN => {
@@ -437,7 +439,7 @@ impl Session {
     }
 
     /// A response to the producer: an answer it awaits, or an orphan.
-    fn to_producer(&mut self, entry: &Entry, head: &FrameHead, status: Status) {
+    fn orphan(&mut self, entry: &Entry, head: &FrameHead, status: Status) {
         let header = &head.header;
         let of_stream = dcp::is_stream_message(header.opcode);
         if header.opcode == Opcode::DCP_NOOP {
@@ -456,7 +458,7 @@ impl Session {
         {
             let before = self.streams.of(key, header.opaque).map(Stream::before);
             let owner = self.streams.owner(key, header.opaque);
-            self.context.stream = Some(StreamContext { key, owner, before });
+            self.context.stream = Some(StreamContext { key, owner, older: None, before });
         }
         self.context.orphan = Some(Orphan { status, to, stream });
     }
@@ -495,9 +497,10 @@ impl Session {
                 } else {
                     Owner::OtherOpaque(old.state)
                 },
+                older: Some(old.state),
                 before: Some(old.before()),
             },
-            None => StreamContext { key, owner: Owner::Unknown, before: None },
+            None => StreamContext { key, owner: Owner::Unknown, older: None, before: None },
         }
     }
 

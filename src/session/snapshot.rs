@@ -20,6 +20,10 @@ pub struct Snapshot {
     pub end: u64,
     /// The marker's flags; of an OSO snapshot 0.
     pub flags: u32,
+    /// The highest seqno that clients may see, where the marker gives it.
+    pub max_visible_seqno: Option<u64>,
+    /// Deletions up to here may be missing, where the marker gives it.
+    pub purge_seqno: Option<u64>,
     /// Messages with a seqno that crossed in it.
     pub items: u64,
     /// Whether OSO_SNAPSHOT end has crossed.
@@ -58,10 +62,14 @@ pub struct Counts {
     pub snapshots: u64,
     /// Bytes charged to the flow-control window.
     pub charged: u64,
+    /// CACHE_TRANSFERs.
+    pub cache_transfers: u64,
+    /// CACHE_TRANSFER_ENDs.
+    pub cache_transfer_ends: u64,
 }
 
 impl Counts {
     pub(super) const fn new() -> Self {
-        Self { frames: 0, items: 0, snapshots: 0, charged: 0 }
+        Self { frames: 0, items: 0, snapshots: 0, charged: 0, cache_transfers: 0, cache_transfer_ends: 0 }
     }
 }

@@ -206,6 +206,9 @@ impl Stream {
             last_seqno: self.last_seqno,
             items: self.counts.items,
             snapshots: self.counts.snapshots,
+            cache_transfers: self.counts.cache_transfers,
+            cache_transfer_ends: self.counts.cache_transfer_ends,
+            close: self.close,
         }
     }
 
@@ -223,10 +226,29 @@ impl Stream {
         #[allow(clippy::wildcard_enum_match_arm)] // the other messages change nothing
         match message {
             Message::SnapshotMarker(marker) => {
-                self.begin(SnapshotKind::Marker(marker.version), marker.start_seqno, marker.end_seqno, marker.flags);
+                self.begin(Snapshot {
+                    kind: SnapshotKind::Marker(marker.version),
+                    start: marker.start_seqno,
+                    end: marker.end_seqno,
+                    flags: marker.flags,
+                    max_visible_seqno: marker.max_visible_seqno,
+                    purge_seqno: marker.purge_seqno,
+                    items: 0,
+                    oso_ended: false,
+                });
             }
             Message::OsoSnapshot(oso) if oso.flags == OsoSnapshot::START => {
-                self.begin(SnapshotKind::Oso, self.last_seqno, self.last_seqno, 0);
+                let at = self.last_seqno;
+                self.begin(Snapshot {
+                    kind: SnapshotKind::Oso,
+                    start: at,
+                    end: at,
+                    flags: 0,
+                    max_visible_seqno: None,
+                    purge_seqno: None,
+                    items: 0,
+                    oso_ended: false,
+                });
             }
             Message::OsoSnapshot(_) => {
                 if let Some(snapshot) = self.snapshot.as_mut().filter(|snapshot| snapshot.is_open_oso()) {
@@ -237,6 +259,12 @@ impl Stream {
             Message::StreamEnd(end) => {
                 self.end = Some(End { reason: end.end_reason, origin: entry.origin, at: entry.at });
                 self.state = State::Ended(end.end_reason);
+            }
+            Message::CacheTransfer(_) => {
+                self.counts.cache_transfers = self.counts.cache_transfers.saturating_add(1);
+            }
+            Message::CacheTransferEnd(_) => {
+                self.counts.cache_transfer_ends = self.counts.cache_transfer_ends.saturating_add(1);
             }
             _ => {}
         }
@@ -254,9 +282,9 @@ impl Stream {
         self.last_seqno = seqno;
     }
 
-    const fn begin(&mut self, kind: SnapshotKind, start: u64, end: u64, flags: u32) {
+    const fn begin(&mut self, snapshot: Snapshot) {
         self.counts.snapshots = self.counts.snapshots.saturating_add(1);
-        self.snapshot = Some(Snapshot { kind, start, end, flags, items: 0, oso_ended: false });
+        self.snapshot = Some(snapshot);
     }
 
     pub(super) fn close_sent(&mut self, close: Close) {

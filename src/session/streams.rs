@@ -186,7 +186,7 @@ impl Streams {
     }
 
     /// The generation that a CLOSE_STREAM for `key` closes: the live one, else the one requested last.
-    pub(super) fn to_close(&mut self, key: StreamKey) -> Option<&mut Stream> {
+    pub(super) fn closable(&mut self, key: StreamKey) -> Option<&mut Stream> {
         let slot = self.slot_mut(key)?;
         slot.current.as_mut().filter(|stream| stream.state.is_live()).or(slot.requested.last_mut())
     }

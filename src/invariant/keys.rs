@@ -1,0 +1,203 @@
+//! Section D, third part: keys that may occur only once.
+
+use std::collections::BTreeSet;
+
+use super::Invariant;
+use super::rule::Rule;
+use super::rule::Ruling;
+use super::rule::Seen;
+use super::rule::held;
+use crate::dcp::SnapshotMarker;
+use crate::session::Snapshot;
+use crate::wire::Opcode;
+
+/// Keys that are remembered of one snapshot; a duplicate of a later one goes unseen.
+const MAX_KEYS: usize = 4_096;
+/// Snapshots whose keys are remembered at once; those of further streams go unjudged until one ends.
+const MAX_SNAPSHOTS: usize = 64;
+
+pub(super) fn add(all: &mut Vec<Box<dyn Invariant>>) {
+    all.extend([held::<KeysOnce>(), held::<OsoKeysOnce>()]);
+}
+
+/// The keys of the snapshots that are open.
+#[derive(Debug, Default)]
+struct Keys {
+    open: Vec<OpenSnapshot>,
+}
+
+#[derive(Debug)]
+struct OpenSnapshot {
+    /// The stream's generation and the number of the snapshot on it.
+    id: (u64, u64),
+    /// Opcode, collection and hash of the key.
+    keys: BTreeSet<(u8, u32, u64)>,
+}
+
+impl Keys {
+    /// Notes a message's key. Returns whether it is new; `None` where it could not be looked up.
+    fn note(&mut self, seen: &Seen<'_>, judged: impl Fn(&Snapshot) -> bool) -> Option<bool> {
+        let opcode = seen.header().opcode;
+        if seen.header().key_len == 0 || opcode == Opcode::DCP_SYSTEM_EVENT {
+            return None;
+        }
+        let (_, before) = seen.item()?;
+        before.snapshot.filter(|snapshot| judged(snapshot))?;
+        let id = (before.generation, before.snapshots);
+        let key = (namespace(opcode), seen.head.collection_id.unwrap_or_default(), seen.head.key_hash);
+        if let Some(open) = self.open.iter_mut().find(|open| open.id.0 == id.0) {
+            if open.id != id {
+                open.id = id;
+                open.keys.clear();
+            }
+            return Some(if open.keys.len() < MAX_KEYS { open.keys.insert(key) } else { !open.keys.contains(&key) });
+        }
+        if self.open.len() >= MAX_SNAPSHOTS {
+            let live: Vec<_> = seen.session.streams().live().map(|stream| stream.generation).collect();
+            self.open.retain(|open| live.contains(&open.id.0));
+        }
+        if self.open.len() >= MAX_SNAPSHOTS {
+            return None;
+        }
+        self.open.push(OpenSnapshot { id, keys: BTreeSet::from([key]) });
+        Some(true)
+    }
+}
+
+/// A PREPARE and what completes it are of one key, and so may a mutation be that precedes them.
+const fn namespace(opcode: Opcode) -> u8 {
+    match opcode {
+        Opcode::DCP_DELETION | Opcode::DCP_EXPIRATION => Opcode::DCP_MUTATION.0,
+        Opcode(other) => other,
+    }
+}
+
+fn once(new: Option<bool>, seen: &Seen<'_>, what: &str) -> Ruling {
+    match new {
+        None => Ruling::Silent,
+        Some(new) => {
+            Ruling::of(new, || (format!("each key once in {what}"), format!("{} again", seen.header().opcode)))
+        }
+    }
+}
+
+/// D16. A memory snapshot without the flag Checkpoint goes on with an earlier one, so it is left out.
+#[derive(Debug, Default)]
+pub(super) struct KeysOnce(Keys);
+
+impl Rule for KeysOnce {
+    const ID: &'static str = "d16-keys-once";
+    const REQUIREMENT: &'static str = "a key occurs once in a snapshot, unless its marker says that it may not";
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
+        let judged = |snapshot: &Snapshot| {
+            snapshot.flags & (SnapshotMarker::DISK | SnapshotMarker::CHECKPOINT) != 0
+                && !snapshot.has(SnapshotMarker::MAY_CONTAIN_DUPLICATE_KEYS)
+                && !snapshot.has(SnapshotMarker::HISTORY)
+        };
+        once(self.0.note(seen, judged), seen, "a snapshot")
+    }
+}
+
+/// D19.
+#[derive(Debug, Default)]
+pub(super) struct OsoKeysOnce(Keys);
+
+impl Rule for OsoKeysOnce {
+    const ID: &'static str = "d19-oso-keys-once";
+    const REQUIREMENT: &'static str = "a key occurs once in an OSO snapshot";
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
+        once(self.0.note(seen, Snapshot::is_open_oso), seen, "an OSO snapshot")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rule::verdicts;
+    use super::*;
+    use crate::dcp;
+    use crate::dcp::FrameHead;
+    use crate::dcp::Message;
+    use crate::session::script::*;
+    use crate::verdict::Verdict;
+
+    const PASS: Option<Verdict> = Some(Verdict::Pass);
+    const FAIL: Option<Verdict> = Some(Verdict::Fail);
+    const DISK: u32 = SnapshotMarker::DISK;
+
+    fn m(seqno: u64, key_hash: u64) -> FrameHead {
+        FrameHead { key_hash, ..mutation(1, 10, seqno) }
+    }
+
+    fn of<R: Rule>(heads: &[FrameHead]) -> Option<Verdict> {
+        let mut script = Script::opened();
+        script.stream(1, 10, 0);
+        for head in heads {
+            script.p(head.clone());
+        }
+        verdicts::<R>(&script).0
+    }
+
+    #[test]
+    fn a_key_occurs_once_in_a_snapshot() {
+        let disk = |start, end, flags| marker_with(1, 10, start, end, flags);
+        assert_eq!(of::<KeysOnce>(&[disk(0, 2, DISK), m(1, 5), m(2, 6), disk(3, 4, DISK), m(3, 5)]), PASS);
+        assert_eq!(of::<KeysOnce>(&[disk(0, 2, DISK), m(1, 5), m(2, 5)]), FAIL);
+        let other_collection = FrameHead { collection_id: Some(9), ..m(2, 5) };
+        assert_eq!(of::<KeysOnce>(&[disk(0, 2, DISK), m(1, 5), other_collection]), PASS);
+        for flags in [DISK | SnapshotMarker::MAY_CONTAIN_DUPLICATE_KEYS, SnapshotMarker::MEMORY] {
+            assert_eq!(of::<KeysOnce>(&[disk(0, 2, flags), m(1, 5), m(2, 5)]), None, "{flags}");
+        }
+        let memory = SnapshotMarker::MEMORY | SnapshotMarker::CHECKPOINT;
+        assert_eq!(of::<KeysOnce>(&[disk(0, 2, memory), m(1, 5), m(2, 5)]), FAIL);
+    }
+
+    #[test]
+    fn a_prepare_and_its_commit_share_a_key() {
+        let prepare = Message::Prepare(dcp::Prepare { by_seqno: 1, durability_level: 1, ..dcp::Prepare::default() });
+        let prepare = FrameHead { key_hash: 5, ..request(Opcode::DCP_PREPARE, 1, 10, prepare) };
+        let commit = Message::Commit(dcp::Commit { prepared_seqno: 1, commit_seqno: 2 });
+        let mut commit = FrameHead { key_hash: 5, ..request(Opcode::DCP_COMMIT, 1, 10, commit) };
+        commit.header.key_len = 3;
+        let marker = || marker_with(1, 10, 0, 4, SnapshotMarker::MEMORY | SnapshotMarker::CHECKPOINT);
+        assert_eq!(of::<KeysOnce>(&[marker(), prepare.clone(), commit.clone()]), PASS);
+        assert_eq!(of::<KeysOnce>(&[marker(), prepare.clone(), prepare]), FAIL);
+        assert_eq!(of::<KeysOnce>(&[marker(), commit.clone(), commit]), FAIL);
+    }
+
+    #[test]
+    fn a_key_occurs_once_in_an_oso_snapshot() {
+        let oso = |flags| request(Opcode::DCP_OSO_SNAPSHOT, 1, 10, Message::OsoSnapshot(dcp::OsoSnapshot { flags }));
+        assert_eq!(of::<OsoKeysOnce>(&[oso(1), m(2, 5), m(1, 6), oso(2)]), PASS);
+        assert_eq!(of::<OsoKeysOnce>(&[oso(1), m(2, 5), m(1, 5), oso(2)]), FAIL);
+        assert_eq!(of::<KeysOnce>(&[oso(1), m(2, 5), m(1, 5), oso(2)]), None);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut keys = Keys::default();
+        let mut script = Script::opened();
+        for vbucket in 0..200 {
+            script.stream(vbucket, 10, 0);
+            script.p(marker_with(vbucket, 10, 0, u64::MAX, DISK));
+        }
+        for vbucket in 0..200 {
+            script.p(mutation(vbucket, 10, 1));
+        }
+        for seqno in 2..10_000 {
+            script.p(mutation(0, 10, seqno));
+        }
+        let mut session = crate::session::Session::new(crate::journal::Side::Upstream);
+        for entry in script.log() {
+            let context = session.observe(entry);
+            if let crate::journal::What::Frame(head) = &entry.what {
+                let sender = session.role(entry.sender()).unwrap_or(crate::journal::Role::Consumer);
+                let seen = Seen { at: entry.at, head, session: &session, context: &context, sender };
+                assert_ne!(keys.note(&seen, |_| true), Some(false));
+            }
+        }
+        assert_eq!(keys.open.len(), MAX_SNAPSHOTS);
+        assert!(keys.open.iter().all(|open| open.keys.len() <= MAX_KEYS));
+    }
+}

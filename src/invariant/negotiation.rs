@@ -1,0 +1,489 @@
+//! Section A, second half: nothing is sent that was not agreed on.
+
+use super::Invariant;
+use super::rule::Rule;
+use super::rule::Ruling;
+use super::rule::Seen;
+use super::rule::held;
+use crate::dcp;
+use crate::dcp::Feature;
+use crate::dcp::MarkerVersion;
+use crate::dcp::Message;
+use crate::dcp::SnapshotMarker;
+use crate::dcp::SystemEvent;
+use crate::journal::Role;
+use crate::session::Owner;
+use crate::session::Session;
+use crate::verdict::Severity;
+use crate::wire::Magic;
+use crate::wire::Opcode;
+use crate::wire::Status;
+
+pub(super) fn add(all: &mut Vec<Box<dyn Invariant>>) {
+    all.extend([
+        held::<StreamIdFrames>(),
+        held::<DurabilityAgreed>(),
+        held::<ExpirationAgreed>(),
+        held::<MarkerVersionAgreed>(),
+        held::<CollectionsAgreed>(),
+        held::<SystemEventVersion>(),
+        held::<OsoAgreed>(),
+        held::<CacheTransferAsked>(),
+        held::<HistoryAgreed>(),
+        held::<NoopBeforeStream>(),
+        held::<ControlsFirst>(),
+    ]);
+}
+
+/// Whether PREPARE, COMMIT and ABORT were agreed on. The control had another name in July 2019 (real-servers.md §4).
+pub(super) fn sync_writes(session: &Session) -> bool {
+    let controls = session.controls();
+    controls.is_true("enable_sync_writes") || controls.is_true("enable_synchronous_replication")
+}
+
+/// Whether the consumer replicates with acknowledgements: it has a name too (dcp-protocol.md §2.2).
+pub(super) fn sync_replication(session: &Session) -> bool {
+    let named = session.controls().accepted("consumer_name").is_some();
+    sync_writes(session) && (named || session.open().is_some_and(|open| open.consumer_name.is_some()))
+}
+
+fn needs(seen: &Seen<'_>, agreed: bool, what: &str) -> Ruling {
+    Ruling::of(agreed, || (format!("{} only after {what}", seen.header().opcode), "not agreed on".to_owned()))
+}
+
+/// A7.
+#[derive(Debug, Default)]
+pub(super) struct StreamIdFrames;
+
+impl Rule for StreamIdFrames {
+    const ID: &'static str = "a7-stream-id-frames";
+    const REQUIREMENT: &'static str = "the producer sends framing extras only where stream ids were agreed on, and then every message of a stream has \
+         the stream id of its request";
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
+        let Some(stream) = seen.produced() else { return Ruling::Silent };
+        let header = seen.header();
+        if !seen.session.negotiated().stream_id {
+            return Ruling::of(header.magic != Magic::FLEX_REQUEST, || {
+                ("magic 0x80: stream ids were not agreed on".to_owned(), format!("{} with 0x08", header.opcode))
+            });
+        }
+        // These never carry one (dcp-protocol.md §3).
+        let without = [Opcode::DCP_PREPARE, Opcode::DCP_COMMIT, Opcode::DCP_ABORT, Opcode::DCP_SET_VBUCKET_STATE];
+        if without.contains(&header.opcode) {
+            return Ruling::Silent;
+        }
+        match (seen.head.stream_id, stream.owner) {
+            (None, _) => Ruling::Broken("a stream id".to_owned(), format!("{} without", header.opcode)),
+            (Some(sid), Owner::Unknown) => {
+                let ours = seen.session.streams().with_opaque(header.opaque);
+                let other = ours.filter(|other| other.key.vbucket == stream.key.vbucket).find_map(|o| o.key.stream_id);
+                match other {
+                    Some(other) => Ruling::Broken(format!("stream id {other}"), format!("{sid} on {}", header.opcode)),
+                    None => Ruling::Silent,
+                }
+            }
+            (Some(_), Owner::Current(_) | Owner::Requested | Owner::Gone(_) | Owner::OtherOpaque(_)) => Ruling::Kept,
+        }
+    }
+}
+
+/// A8.
+#[derive(Debug, Default)]
+pub(super) struct DurabilityAgreed;
+
+impl Rule for DurabilityAgreed {
+    const ID: &'static str = "a8-durability-agreed";
+    const REQUIREMENT: &'static str =
+        "PREPARE, COMMIT and ABORT come only after enable_sync_writes, and never where stream ids were agreed on";
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
+        let opcodes = [Opcode::DCP_PREPARE, Opcode::DCP_COMMIT, Opcode::DCP_ABORT];
+        if seen.produced().is_none() || !opcodes.contains(&seen.header().opcode) {
+            return Ruling::Silent;
+        }
+        let agreed = sync_writes(seen.session) && !seen.session.negotiated().stream_id;
+        needs(seen, agreed, "enable_sync_writes and without enable_stream_id")
+    }
+}
+
+/// A9.
+#[derive(Debug, Default)]
+pub(super) struct ExpirationAgreed;
+
+impl Rule for ExpirationAgreed {
+    const ID: &'static str = "a9-expiration-agreed";
+    const REQUIREMENT: &'static str = "EXPIRATION comes only after enable_expiry_opcode, to who asked for delete times";
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
+        if seen.produced().is_none() || seen.header().opcode != Opcode::DCP_EXPIRATION {
+            return Ruling::Silent;
+        }
+        let control = seen.session.controls().is_true("enable_expiry_opcode");
+        let agreed = control && seen.session.negotiated().include_delete_times;
+        needs(seen, agreed, "enable_expiry_opcode and open flag 0x20")
+    }
+}
+
+/// A10.
+#[derive(Debug, Default)]
+pub(super) struct MarkerVersionAgreed;
+
+impl Rule for MarkerVersionAgreed {
+    const ID: &'static str = "a10-marker-version-agreed";
+    const REQUIREMENT: &'static str =
+        "marker v2.0 comes only after sync replication or max_marker_version, v2.2 only after the latter, v2.1 never";
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
+        let (Some(Message::SnapshotMarker(marker)), Some(_)) = (seen.message(), seen.produced()) else {
+            return Ruling::Silent;
+        };
+        let newer = seen.session.controls().accepted("max_marker_version").is_some();
+        match marker.version {
+            MarkerVersion::V1 => Ruling::Kept,
+            MarkerVersion::V2_0 => {
+                needs(seen, newer || sync_writes(seen.session), "enable_sync_writes or max_marker_version in v2.0")
+            }
+            MarkerVersion::V2_1 => needs(seen, false, "nothing at all in v2.1"),
+            MarkerVersion::V2_2 => needs(seen, newer, "max_marker_version in v2.2"),
+        }
+    }
+}
+
+/// A11, first half.
+#[derive(Debug, Default)]
+pub(super) struct CollectionsAgreed;
+
+impl Rule for CollectionsAgreed {
+    const ID: &'static str = "a11-collections-agreed";
+    const REQUIREMENT: &'static str = "SYSTEM_EVENT and SEQNO_ADVANCED come only where HELLO has agreed on collections";
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
+        let opcodes = [Opcode::DCP_SYSTEM_EVENT, Opcode::DCP_SEQNO_ADVANCED];
+        if seen.produced().is_none() || !opcodes.contains(&seen.header().opcode) {
+            return Ruling::Silent;
+        }
+        needs(seen, seen.session.features().has(Feature::COLLECTIONS), "HELLO with collections (0x12)")
+    }
+}
+
+/// A11, second half.
+#[derive(Debug, Default)]
+pub(super) struct SystemEventVersion;
+
+impl Rule for SystemEventVersion {
+    const ID: &'static str = "a11-system-event-version";
+    const REQUIREMENT: &'static str = "system events have version 2 exactly where flatbuffers_system_events was agreed on, and event 5 comes only then";
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
+        let (Some(Message::SystemEvent(event)), Some(_)) = (seen.message(), seen.produced()) else {
+            return Ruling::Silent;
+        };
+        let agreed = seen.session.negotiated().flatbuffers;
+        let modified = event.event == SystemEvent::MODIFY_COLLECTION;
+        Ruling::of((event.version == 2) == agreed && (agreed || !modified), || {
+            let expected = if agreed { "version 2" } else { "version 0 or 1, and not event 5" };
+            (expected.to_owned(), format!("event {} in version {}", event.event, event.version))
+        })
+    }
+}
+
+/// A12.
+#[derive(Debug, Default)]
+pub(super) struct OsoAgreed;
+
+impl Rule for OsoAgreed {
+    const ID: &'static str = "a12-oso-agreed";
+    const REQUIREMENT: &'static str = "OSO_SNAPSHOT comes only after enable_out_of_order_snapshots";
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
+        if seen.produced().is_none() || seen.header().opcode != Opcode::DCP_OSO_SNAPSHOT {
+            return Ruling::Silent;
+        }
+        let agreed = seen.session.controls().accepted("enable_out_of_order_snapshots").is_some();
+        needs(seen, agreed, "enable_out_of_order_snapshots")
+    }
+}
+
+/// A13.
+#[derive(Debug, Default)]
+pub(super) struct CacheTransferAsked;
+
+impl Rule for CacheTransferAsked {
+    const ID: &'static str = "a13-cache-transfer-asked";
+    const REQUIREMENT: &'static str = "CACHE_TRANSFER comes only on a stream that was requested with flag 0x100";
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
+        let opcodes = [Opcode::DCP_CACHE_TRANSFER, Opcode::DCP_CACHE_TRANSFER_END];
+        match seen.produced_live() {
+            Some(before) if opcodes.contains(&seen.header().opcode) => {
+                needs(seen, before.request.has(dcp::StreamReq::CACHE_TRANSFER), "STREAM_REQ with flag 0x100")
+            }
+            _ => Ruling::Silent,
+        }
+    }
+}
+
+/// A14.
+#[derive(Debug, Default)]
+pub(super) struct HistoryAgreed;
+
+impl Rule for HistoryAgreed {
+    const ID: &'static str = "a14-history-agreed";
+    const REQUIREMENT: &'static str =
+        "marker flags History and MayContainDuplicateKeys come only after the control change_streams";
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
+        let (Some(Message::SnapshotMarker(marker)), Some(_)) = (seen.message(), seen.produced()) else {
+            return Ruling::Silent;
+        };
+        let history = marker.flags & (SnapshotMarker::HISTORY | SnapshotMarker::MAY_CONTAIN_DUPLICATE_KEYS) != 0;
+        let agreed = seen.session.controls().is_true("change_streams");
+        match (history, agreed) {
+            (false, false) => Ruling::Silent,
+            _ => needs(seen, agreed, "change_streams with such flags"),
+        }
+    }
+}
+
+/// A15. A setting of the server (`dcp_noop_mandatory_for_v5_features`) turns the rule off, which the wire does not show:
+/// so a breach is only a warning.
+#[derive(Debug, Default)]
+pub(super) struct NoopBeforeStream;
+
+impl Rule for NoopBeforeStream {
+    const ID: &'static str = "a15-noop-before-stream";
+    const REQUIREMENT: &'static str =
+        "STREAM_REQ is refused with NotSupported while xattrs or collections are on and no-ops are not";
+    const SEVERITY: Severity = Severity::Warning;
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
+        let header = seen.header();
+        if seen.sender != Role::Producer || !header.is_response() || header.opcode != Opcode::DCP_STREAM_REQ {
+            return Ruling::Silent;
+        }
+        let xattrs = seen.session.open().is_some_and(|open| open.has(dcp::Open::INCLUDE_XATTRS));
+        let needed = xattrs || seen.session.features().has(Feature::COLLECTIONS);
+        if !needed || seen.session.controls().is_true("enable_noop") {
+            return Ruling::Silent;
+        }
+        match header.status() {
+            Some(Status::NOT_SUPPORTED) => Ruling::Kept,
+            Some(Status::SUCCESS) => {
+                Ruling::Broken("NotSupported: enable_noop was not agreed on".to_owned(), "Success".to_owned())
+            }
+            _ => Ruling::Silent,
+        }
+    }
+}
+
+/// A16.
+#[derive(Debug, Default)]
+pub(super) struct ControlsFirst;
+
+impl Rule for ControlsFirst {
+    const ID: &'static str = "a16-controls-first";
+    const REQUIREMENT: &'static str = "controls precede the first STREAM_REQ; connection_buffer_size may come any time";
+    const SEVERITY: Severity = Severity::Warning;
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
+        match seen.message() {
+            Some(Message::Control(control)) if control.key != "connection_buffer_size" => {
+                Ruling::of(seen.session.streams().is_empty(), || {
+                    ("controls before the first STREAM_REQ".to_owned(), format!("{} after it", control.key))
+                })
+            }
+            _ => Ruling::Silent,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rule::verdicts;
+    use super::*;
+    use crate::dcp::FrameHead;
+    use crate::session::script::*;
+    use crate::verdict::Verdict;
+
+    const PRODUCER: u32 = dcp::Open::PRODUCER;
+    const PASS: Option<Verdict> = Some(Verdict::Pass);
+    const FAIL: Option<Verdict> = Some(Verdict::Fail);
+
+    /// What the rule says of the producer that sends `head` on stream (1, 10) of such a connection.
+    fn after<R: Rule>(features: &[u16], flags: u32, controls: &[(&str, &str)], head: FrameHead) -> Option<Verdict> {
+        let mut script = Script::with(features, PRODUCER | flags, controls);
+        script.stream(1, 10, 0);
+        script.p(head);
+        verdicts::<R>(&script).0
+    }
+
+    fn prepare() -> FrameHead {
+        let prepare = dcp::Prepare { by_seqno: 1, durability_level: 1, ..dcp::Prepare::default() };
+        request(Opcode::DCP_PREPARE, 1, 10, Message::Prepare(prepare))
+    }
+
+    fn versioned(version: MarkerVersion, flags: u32) -> FrameHead {
+        let marker = SnapshotMarker { version, start_seqno: 1, end_seqno: 2, flags, ..SnapshotMarker::default() };
+        request(Opcode::DCP_SNAPSHOT_MARKER, 1, 10, Message::SnapshotMarker(marker))
+    }
+
+    fn event(event: u32, version: u8) -> FrameHead {
+        let body = dcp::SystemEventBody::Scope { manifest_uid: 1, scope_id: 8 };
+        request(
+            Opcode::DCP_SYSTEM_EVENT,
+            1,
+            10,
+            Message::SystemEvent(SystemEvent { by_seqno: 1, event, version, body }),
+        )
+    }
+
+    fn with_sid(mut head: FrameHead, sid: u16) -> FrameHead {
+        head.header.magic = Magic::FLEX_REQUEST;
+        head.header.framing_extras_len = 3;
+        head.stream_id = Some(sid);
+        head
+    }
+
+    #[test]
+    fn stream_ids() {
+        type R = StreamIdFrames;
+        assert_eq!(after::<R>(&[], 0, &[], mutation(1, 10, 1)), PASS);
+        assert_eq!(after::<R>(&[], 0, &[], with_sid(mutation(1, 10, 1), 5)), FAIL);
+        let of = |heads: &[FrameHead]| {
+            let mut script = Script::with(&[], PRODUCER, &[("enable_stream_id", "true")]);
+            let mut head = stream_req(1, 10, 0);
+            if let Ok(Message::StreamReq(request)) = &mut head.message {
+                request.value = Some(Box::new(dcp::StreamReqValue { sid: Some(5), ..Default::default() }));
+            }
+            script.c(head);
+            script.p(stream_ok(10));
+            for head in heads {
+                script.p(head.clone());
+            }
+            verdicts::<R>(&script).0
+        };
+        assert_eq!(of(&[with_sid(mutation(1, 10, 1), 5)]), PASS);
+        assert_eq!(of(&[with_sid(mutation(1, 10, 1), 6)]), FAIL);
+        assert_eq!(of(&[mutation(1, 10, 1)]), FAIL);
+        // 6.5.0 denies the framing extras that are there.
+        let mut quirk = with_sid(mutation(1, 10, 1), 5);
+        quirk.header.opcode = Opcode::DCP_DELETION;
+        quirk.header.framing_extras_len = 0;
+        quirk.stream_id = None;
+        assert_eq!(of(&[quirk]), None);
+    }
+
+    #[test]
+    fn durability() {
+        type R = DurabilityAgreed;
+        assert_eq!(after::<R>(&[], 0, &[], prepare()), FAIL);
+        assert_eq!(after::<R>(&[], 0, &[("enable_sync_writes", "true")], prepare()), PASS);
+        assert_eq!(after::<R>(&[], 0, &[("enable_synchronous_replication", "true")], prepare()), PASS);
+        let both = [("enable_sync_writes", "true"), ("enable_stream_id", "true")];
+        assert_eq!(after::<R>(&[], 0, &both, prepare()), FAIL);
+        assert_eq!(after::<R>(&[], 0, &[], mutation(1, 10, 1)), None);
+    }
+
+    #[test]
+    fn expirations() {
+        type R = ExpirationAgreed;
+        let head = || request(Opcode::DCP_EXPIRATION, 1, 10, Message::Expiration(dcp::Expiration::default()));
+        let control = [("enable_expiry_opcode", "true")];
+        assert_eq!(after::<R>(&[], dcp::Open::INCLUDE_DELETE_TIMES, &control, head()), PASS);
+        assert_eq!(after::<R>(&[], 0, &control, head()), FAIL);
+        assert_eq!(after::<R>(&[], dcp::Open::INCLUDE_DELETE_TIMES, &[], head()), FAIL);
+    }
+
+    #[test]
+    fn marker_versions() {
+        type R = MarkerVersionAgreed;
+        let sync = [("enable_sync_writes", "true")];
+        let max = [("max_marker_version", "2.2")];
+        for (version, controls, expected) in [
+            (MarkerVersion::V1, &[][..], PASS),
+            (MarkerVersion::V2_0, &[][..], FAIL),
+            (MarkerVersion::V2_0, &sync[..], PASS),
+            (MarkerVersion::V2_0, &max[..], PASS),
+            (MarkerVersion::V2_1, &max[..], FAIL),
+            (MarkerVersion::V2_2, &sync[..], FAIL),
+            (MarkerVersion::V2_2, &max[..], PASS),
+        ] {
+            assert_eq!(after::<R>(&[], 0, controls, versioned(version, 1)), expected, "{version} {controls:?}");
+        }
+    }
+
+    #[test]
+    fn collections_and_their_events() {
+        let on = [Feature::COLLECTIONS];
+        assert_eq!(after::<CollectionsAgreed>(&on, 0, &[], event(3, 0)), PASS);
+        assert_eq!(after::<CollectionsAgreed>(&[], 0, &[], event(3, 0)), FAIL);
+        let advanced = Message::SeqnoAdvanced(dcp::SeqnoAdvanced { by_seqno: 4 });
+        let advanced = request(Opcode::DCP_SEQNO_ADVANCED, 1, 10, advanced);
+        assert_eq!(after::<CollectionsAgreed>(&[], 0, &[], advanced), FAIL);
+        let flat = [("flatbuffers_system_events", "true")];
+        for (id, version, controls, expected) in [
+            (3, 0, &[][..], PASS),
+            (3, 1, &[][..], PASS),
+            (3, 2, &[][..], FAIL),
+            (5, 0, &[][..], FAIL),
+            (5, 2, &flat[..], PASS),
+            (3, 0, &flat[..], FAIL),
+        ] {
+            assert_eq!(after::<SystemEventVersion>(&on, 0, controls, event(id, version)), expected, "{id} v{version}");
+        }
+    }
+
+    #[test]
+    fn oso_snapshots() {
+        let head = || request(Opcode::DCP_OSO_SNAPSHOT, 1, 10, Message::OsoSnapshot(dcp::OsoSnapshot { flags: 1 }));
+        assert_eq!(after::<OsoAgreed>(&[], 0, &[], head()), FAIL);
+        let control = [("enable_out_of_order_snapshots", "true_with_seqno_advanced")];
+        assert_eq!(after::<OsoAgreed>(&[], 0, &control, head()), PASS);
+    }
+
+    #[test]
+    fn cache_transfers() {
+        for (flags, expected) in [(0, FAIL), (dcp::StreamReq::CACHE_TRANSFER, PASS)] {
+            let mut script = Script::opened();
+            let mut head = stream_req(1, 10, 0);
+            if let Ok(Message::StreamReq(request)) = &mut head.message {
+                request.flags = flags;
+            }
+            script.c(head);
+            script.p(stream_ok(10));
+            let message = Message::CacheTransferEnd(dcp::CacheTransferEnd);
+            script.p(request(Opcode::DCP_CACHE_TRANSFER_END, 1, 10, message));
+            assert_eq!(verdicts::<CacheTransferAsked>(&script).0, expected);
+        }
+    }
+
+    #[test]
+    fn history() {
+        type R = HistoryAgreed;
+        let marker = || versioned(MarkerVersion::V1, SnapshotMarker::DISK | SnapshotMarker::HISTORY);
+        assert_eq!(after::<R>(&[], 0, &[], marker()), FAIL);
+        assert_eq!(after::<R>(&[], 0, &[("change_streams", "true")], marker()), PASS);
+        assert_eq!(after::<R>(&[], 0, &[], versioned(MarkerVersion::V1, 1)), None);
+    }
+
+    #[test]
+    fn no_ops_before_streams_and_controls_before_both() {
+        for (controls, status, expected) in [
+            (&[][..], Status::NOT_SUPPORTED, PASS),
+            (&[][..], Status::SUCCESS, FAIL),
+            (&[("enable_noop", "true")][..], Status::SUCCESS, None),
+        ] {
+            let mut script = Script::with(&[Feature::COLLECTIONS], PRODUCER, controls);
+            script.c(stream_req(1, 10, 0));
+            script.p(plain(Opcode::DCP_STREAM_REQ, status, 10));
+            assert_eq!(verdicts::<NoopBeforeStream>(&script).0, expected, "{controls:?} {status}");
+        }
+        let mut script = Script::with(&[], PRODUCER, &[("enable_noop", "true")]);
+        script.stream(1, 10, 0);
+        script.c(control(4, "connection_buffer_size", "10"));
+        assert_eq!(verdicts::<ControlsFirst>(&script).1, PASS);
+        script.c(control(5, "set_priority", "high"));
+        assert_eq!(verdicts::<ControlsFirst>(&script).1, FAIL);
+    }
+}

@@ -1,0 +1,361 @@
+use super::Invariant;
+use crate::Timestamp;
+use crate::dcp::FrameHead;
+use crate::dcp::Message;
+use crate::journal::Direction;
+use crate::journal::Entry;
+use crate::journal::Origin;
+use crate::journal::Role;
+use crate::journal::What;
+use crate::session::Before;
+use crate::session::Context;
+use crate::session::Owner;
+use crate::session::Session;
+use crate::session::StreamContext;
+use crate::verdict::About;
+use crate::verdict::Finding;
+use crate::verdict::Severity;
+use crate::wire::FramingError;
+use crate::wire::Header;
+use crate::wire::Magic;
+use crate::wire::Opcode;
+
+/// A frame of an open DCP connection, with all that a rule may look at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen<'a> {
+    pub(super) at: Timestamp,
+    pub(super) head: &'a FrameHead,
+    pub(super) session: &'a Session,
+    pub(super) context: &'a Context,
+    pub(super) sender: Role,
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn header(&self) -> &'a Header {
+        &self.head.header
+    }
+
+    /// What it says, where it decodes.
+    pub(super) fn message(&self) -> Option<&'a Message> {
+        self.head.message.as_ref().ok()
+    }
+
+    /// The stream context of a message that the producer sends on a stream. Frames with the encoding bug of 6.5.0, which
+    /// hides their stream id, are left out (dcp-protocol.md §3).
+    pub(super) fn produced(&self) -> Option<&'a StreamContext> {
+        let is_request = self.sender == Role::Producer && self.header().is_request();
+        let stream = self.context.stream.as_ref().filter(|_| is_request)?;
+        (crate::dcp::is_stream_message(self.header().opcode) && !self.hides_stream_id()).then_some(stream)
+    }
+
+    /// As [`Self::produced`], of a stream that is live: how it stood before.
+    pub(super) fn produced_live(&self) -> Option<&'a Before> {
+        let stream = self.produced()?;
+        match stream.owner {
+            Owner::Current(state) if state.is_live() => stream.before.as_ref(),
+            Owner::Current(_) | Owner::Requested | Owner::Gone(_) | Owner::OtherOpaque(_) | Owner::Unknown => None,
+        }
+    }
+
+    /// The seqno of a message that the producer sends on a live stream, and how the stream stood before.
+    pub(super) fn item(&self) -> Option<(u64, &'a Before)> {
+        let seqno = self.message()?.by_seqno()?;
+        Some((seqno, self.produced_live()?))
+    }
+
+    /// The encoding bug of 6.5.0: a flex deletion or expiration that claims to have no framing extras.
+    pub(super) fn hides_stream_id(&self) -> bool {
+        let header = self.header();
+        header.magic == Magic::FLEX_REQUEST
+            && header.framing_extras_len == 0
+            && matches!(header.opcode, Opcode::DCP_DELETION | Opcode::DCP_EXPIRATION)
+    }
+}
+
+/// What a rule says of a frame.
+#[derive(Debug)]
+pub(super) enum Ruling {
+    /// The frame is none of its business.
+    Silent,
+    /// The frame keeps it.
+    Kept,
+    /// The frame breaks it: what was expected, and what was seen.
+    Broken(String, String),
+}
+
+impl Ruling {
+    /// Kept where `ok`, else broken as `how` tells (expected, seen).
+    pub(super) fn of(ok: bool, how: impl FnOnce() -> (String, String)) -> Self {
+        if ok {
+            return Self::Kept;
+        }
+        let (expected, actual) = how();
+        Self::Broken(expected, actual)
+    }
+}
+
+/// The judgement of a rule; [`Held`] does the book-keeping.
+pub(super) trait Rule: Default + std::fmt::Debug + Send + 'static {
+    const ID: &'static str;
+    const REQUIREMENT: &'static str;
+    const SEVERITY: Severity = Severity::Error;
+    /// Whose fault a breach is; `None` for the sender's.
+    const BLAME: Option<Role> = None;
+
+    /// Judges a frame.
+    fn judge(&mut self, seen: &Seen<'_>) -> Ruling;
+
+    /// Judges the loss of a direction's framing.
+    fn framing_lost(&mut self, _error: FramingError) -> Ruling {
+        Ruling::Silent
+    }
+
+    /// Judges the connection as a whole once it is over; only where all of it was seen.
+    fn end(&mut self) -> Ruling {
+        Ruling::Silent
+    }
+}
+
+/// The first breach of a rule.
+#[derive(Debug)]
+struct Breach {
+    expected: String,
+    actual: String,
+    at: Option<Timestamp>,
+    vbucket: Option<u16>,
+    seqno: Option<u64>,
+}
+
+/// What was seen of a rule at one end.
+#[derive(Debug, Default)]
+struct Tally {
+    kept: u64,
+    broken: u64,
+    first: Option<Breach>,
+}
+
+/// A rule and what was seen of it.
+#[derive(Debug, Default)]
+pub(super) struct Held<R> {
+    rule: R,
+    producer: Tally,
+    consumer: Tally,
+    open: bool,
+    unreliable: bool,
+}
+
+/// A rule, with nothing seen of it.
+pub(super) fn held<R: Rule>() -> Box<dyn Invariant> {
+    Box::new(Held::<R>::default())
+}
+
+impl<R: Rule> Held<R> {
+    fn tally(&mut self, role: Role, ruling: Ruling, evidence: impl FnOnce(String, String) -> Breach) {
+        let tally = match R::BLAME.unwrap_or(role) {
+            Role::Producer => &mut self.producer,
+            Role::Consumer => &mut self.consumer,
+        };
+        match ruling {
+            Ruling::Silent => {}
+            Ruling::Kept => tally.kept = tally.kept.saturating_add(1),
+            Ruling::Broken(expected, actual) => {
+                tally.broken = tally.broken.saturating_add(1);
+                tally.first.get_or_insert_with(|| evidence(expected, actual));
+            }
+        }
+    }
+}
+
+impl<R: Rule> Invariant for Held<R> {
+    fn id(&self) -> &'static str {
+        R::ID
+    }
+
+    fn requirement(&self) -> &'static str {
+        R::REQUIREMENT
+    }
+
+    fn severity(&self) -> Severity {
+        R::SEVERITY
+    }
+
+    fn observe(&mut self, entry: &Entry, session: &Session) {
+        // What the tool forged towards an end is nobody's fault; what an end answered the tool is that end's.
+        if entry.edge != session.edge() || (entry.origin == Origin::Tool && entry.direction == Direction::To) {
+            return;
+        }
+        let Some(sender) = session.role(entry.sender()) else { return };
+        self.open = true;
+        match &entry.what {
+            What::Frame(head) if !self.unreliable => {
+                if !session.is_reliable() {
+                    self.unreliable = true;
+                    return;
+                }
+                let seen = Seen { at: entry.at, head, session, context: session.context(), sender };
+                let ruling = self.rule.judge(&seen);
+                if matches!(ruling, Ruling::Silent) {
+                    return;
+                }
+                self.tally(sender, ruling, |expected, actual| Breach {
+                    expected,
+                    actual,
+                    at: Some(entry.at),
+                    vbucket: head
+                        .header
+                        .vbucket()
+                        .filter(|_| seen.context.stream.is_some())
+                        .or_else(|| seen.context.stream.map(|stream| stream.key.vbucket)),
+                    seqno: seen.message().and_then(Message::by_seqno),
+                });
+            }
+            What::FramingLost(error) if !self.unreliable => {
+                let ruling = self.rule.framing_lost(*error);
+                self.unreliable = true;
+                let at = Some(entry.at);
+                self.tally(sender, ruling, |expected, actual| Breach {
+                    expected,
+                    actual,
+                    at,
+                    vbucket: None,
+                    seqno: None,
+                });
+            }
+            What::Gap(_) => self.unreliable = true,
+            What::Frame(_) | What::FramingLost(_) | What::Closed { .. } => {}
+        }
+    }
+
+    fn finish(&mut self) -> Vec<Finding> {
+        if self.open && !self.unreliable {
+            let ruling = self.rule.end();
+            let nowhere = |expected, actual| Breach { expected, actual, at: None, vbucket: None, seqno: None };
+            self.tally(Role::Producer, ruling, nowhere);
+        }
+        let tallies = [(Role::Producer, &mut self.producer), (Role::Consumer, &mut self.consumer)];
+        tallies.into_iter().filter_map(|(role, tally)| finding::<R>(role, tally)).collect()
+    }
+}
+
+fn finding<R: Rule>(role: Role, tally: &mut Tally) -> Option<Finding> {
+    let finding = match tally.first.take() {
+        None if tally.kept == 0 => return None,
+        None => Finding::pass(R::ID, R::REQUIREMENT).actual(format!("kept {} times", tally.kept)),
+        Some(breach) => {
+            let more = match tally.broken {
+                0 | 1 => String::new(),
+                broken => format!(" (the first of {broken} times)"),
+            };
+            let mut finding = Finding::fail(R::ID, R::REQUIREMENT)
+                .expected(breach.expected)
+                .actual(format!("{}{more}", breach.actual));
+            finding.at = breach.at;
+            finding.vbucket = breach.vbucket;
+            finding.seqno = breach.seqno;
+            finding
+        }
+    };
+    Some(finding.severity(R::SEVERITY).about(About::Role(role)))
+}
+
+/// What the rule says of a connection told by a script: of the producer, and of the consumer.
+#[cfg(test)]
+pub(super) fn verdicts<R: Rule>(
+    script: &crate::session::script::Script,
+) -> (Option<crate::verdict::Verdict>, Option<crate::verdict::Verdict>) {
+    let mut session = Session::new(crate::journal::Side::Upstream);
+    let mut rule = held::<R>();
+    for entry in script.log() {
+        session.observe(entry);
+        rule.observe(entry, &session);
+    }
+    let findings = rule.finish();
+    let of = |role| findings.iter().find(|finding| finding.about == About::Role(role)).map(|finding| finding.verdict);
+    (of(Role::Producer), of(Role::Consumer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::script::*;
+    use crate::verdict::Verdict;
+
+    /// A rule that every mutation with an even seqno breaks.
+    #[derive(Debug, Default)]
+    struct Odd;
+
+    impl Rule for Odd {
+        const ID: &'static str = "x1-odd";
+        const REQUIREMENT: &'static str = "seqnos are odd";
+
+        fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
+            match seen.item() {
+                Some((seqno, _)) => Ruling::of(seqno % 2 == 1, || ("odd".to_owned(), format!("{seqno}"))),
+                None => Ruling::Silent,
+            }
+        }
+    }
+
+    fn told(seqnos: &[u64]) -> Script {
+        let mut script = Script::opened();
+        script.stream(1, 10, 0);
+        for &seqno in seqnos {
+            script.p(mutation(1, 10, seqno));
+        }
+        script
+    }
+
+    #[test]
+    fn a_rule_that_was_not_exercised_says_nothing() {
+        assert_eq!(verdicts::<Odd>(&told(&[])), (None, None));
+        assert_eq!(verdicts::<Odd>(&told(&[1])), (Some(Verdict::Pass), None));
+    }
+
+    #[test]
+    fn the_first_breach_is_the_evidence() {
+        let script = told(&[1, 2, 3, 4]);
+        let mut session = Session::new(crate::journal::Side::Upstream);
+        let mut rule = held::<Odd>();
+        for entry in script.log() {
+            session.observe(entry);
+            rule.observe(entry, &session);
+        }
+        let [finding] = <[Finding; 1]>::try_from(rule.finish()).unwrap();
+        assert_eq!((finding.vbucket, finding.seqno), (Some(1), Some(2)));
+        assert_eq!(finding.actual, "2 (the first of 2 times)");
+        assert!(finding.at.is_some());
+    }
+
+    #[test]
+    fn it_is_silent_once_something_was_missed() {
+        for what in [What::Gap(None), What::FramingLost(FramingError::TooLong(1 << 40))] {
+            let mut script = told(&[1]);
+            script.say(Direction::To, what);
+            script.p(mutation(1, 10, 2));
+            assert_eq!(verdicts::<Odd>(&script), (Some(Verdict::Pass), None));
+        }
+    }
+
+    #[test]
+    fn what_the_tool_forged_is_nobodys_fault_and_what_it_was_answered_is() {
+        let mut script = told(&[1]);
+        script.origin = Origin::Tool;
+        script.p(mutation(1, 10, 2));
+        assert_eq!(verdicts::<Odd>(&script).0, Some(Verdict::Fail), "the producer said it");
+        let mut script = Script::blank();
+        script.c(open(1, 0, None));
+        script.p(plain(Opcode::DCP_OPEN, crate::wire::Status::SUCCESS, 1));
+        script.p(stream_req(1, 10, 0));
+        script.c(stream_ok(10));
+        script.origin = Origin::Tool;
+        script.c(mutation(1, 10, 2));
+        assert_eq!(verdicts::<Odd>(&script), (None, None), "the tool said it to the consumer");
+    }
+
+    #[test]
+    fn before_dcp_open_nothing_is_judged() {
+        let mut script = Script::blank();
+        script.p(mutation(1, 10, 2));
+        assert_eq!(verdicts::<Odd>(&script), (None, None));
+    }
+}
