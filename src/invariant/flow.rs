@@ -24,6 +24,11 @@ pub(super) fn add(all: &mut Vec<Box<dyn Invariant>>) {
     ]);
 }
 
+/// What the consumer says, which may be an acknowledgement.
+fn acknowledgement<'a>(seen: &Seen<'a>) -> Option<&'a Message> {
+    seen.message().filter(|_| seen.sender == Role::Consumer)
+}
+
 /// G1, with the charge of G2. Judged at the producer's side of the wire an acknowledgement is seen before the producer has
 /// it, so what is outstanding here is never more than what the producer counts. Older producers charge less than the
 /// frame (MB-40277, MB-42506): the rule holds them to that.
@@ -39,7 +44,7 @@ impl Rule for WindowRespected {
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let flow = seen.session.flow();
-        if let Some(Message::BufferAck(ack)) = seen.message() {
+        if let Some(Message::BufferAck(ack)) = acknowledgement(seen) {
             self.outstanding = self.outstanding.saturating_sub(ack.bytes_to_ack.into());
             return Ruling::Silent;
         }
@@ -78,7 +83,7 @@ impl Rule for AcksBelowCharges {
     const REQUIREMENT: &'static str = "the consumer never acknowledges more bytes than it was charged";
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
-        let Some(Message::BufferAck(_)) = seen.message() else { return Ruling::Silent };
+        let Some(Message::BufferAck(_)) = acknowledgement(seen) else { return Ruling::Silent };
         let flow = seen.session.flow();
         Ruling::of(flow.acked_total() <= flow.charged_total(), || {
             (format!("at most {} bytes in all", flow.charged_total()), flow.acked_total().to_string())
@@ -128,7 +133,7 @@ impl Rule for AckOfSomething {
     const SEVERITY: Severity = Severity::Warning;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
-        match seen.message() {
+        match acknowledgement(seen) {
             Some(Message::BufferAck(ack)) => {
                 Ruling::of(ack.bytes_to_ack > 0, || ("at least 1 byte".to_owned(), "0".to_owned()))
             }

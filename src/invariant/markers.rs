@@ -227,7 +227,7 @@ impl Rule for SnapshotCompletes {
         };
         let Some(last) = of_marker(before.snapshot) else { return Ruling::Silent };
         let all = seen.session.features().has(Feature::COLLECTIONS) && !before.request.filtered;
-        if !all && !negotiation::sync_replication(seen.session) {
+        if last.undecoded > 0 || (!all && !negotiation::sync_replication(seen.session)) {
             return Ruling::Silent;
         }
         Ruling::of(last.is_complete(before.last_seqno), || {
@@ -488,6 +488,8 @@ mod tests {
         assert_eq!(of::<R>(0, &[s(0, 2), m(1), m(2), s(3, 4)]), PASS);
         assert_eq!(of::<R>(0, &[s(0, 2), m(1), s(3, 4)]), FAIL);
         assert_eq!(told::<R>(asked(0, 0, true, &[]), &[s(0, 2), m(1), s(3, 4)]), None, "filtered");
+        let undecoded = FrameHead { message: Err(dcp::Malformed("of 6.5.0".to_owned())), ..m(2) };
+        assert_eq!(of::<R>(0, &[s(0, 2), m(1), undecoded, s(3, 4)]), None);
         let mut script = Script::opened();
         script.stream(1, 10, 0);
         assert_eq!(told::<R>(script, &[s(0, 2), m(1), s(3, 4)]), None, "no collections");

@@ -64,26 +64,18 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
 
 /// All rules of one connection at one edge.
 ///
-/// Whoever is judged is judged at their own edge (law L5): at an edge of a live proxy only the findings about the end at
-/// that edge count, a recording has but the one edge for both ends. A producer that dialled is no server but whoever joins
-/// two nodes, so what is said of it is a note.
+/// Whoever is judged is judged at their own edge (law L5), and the producer is the end that was dialled: one that dialled
+/// is no server but whoever joins two nodes, so what is said of it is a note.
 #[derive(Debug)]
 pub struct Suite {
     rules: Vec<Box<dyn Invariant>>,
-    edge: Side,
-    recorded: bool,
     producer: Option<Side>,
 }
 
 impl Suite {
-    /// The rules for an edge of a live proxy.
-    pub fn live(edge: Side) -> Self {
-        Self { rules: all(), edge, recorded: false, producer: None }
-    }
-
-    /// The rules for a recorded connection.
-    pub fn recorded() -> Self {
-        Self { rules: all(), edge: Side::Upstream, recorded: true, producer: None }
+    /// Every rule, with nothing seen yet.
+    pub fn new() -> Self {
+        Self { rules: all(), producer: None }
     }
 
     /// Takes in an entry that `session` has just observed.
@@ -96,22 +88,19 @@ impl Suite {
 
     /// The findings of all rules.
     pub fn finish(&mut self) -> Vec<Finding> {
-        let (edge, recorded, producer) = (self.edge, self.recorded, self.producer);
-        self.rules
-            .iter_mut()
-            .flat_map(|rule| rule.finish())
-            .filter(|finding| recorded || of_edge(finding, edge, producer))
-            .map(|finding| {
-                let bridge = finding.about == About::Role(Role::Producer) && producer == Some(Side::Dialler);
-                if bridge { finding.severity(Severity::Warning) } else { finding }
-            })
-            .collect()
+        let bridged = self.producer == Some(Side::Dialler);
+        let note = |finding: Finding| match finding.about {
+            About::Role(Role::Producer) if bridged => finding.severity(Severity::Warning),
+            About::Role(_) | About::Side(_) | About::Run => finding,
+        };
+        self.rules.iter_mut().flat_map(|rule| rule.finish()).map(note).collect()
     }
 }
 
-fn of_edge(finding: &Finding, edge: Side, producer: Option<Side>) -> bool {
-    let role = if producer == Some(edge) { Role::Producer } else { Role::Consumer };
-    finding.about == About::Role(role)
+impl Default for Suite {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 #[cfg(test)]
@@ -144,8 +133,8 @@ mod tests {
         script
     }
 
-    fn run(mut suite: Suite, script: &Script) -> Vec<(String, About, Severity)> {
-        let mut session = Session::new(Side::Upstream);
+    fn run(script: &Script) -> Vec<(String, About, Severity)> {
+        let (mut suite, mut session) = (Suite::new(), Session::new(Side::Upstream));
         for entry in script.log() {
             session.observe(entry);
             suite.observe(entry, &session);
@@ -155,12 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_judges_both_ends_and_an_edge_its_own() {
+    fn both_ends_are_judged_each_for_its_own() {
         let script = broken_by_both();
         let d3 = ("d3-seqno-in-snapshot".to_owned(), About::Role(Role::Producer), Severity::Error);
         let g5 = ("g5-ack-of-something".to_owned(), About::Role(Role::Consumer), Severity::Warning);
-        assert_eq!(run(Suite::recorded(), &script), [d3.clone(), g5]);
-        assert_eq!(run(Suite::live(Side::Upstream), &script), [d3]);
+        assert_eq!(run(&script), [d3, g5]);
     }
 
     #[test]
@@ -172,9 +160,6 @@ mod tests {
         script.c(stream_ok(10));
         script.c(marker(1, 10, 0, 5));
         script.c(mutation(1, 10, 9));
-        assert_eq!(
-            run(Suite::recorded(), &script),
-            [("d3-seqno-in-snapshot".to_owned(), About::Role(Role::Producer), Severity::Warning)]
-        );
+        assert_eq!(run(&script), [("d3-seqno-in-snapshot".to_owned(), About::Role(Role::Producer), Severity::Warning)]);
     }
 }

@@ -222,7 +222,7 @@ impl<R: Rule> Invariant for Held<R> {
                 });
             }
             What::Gap(_) => self.unreliable = true,
-            What::Frame(_) | What::FramingLost(_) | What::Closed { .. } => {}
+            What::Frame(_) | What::FramingLost(_) | What::Closed { .. } | What::Paused(_) | What::Acted(_) => {}
         }
     }
 

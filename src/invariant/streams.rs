@@ -310,6 +310,9 @@ impl Rule for SeqnoAckOfStream {
         let (Some(Message::SeqnoAck(_)), Some(stream)) = (seen.message(), seen.context.stream) else {
             return Ruling::Silent;
         };
+        if seen.sender != Role::Consumer {
+            return Ruling::Silent;
+        }
         let known = match stream.owner {
             Owner::Current(_) | Owner::Requested | Owner::Gone(_) => true,
             Owner::OtherOpaque(_) | Owner::Unknown => false,

@@ -264,7 +264,10 @@ impl Session {
             }
             return self.request(entry, head);
         }
-        let key = StreamKey { vbucket: header.vbucket_or_status, stream_id: head.stream_id };
+        let mut key = StreamKey { vbucket: header.vbucket_or_status, stream_id: head.stream_id };
+        if self.negotiated.stream_id && key.stream_id.is_none() {
+            key = self.streams.without_id(key.vbucket, header.opaque).unwrap_or(key);
+        }
         let Some(stream) = self.streams.of_mut(key, header.opaque) else {
             let owner = self.streams.owner(key, header.opaque);
             self.context.stream = Some(StreamContext { key, owner, older: None, before: None });
@@ -313,7 +316,7 @@ impl Session {
                 self.context.stream = Some(StreamContext { key, owner, older: None, before });
                 None
             }
-            Ok(Message::BufferAck(ack)) => {
+            Ok(Message::BufferAck(ack)) if self.context.sender == Some(Role::Consumer) => {
                 self.flow.ack(ack.bytes_to_ack, entry.at);
                 None
             }

@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub purge_seqno: Option<u64>,
     /// Messages with a seqno that crossed in it.
     pub items: u64,
+    /// Messages that crossed in it and do not decode: their seqnos are not known.
+    pub undecoded: u64,
     /// Whether OSO_SNAPSHOT end has crossed.
     pub oso_ended: bool,
 }

@@ -219,7 +219,12 @@ impl Stream {
         if !self.state.is_live() {
             return;
         }
-        let Ok(message) = &head.message else { return };
+        let Ok(message) = &head.message else {
+            if let Some(snapshot) = &mut self.snapshot {
+                snapshot.undecoded = snapshot.undecoded.saturating_add(1);
+            }
+            return;
+        };
         if let Some(seqno) = message.by_seqno() {
             return self.item(seqno);
         }
@@ -234,6 +239,7 @@ impl Stream {
                     max_visible_seqno: marker.max_visible_seqno,
                     purge_seqno: marker.purge_seqno,
                     items: 0,
+                    undecoded: 0,
                     oso_ended: false,
                 });
             }
@@ -247,6 +253,7 @@ impl Stream {
                     max_visible_seqno: None,
                     purge_seqno: None,
                     items: 0,
+                    undecoded: 0,
                     oso_ended: false,
                 });
             }

@@ -145,6 +145,13 @@ impl Streams {
         }
     }
 
+    /// The stream that a message without a stream id belongs to where streams have ids: PREPARE, COMMIT and ABORT have
+    /// none, and some frames of 6.5.0 hide theirs (dcp-protocol.md §3). `None` where several streams may be meant.
+    pub(super) fn without_id(&self, vbucket: u16, opaque: Opaque) -> Option<StreamKey> {
+        let mut keys = self.with_opaque(opaque).map(|stream| stream.key).filter(|key| key.vbucket == vbucket);
+        keys.next().filter(|_| keys.next().is_none())
+    }
+
     /// A STREAM_REQ was sent.
     pub(super) fn request(&mut self, stream: Stream) {
         let (key, opaque) = (stream.key, stream.opaque);
