@@ -214,7 +214,7 @@ impl Rule for AllAcked {
         Ruling::Silent
     }
 
-    fn end(&mut self) -> Ruling {
+    fn end(&self) -> Ruling {
         if !self.exercised {
             return Ruling::Silent;
         }

@@ -42,7 +42,7 @@ pub trait Invariant: fmt::Debug + Send {
     /// Takes in an entry that `session` has just observed.
     fn observe(&mut self, entry: &Entry, session: &Session);
 
-    /// What is to be said at the end of the connection: for each end that was put to the test one finding, a failure with
+    /// What is to be said of the connection so far: for each end that was put to the test one finding, a failure with
     /// the first evidence, else a pass. Nothing where the rule was not exercised.
     fn finish(&mut self) -> Vec<Finding>;
 }

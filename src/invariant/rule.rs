@@ -110,14 +110,14 @@ pub(super) trait Rule: Default + std::fmt::Debug + Send + 'static {
         Ruling::Silent
     }
 
-    /// Judges the connection as a whole once it is over; only where all of it was seen.
-    fn end(&mut self) -> Ruling {
+    /// Judges the connection as a whole; only where all of it was seen.
+    fn end(&self) -> Ruling {
         Ruling::Silent
     }
 }
 
 /// The first breach of a rule.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Breach {
     expected: String,
     actual: String,
@@ -127,7 +127,7 @@ struct Breach {
 }
 
 /// What was seen of a rule at one end.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Tally {
     kept: u64,
     broken: u64,
@@ -150,19 +150,45 @@ pub(super) fn held<R: Rule>() -> Box<dyn Invariant> {
 }
 
 impl<R: Rule> Held<R> {
-    fn tally(&mut self, role: Role, ruling: Ruling, evidence: impl FnOnce(String, String) -> Breach) {
-        let tally = match R::BLAME.unwrap_or(role) {
-            Role::Producer => &mut self.producer,
-            Role::Consumer => &mut self.consumer,
-        };
+    fn note(&mut self, role: Role, ruling: Ruling, evidence: impl FnOnce(String, String) -> Breach) {
+        match R::BLAME.unwrap_or(role) {
+            Role::Producer => self.producer.note(ruling, evidence),
+            Role::Consumer => self.consumer.note(ruling, evidence),
+        }
+    }
+}
+
+impl Tally {
+    fn note(&mut self, ruling: Ruling, evidence: impl FnOnce(String, String) -> Breach) {
         match ruling {
             Ruling::Silent => {}
-            Ruling::Kept => tally.kept = tally.kept.saturating_add(1),
+            Ruling::Kept => self.kept = self.kept.saturating_add(1),
             Ruling::Broken(expected, actual) => {
-                tally.broken = tally.broken.saturating_add(1);
-                tally.first.get_or_insert_with(|| evidence(expected, actual));
+                self.broken = self.broken.saturating_add(1);
+                self.first.get_or_insert_with(|| evidence(expected, actual));
             }
         }
+    }
+
+    fn finding<R: Rule>(&self, role: Role) -> Option<Finding> {
+        let finding = match &self.first {
+            None if self.kept == 0 => return None,
+            None => Finding::pass(R::ID, R::REQUIREMENT).actual(format!("kept {} times", self.kept)),
+            Some(breach) => {
+                let more = match self.broken {
+                    0 | 1 => String::new(),
+                    broken => format!(" (the first of {broken} times)"),
+                };
+                let mut finding = Finding::fail(R::ID, R::REQUIREMENT)
+                    .expected(breach.expected.as_str())
+                    .actual(format!("{}{more}", breach.actual));
+                finding.at = breach.at;
+                finding.vbucket = breach.vbucket;
+                finding.seqno = breach.seqno;
+                finding
+            }
+        };
+        Some(finding.severity(R::SEVERITY).about(About::Role(role)))
     }
 }
 
@@ -197,7 +223,7 @@ impl<R: Rule> Invariant for Held<R> {
                 if matches!(ruling, Ruling::Silent) {
                     return;
                 }
-                self.tally(sender, ruling, |expected, actual| Breach {
+                self.note(sender, ruling, |expected, actual| Breach {
                     expected,
                     actual,
                     at: Some(entry.at),
@@ -213,7 +239,7 @@ impl<R: Rule> Invariant for Held<R> {
                 let ruling = self.rule.framing_lost(*error);
                 self.unreliable = true;
                 let at = Some(entry.at);
-                self.tally(sender, ruling, |expected, actual| Breach {
+                self.note(sender, ruling, |expected, actual| Breach {
                     expected,
                     actual,
                     at,
@@ -227,35 +253,15 @@ impl<R: Rule> Invariant for Held<R> {
     }
 
     fn finish(&mut self) -> Vec<Finding> {
+        let (mut producer, mut consumer) = (self.producer.clone(), self.consumer.clone());
         if self.open && !self.unreliable {
-            let ruling = self.rule.end();
+            let tally = if R::BLAME == Some(Role::Consumer) { &mut consumer } else { &mut producer };
             let nowhere = |expected, actual| Breach { expected, actual, at: None, vbucket: None, seqno: None };
-            self.tally(Role::Producer, ruling, nowhere);
+            tally.note(self.rule.end(), nowhere);
         }
-        let tallies = [(Role::Producer, &mut self.producer), (Role::Consumer, &mut self.consumer)];
-        tallies.into_iter().filter_map(|(role, tally)| finding::<R>(role, tally)).collect()
+        let findings = [producer.finding::<R>(Role::Producer), consumer.finding::<R>(Role::Consumer)];
+        findings.into_iter().flatten().collect()
     }
-}
-
-fn finding<R: Rule>(role: Role, tally: &mut Tally) -> Option<Finding> {
-    let finding = match tally.first.take() {
-        None if tally.kept == 0 => return None,
-        None => Finding::pass(R::ID, R::REQUIREMENT).actual(format!("kept {} times", tally.kept)),
-        Some(breach) => {
-            let more = match tally.broken {
-                0 | 1 => String::new(),
-                broken => format!(" (the first of {broken} times)"),
-            };
-            let mut finding = Finding::fail(R::ID, R::REQUIREMENT)
-                .expected(breach.expected)
-                .actual(format!("{}{more}", breach.actual));
-            finding.at = breach.at;
-            finding.vbucket = breach.vbucket;
-            finding.seqno = breach.seqno;
-            finding
-        }
-    };
-    Some(finding.severity(R::SEVERITY).about(About::Role(role)))
 }
 
 /// What the rule says of a connection told by a script: of the producer, and of the consumer.
@@ -321,6 +327,7 @@ mod tests {
             rule.observe(entry, &session);
         }
         let [finding] = <[Finding; 1]>::try_from(rule.finish()).unwrap();
+        assert_eq!(rule.finish().first(), Some(&finding), "it may be asked while the connection goes on");
         assert_eq!((finding.vbucket, finding.seqno), (Some(1), Some(2)));
         assert_eq!(finding.actual, "2 (the first of 2 times)");
         assert!(finding.at.is_some());

@@ -20,8 +20,7 @@ use crate::engine::Observer;
 use crate::era;
 use crate::era::Cell;
 use crate::era::Era;
-use crate::invariant;
-use crate::invariant::Invariant;
+use crate::invariant::Suite;
 use crate::journal::Direction;
 use crate::journal::Entry;
 use crate::journal::Origin;
@@ -106,7 +105,7 @@ pub struct Judge {
     closed: StaysClosed,
     resumes: Resumes,
     window: Window,
-    invariants: Vec<Box<dyn Invariant>>,
+    invariants: Suite,
     orphans: Vec<(Entry, Context)>,
     orphans_total: u64,
     frames: [u64; 2],
@@ -150,7 +149,7 @@ impl Judge {
             closed: StaysClosed::default(),
             resumes: Resumes::default(),
             window: Window::default(),
-            invariants: invariant::all(),
+            invariants: Suite::new(),
             orphans: Vec::new(),
             orphans_total: 0,
             frames: [0; 2],
@@ -173,7 +172,7 @@ impl Judge {
             Some(Side::Dialler) => report::Frames { producer: self.frames[0], consumer: self.frames[1] },
             Some(Side::Upstream) | None => report::Frames { producer: self.frames[1], consumer: self.frames[0] },
         };
-        let mut findings: Vec<Finding> = self.invariants.iter_mut().flat_map(|rule| rule.finish()).collect();
+        let mut findings = self.invariants.finish();
         if judged {
             let (era, reason) = match self.terms.era {
                 Some(era) => (era, "asked for with --era".to_owned()),
@@ -321,9 +320,7 @@ impl Observer for Judge {
         self.closed.observe(&seen);
         self.resumes.observe(&seen);
         self.window.observe(&seen);
-        for rule in &mut self.invariants {
-            rule.observe(entry, session);
-        }
+        self.invariants.observe(entry, session);
         if context.orphan.is_some() && session.producer() == Some(EDGE) {
             self.orphans_total += 1;
             if self.orphans.len() < report::MAX_ORPHANS {
