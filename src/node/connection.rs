@@ -349,9 +349,8 @@ impl State {
     /// Decides to close: mute from here on, closed at the next tick.
     fn disconnect(&mut self, now: Timestamp) {
         let tick = TICK.as_nanos() as u64;
-        let phase = self.node.phase() % tick;
-        let at = now.0 - (now.0.wrapping_sub(phase)) % tick;
-        let at = Timestamp(if at > now.0 { at } else { at.saturating_add(tick) });
+        let into = (now.0 % tick + tick - self.node.phase() % tick) % tick;
+        let at = Timestamp(now.0.saturating_add(tick - into));
         self.doom = Some(Doom { mute_from: now, at });
     }
 }

@@ -108,11 +108,8 @@ pub(super) fn outline(g: u64) -> Outline {
         28 => Some(join(round, 30)),
         _ => None,
     };
-    let ended = match kind {
-        Kind::DropCollection { .. } | Kind::CreateScope { .. } => None,
-        _ if collection == 0 => None,
-        _ => Some(end_of(collection)),
-    };
+    let outlives_it = matches!(kind, Kind::DropCollection { .. } | Kind::CreateScope { .. });
+    let ended = (collection != 0 && !outlives_it).then(|| end_of(collection));
     Outline { seqno: g, kind, collection, birth, superseded: fate(round, slot), superseded_on_disk: abort.or(ended) }
 }
 
@@ -315,6 +312,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::wildcard_enum_match_arm)] // events are named, all else is items
     fn items_lie_within_the_life_of_their_collection_and_uids_only_grow() {
         let mut open = BTreeSet::new();
         let mut last_uid = 0;

@@ -104,10 +104,9 @@ impl Author {
                 }
             }
         }
-        item.cas = match it.kind {
-            Kind::Commit { prepared, .. } => cas(prepared),
-            _ => item.cas,
-        };
+        if let Kind::Commit { prepared, .. } = it.kind {
+            item.cas = cas(prepared);
+        }
     }
 
     /// The key that the generator's seqno `birth` wrote first.

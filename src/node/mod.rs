@@ -29,6 +29,8 @@ mod stats;
 mod stream;
 mod takeover;
 mod terms;
+#[cfg(test)]
+mod tests;
 mod topology;
 mod vbucket;
 mod written;

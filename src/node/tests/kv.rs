@@ -1,0 +1,124 @@
+use super::super::Config;
+use super::peer::EVERYTHING;
+use super::peer::Peer;
+use super::peer::still;
+use crate::dcp::Message;
+use crate::wire::Datatype;
+use crate::wire::FrameBuilder;
+use crate::wire::Opcode;
+use crate::wire::Status;
+use crate::wire::leb128;
+
+fn key(collection: u32, name: &str) -> Vec<u8> {
+    let mut key = Vec::new();
+    leb128::write(collection, &mut key);
+    key.extend(name.bytes());
+    key
+}
+
+fn set(name: &str, value: &[u8]) -> FrameBuilder {
+    FrameBuilder::request(Opcode::SET).key(key(0, name)).extras([0, 0, 0, 7, 0, 0, 0, 0]).value(value)
+}
+
+fn get(name: &str) -> FrameBuilder {
+    FrameBuilder::request(Opcode::GET).key(key(0, name))
+}
+
+fn delete(name: &str) -> FrameBuilder {
+    FrameBuilder::request(Opcode::DELETE).key(key(0, name))
+}
+
+#[test]
+fn what_is_set_can_be_got_and_deleted() {
+    let mut peer = Peer::in_bucket(&still(Config { items: 100, ..Config::default() }), EVERYTHING);
+    peer.asks(get("mine"), Status::KEY_ENOENT);
+    let written = peer.asks(set("mine", b"{\"a\":1}"), Status::SUCCESS);
+    assert_ne!(written.header.cas, 0);
+    let found = peer.asks(get("mine"), Status::SUCCESS);
+    assert_eq!((found.value(), found.frame().extras()), (&b"{\"a\":1}"[..], &[0, 0, 0, 7][..]));
+    assert_eq!((found.header.cas, found.header.datatype), (written.header.cas, Datatype::JSON));
+    peer.asks(set("mine", b"x").cas(1), Status::KEY_EEXISTS);
+    peer.asks(set("mine", b"x").cas(written.header.cas), Status::SUCCESS);
+    peer.asks(FrameBuilder::request(Opcode::ADD).key(key(0, "mine")).extras([0; 8]), Status::KEY_EEXISTS);
+    peer.asks(delete("mine"), Status::SUCCESS);
+    peer.asks(delete("mine"), Status::KEY_ENOENT);
+    peer.asks(get("mine"), Status::KEY_ENOENT);
+    peer.asks(get("mine").vbucket(4), Status::NOT_MY_VBUCKET);
+    peer.asks(get(""), Status::EINVAL);
+    peer.asks(FrameBuilder::request(Opcode::GET).key(key(0x999, "x")), Status::UNKNOWN_COLLECTION);
+    let seven = peer.asks(get("order-0-7"), Status::SUCCESS);
+    assert!(!seven.value().is_empty(), "what the node made is there too");
+}
+
+#[test]
+fn what_is_written_comes_out_of_streams() {
+    let node = still(Config { items: 100, ..Config::default() });
+    let mut watcher = Peer::with_everything(&node);
+    watcher.stream(0);
+    watcher.reads(usize::MAX);
+    assert!(watcher.connection.next_wakeup(watcher.now()).is_some(), "it looks for writes");
+    let mut peer = Peer::in_bucket(&node, EVERYTHING);
+    peer.asks(set("mine", b"one"), Status::SUCCESS);
+    peer.asks(set("mine", b"two").frame_info(1, &[1]), Status::SUCCESS);
+    peer.asks(delete("mine"), Status::SUCCESS);
+    peer.asks(set("mine", b"two").frame_info(1, &[9]), Status::DURABILITY_INVALID_LEVEL);
+    let seen = watcher.reads(usize::MAX);
+    let opcodes: Vec<Opcode> =
+        seen.iter().map(|frame| frame.opcode()).filter(|&opcode| opcode != Opcode::DCP_SNAPSHOT_MARKER).collect();
+    assert_eq!(opcodes, [Opcode::DCP_MUTATION, Opcode::DCP_PREPARE, Opcode::DCP_COMMIT, Opcode::DCP_DELETION]);
+    let commit = seen.iter().find(|frame| frame.opcode() == Opcode::DCP_COMMIT).unwrap();
+    let Message::Commit(commit) = &commit.message else { panic!() };
+    assert_eq!((commit.prepared_seqno, commit.commit_seqno), (102, 103));
+    let keys = seen.iter().filter(|frame| frame.header.key_len > 0).map(|frame| frame.frame().key().to_vec());
+    assert!(keys.into_iter().all(|found| found == key(0, "mine")));
+}
+
+#[test]
+fn collections_are_found_by_name() {
+    let mut peer = Peer::in_bucket(&still(Config { items: 100, ..Config::default() }), EVERYTHING);
+    let manifest = peer.asks(FrameBuilder::request(Opcode::COLLECTIONS_GET_MANIFEST), Status::SUCCESS);
+    let manifest: serde_json::Value = serde_json::from_slice(manifest.value()).unwrap();
+    assert_eq!(manifest["scopes"][0]["collections"][0]["name"], "_default");
+    assert_eq!(manifest["scopes"][1]["name"], "inventory");
+    assert_eq!(manifest["scopes"][1]["collections"][0]["name"], "orders-9");
+    assert_eq!(manifest["uid"], "5");
+    let id = |peer: &mut Peer, path: &str| {
+        let found = peer.ask(FrameBuilder::request(Opcode::COLLECTIONS_GET_ID).value(path.as_bytes()));
+        found
+            .frame()
+            .extras()
+            .last_chunk()
+            .map_or_else(|| Err(found.header.status().unwrap()), |&id| Ok(u32::from_be_bytes(id)))
+    };
+    assert_eq!(id(&mut peer, "inventory.orders-9"), Ok(9));
+    assert_eq!(id(&mut peer, "_default.orders-8"), Ok(8));
+    assert_eq!(id(&mut peer, "_default._default"), Ok(0));
+    assert_eq!(id(&mut peer, "."), Ok(0));
+    assert_eq!(id(&mut peer, "_default.orders-9"), Err(Status::UNKNOWN_COLLECTION));
+    assert_eq!(id(&mut peer, "none.orders-9"), Err(Status::UNKNOWN_SCOPE));
+}
+
+#[test]
+fn statistics_end_with_an_empty_one() {
+    let mut peer = Peer::in_bucket(&still(Config { items: 100, ..Config::default() }), EVERYTHING);
+    peer.says(FrameBuilder::request(Opcode::STAT).key(*b"vbucket-seqno 2"));
+    let seen = peer.reads(usize::MAX);
+    assert_eq!(seen.len(), 4);
+    assert_eq!((seen[0].frame().key(), seen[0].value()), (&b"vb_2:high_seqno"[..], &b"100"[..]));
+    assert!(seen[3].frame().key().is_empty());
+    peer.asks(FrameBuilder::request(Opcode::STAT).key(*b"nonsense"), Status::KEY_ENOENT);
+}
+
+#[test]
+fn writes_are_bounded() {
+    let mut peer = Peer::in_bucket(&still(Config { items: 10, ..Config::default() }), EVERYTHING);
+    let value = vec![b'x'; 500 * 1024];
+    let mut accepted = 0;
+    while peer.ask(set("mine", &value)).header.status() == Some(Status::SUCCESS) {
+        accepted += 1;
+        assert!(accepted < 100);
+    }
+    assert!(accepted > 10);
+    peer.asks(set("big", &vec![b'x'; 600 * 1024]), Status::E2BIG);
+    peer.asks(set("bigger", &vec![b'x'; 2 * 1024 * 1024]), Status::E2BIG);
+}

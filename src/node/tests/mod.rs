@@ -1,0 +1,12 @@
+//! The node as its peers see it: bytes and times in, frames out.
+#![allow(clippy::wildcard_enum_match_arm)] // a test names what it looks for
+
+mod closing;
+mod invariants;
+mod kv;
+mod peer;
+mod quirks;
+mod requests;
+mod responses;
+mod set_up;
+mod window;
