@@ -1,3 +1,5 @@
+use std::fmt;
+
 use super::FrameInfos;
 use super::FramingError;
 use super::HEADER_LEN;
@@ -7,10 +9,17 @@ use super::Header;
 ///
 /// The bytes hold at least the head (header, framing extras, extras, key). The value may be missing, or cut, where the
 /// frame was too long to keep: [`Frame::value`] is `None` then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
     header: Header,
     bytes: &'a [u8],
+}
+
+/// Keys, documents and credentials do not show (law L9).
+impl fmt::Debug for Frame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame").field("header", &self.header).field("len", &self.bytes.len()).finish()
+    }
 }
 
 impl<'a> Frame<'a> {
