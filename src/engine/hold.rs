@@ -16,8 +16,8 @@ pub(super) enum Held {
     Frame(Bytes, Box<Entry>),
     /// Bytes that are no frame, or a part of one.
     Raw(Bytes),
-    /// The close.
-    Close(How),
+    /// The close, with the entry that tells of it.
+    Close(How, Box<Entry>),
 }
 
 #[derive(Debug, Default)]
@@ -50,23 +50,22 @@ impl Holds {
         self.sides.iter().filter_map(|side| side.until).min()
     }
 
-    /// Passes something on, or queues it behind what is held; tells whether it was queued.
-    pub(super) fn pass(&mut self, to: Side, held: Held, outbox: &mut Outbox) -> bool {
+    /// Passes something on, or queues it behind what is held; returns the entry of what was passed on.
+    pub(super) fn pass(&mut self, to: Side, held: Held, outbox: &mut Outbox) -> Option<Entry> {
         let side = &mut self.sides[index(to)];
         if side.until.is_none() {
-            deliver(to, held, outbox);
-            return false;
+            return deliver(to, held, outbox);
         }
         side.bytes += match &held {
             Held::Frame(bytes, _) | Held::Raw(bytes) => bytes.len(),
-            Held::Close(_) => 0,
+            Held::Close(..) => 0,
         };
         side.queue.push_back(held);
-        true
+        None
     }
 
-    /// Lets go of what has waited long enough; returns the entries of the frames that are delivered with that.
-    pub(super) fn release(&mut self, now: Timestamp, outbox: &mut Outbox) -> Vec<(Entry, Side)> {
+    /// Lets go of what has waited long enough; returns the entries of what is delivered with that.
+    pub(super) fn release(&mut self, now: Timestamp, outbox: &mut Outbox) -> Vec<Entry> {
         let mut entries = Vec::new();
         for to in [Side::Dialler, Side::Upstream] {
             let side = &mut self.sides[index(to)];
@@ -75,7 +74,7 @@ impl Holds {
             }
             let released = std::mem::take(side);
             for held in released.queue {
-                entries.extend(deliver(to, held, outbox).map(|entry| (entry, to)));
+                entries.extend(deliver(to, held, outbox).map(|entry| Entry { at: now, ..entry }));
             }
         }
         entries
@@ -83,6 +82,9 @@ impl Holds {
 }
 
 fn deliver(to: Side, held: Held, outbox: &mut Outbox) -> Option<Entry> {
+    if !outbox.is_open(to) && !matches!(held, Held::Close(How::Reset, _)) {
+        return None;
+    }
     match held {
         Held::Frame(bytes, entry) => {
             outbox.write(to, bytes);
@@ -92,9 +94,9 @@ fn deliver(to: Side, held: Held, outbox: &mut Outbox) -> Option<Entry> {
             outbox.write(to, bytes);
             None
         }
-        Held::Close(how) => {
+        Held::Close(how, entry) => {
             outbox.close(to, how);
-            None
+            Some(*entry)
         }
     }
 }

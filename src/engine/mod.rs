@@ -149,7 +149,7 @@ pub enum Output {
         /// How.
         how: How,
     },
-    /// Call [`Engine::wakeup`] at that time; it replaces what was asked for before.
+    /// Call [`Engine::wakeup`] at that time, once; it replaces what was asked for before.
     Wait(Option<Timestamp>),
 }
 
@@ -204,6 +204,12 @@ pub struct Engine<O> {
     deframers: [Deframer; 2],
     /// What becomes of the rest of a frame whose value flows by: bytes of it that still go on.
     rest: [u64; 2],
+    /// Whether that frame's head is held back, so that its rest is too.
+    rest_is_held: [bool; 2],
+    /// Whether the framing of what an end says is lost.
+    lost: [bool; 2],
+    /// Whether an end was torn down.
+    gone: [bool; 2],
     sessions: Sessions,
     key_seed: u64,
     interceptor: Option<Box<dyn Interceptor>>,
@@ -211,7 +217,8 @@ pub struct Engine<O> {
     asked: Asked,
     holds: Holds,
     outbox: Outbox,
-    late: [Vec<Bytes>; 2],
+    /// Injected frames that wait for the end of a value that flows by.
+    late: [Vec<(Bytes, Origin)>; 2],
     announced: Option<Timestamp>,
 }
 
@@ -234,6 +241,9 @@ impl<O: Observer> Engine<O> {
         Self {
             deframers: [Deframer::new(WHOLE_LIMIT), Deframer::new(WHOLE_LIMIT)],
             rest: [0, 0],
+            rest_is_held: [false; 2],
+            lost: [false; 2],
+            gone: [false; 2],
             sessions: Sessions::new(),
             key_seed,
             interceptor,
@@ -261,7 +271,7 @@ impl<O: Observer> Engine<O> {
                 Piece::Raw { bytes, error } => self.raw(from, bytes, error, now),
             }
             if deframer.value_left() == 0 {
-                self.flush_late(from.other());
+                self.flush_late(from.other(), now);
             }
         }
         self.outbox.end();
@@ -271,42 +281,49 @@ impl<O: Observer> Engine<O> {
 
     /// Takes in that an end closed: what is pending of a frame goes on first.
     pub fn closed(&mut self, from: Side, how: How, now: Timestamp) {
-        let partial = self.deframers[index(from)].partial().to_vec();
-        let entry = |edge, direction, partial| Entry {
+        let deframer = std::mem::replace(&mut self.deframers[index(from)], Deframer::new(WHOLE_LIMIT));
+        let pending = (deframer.partial().len() as u64).saturating_add(deframer.value_left());
+        let to = from.other();
+        self.gone[index(from)] |= how == How::Reset;
+        let entry = |edge, direction| Entry {
             at: now,
             edge,
             direction,
             origin: Origin::Peer,
-            what: What::Closed { how, partial },
+            what: What::Closed { how, partial: pending },
         };
-        let pending = partial.len() as u64 + self.deframers[index(from)].value_left();
-        self.note(&entry(from, Direction::From, pending));
+        self.note(&entry(from, Direction::From));
         let actions = match &mut self.interceptor {
             None => {
-                self.outbox.close(from.other(), how);
-                self.note(&entry(from.other(), Direction::To, pending));
+                self.outbox.close(to, how);
+                self.note(&entry(to, Direction::To));
                 return self.announce();
             }
             Some(interceptor) => interceptor.on_event(&Event::Closed { from, how }, &self.sessions, now),
         };
-        self.flush_late(from.other());
-        if !partial.is_empty() {
-            self.holds.pass(from.other(), Held::Raw(partial.into()), &mut self.outbox);
+        if self.is_inside_a_frame(to) {
+            // It never ends, so what waited for that would land inside it.
+            self.late[index(to)].clear();
         }
-        let fate = self.act(actions, now);
-        if fate == Fate::Forward {
-            let to = from.other();
-            if !self.holds.pass(to, Held::Close(how), &mut self.outbox) {
-                self.note(&entry(to, Direction::To, pending));
-            }
+        self.rest[index(from)] = 0;
+        if !deframer.partial().is_empty() {
+            let partial = Bytes::copy_from_slice(deframer.partial());
+            self.holds.pass(to, Held::Raw(partial), &mut self.outbox);
+        }
+        if self.act(actions, now) == Fate::Forward {
+            self.close(to, how, entry(to, Direction::To));
         }
         self.announce();
     }
 
     /// Takes in that the time asked for has come.
     pub fn wakeup(&mut self, now: Timestamp) {
-        for (entry, to) in self.holds.release(now, &mut self.outbox) {
-            self.note(&Entry { at: now, edge: to, ..entry });
+        self.announced = None;
+        for entry in self.holds.release(now, &mut self.outbox) {
+            self.note(&entry);
+        }
+        for from in [Side::Dialler, Side::Upstream] {
+            self.rest_is_held[index(from)] &= self.holds.is_held(from.other());
         }
         self.tell(&Event::Wakeup, now);
     }
@@ -370,7 +387,7 @@ impl<O: Observer> Engine<O> {
     fn frame(&mut self, from: Side, frame: Frame<'_>, now: Timestamp) {
         let to = from.other();
         let head = Box::new(dcp::head(&frame, self.sessions.at(from).negotiated(), self.key_seed));
-        let withheld = self.asked.is_answer(from, &frame);
+        let withheld = self.asked.is_answer(from, &frame, self.sessions.at(from));
         let mut entry = Entry {
             at: now,
             edge: from,
@@ -396,12 +413,15 @@ impl<O: Observer> Engine<O> {
                 Fate::Drop => 0,
                 Fate::Truncate(len) => (len as u64).saturating_sub(frame.bytes().len() as u64),
             };
+            engine.rest_is_held[index(from)] = engine.holds.is_held(to);
             match fate {
                 Fate::Forward => {
                     entry.edge = to;
                     entry.direction = Direction::To;
                     if !armed {
                         engine.note(&entry);
+                    } else if !engine.outbox.is_open(to) {
+                        engine.rest[index(from)] = 0;
                     } else if engine.holds.is_held(to) {
                         let bytes = Bytes::copy_from_slice(frame.bytes());
                         engine.holds.pass(to, Held::Frame(bytes, Box::new(entry)), &mut engine.outbox);
@@ -427,13 +447,18 @@ impl<O: Observer> Engine<O> {
         let left = &mut self.rest[index(from)];
         let len = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
         *left -= len as u64;
-        self.pass_raw(from.other(), &bytes[..len]);
+        // A hold that began inside the frame lets it end: an injected frame, which passes holds, may follow.
+        if self.rest_is_held[index(from)] {
+            self.pass_raw(from.other(), &bytes[..len]);
+        } else if len > 0 {
+            self.outbox.relay(from.other(), &bytes[..len]);
+        }
     }
 
     fn raw(&mut self, from: Side, bytes: &[u8], error: crate::wire::FramingError, now: Timestamp) {
         let entry =
             |edge, direction| Entry { at: now, edge, direction, origin: Origin::Peer, what: What::FramingLost(error) };
-        if !self.sessions.at(from).framing_lost() {
+        if !std::mem::replace(&mut self.lost[index(from)], true) {
             self.note(&entry(from, Direction::From));
             self.note(&entry(from.other(), Direction::To));
         }
@@ -486,14 +511,14 @@ impl<O: Observer> Engine<O> {
                 Action::Resume { to, frame } => self.inject(to, frame, Origin::Peer, now),
                 Action::Hold { to, until } => self.holds.hold(to, until),
                 Action::Close { side, how } => {
-                    self.outbox.close(side, how);
-                    self.note(&Entry {
+                    let entry = Entry {
                         at: now,
                         edge: side,
                         direction: Direction::To,
                         origin: Origin::Tool,
                         what: What::Closed { how, partial: 0 },
-                    });
+                    };
+                    self.close(side, how, entry);
                 }
                 Action::Note { edge, act } => {
                     self.note(&Entry {
@@ -509,7 +534,26 @@ impl<O: Observer> Engine<O> {
         fate.unwrap_or(Fate::Forward)
     }
 
+    fn close(&mut self, side: Side, how: How, entry: Entry) {
+        if let Some(entry) = self.holds.pass(side, Held::Close(how, Box::new(entry)), &mut self.outbox) {
+            self.note(&entry);
+        }
+    }
+
+    /// Whether the last byte that was delivered to an end is inside a frame.
+    const fn is_inside_a_frame(&self, to: Side) -> bool {
+        let from = index(to.other());
+        self.rest[from] > 0 && !self.rest_is_held[from]
+    }
+
     fn inject(&mut self, to: Side, bytes: Bytes, origin: Origin, now: Timestamp) {
+        if self.is_inside_a_frame(to) {
+            self.late[index(to)].push((bytes, origin));
+            return;
+        }
+        if !self.outbox.is_open(to) || self.gone[index(to)] {
+            return;
+        }
         let Ok(frame) = Frame::new(&bytes) else {
             debug_assert!(false, "only whole frames are injected");
             return;
@@ -519,17 +563,12 @@ impl<O: Observer> Engine<O> {
         }
         let head = Box::new(dcp::head(&frame, self.sessions.at(to).negotiated(), self.key_seed));
         self.note(&Entry { at: now, edge: to, direction: Direction::To, origin, what: What::Frame(head) });
-        // A frame never goes inside another: it waits for the end of a value that flows by.
-        if self.rest[index(to.other())] > 0 {
-            self.late[index(to)].push(bytes);
-        } else {
-            self.outbox.write(to, bytes);
-        }
+        self.outbox.write(to, bytes);
     }
 
-    fn flush_late(&mut self, to: Side) {
-        for bytes in std::mem::take(&mut self.late[index(to)]) {
-            self.outbox.write(to, bytes);
+    fn flush_late(&mut self, to: Side, now: Timestamp) {
+        for (bytes, origin) in std::mem::take(&mut self.late[index(to)]) {
+            self.inject(to, bytes, origin, now);
         }
     }
 

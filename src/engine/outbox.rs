@@ -4,6 +4,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::Output;
+use super::index;
 use crate::Timestamp;
 use crate::journal::How;
 use crate::journal::Side;
@@ -15,6 +16,7 @@ pub(super) struct Outbox {
     queue: VecDeque<Output>,
     chunk: Bytes,
     run: Option<(Side, Range<usize>)>,
+    closed: [bool; 2],
 }
 
 impl Outbox {
@@ -26,6 +28,11 @@ impl Outbox {
     pub(super) fn end(&mut self) {
         self.flush();
         self.chunk = Bytes::new();
+    }
+
+    /// Whether the direction to an end was not closed: what is written after a close goes nowhere.
+    pub(super) const fn is_open(&self, to: Side) -> bool {
+        !self.closed[index(to)]
     }
 
     /// Writes relayed bytes: a part of the chunk, or bytes kept from an earlier one.
@@ -53,6 +60,7 @@ impl Outbox {
 
     pub(super) fn close(&mut self, side: Side, how: How) {
         self.flush();
+        self.closed[index(side)] = true;
         self.queue.push_back(Output::Close { side, how });
     }
 
