@@ -17,8 +17,59 @@ use crate::dcp::SnapshotMarker;
 use crate::dcp::StreamReq;
 use crate::dcp::SystemEventBody;
 use crate::era::Era;
+use crate::invariant::Suite;
+use crate::journal::Side;
+use crate::session::Session;
+use crate::verdict::Verdict;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
+use crate::wire::Status;
+
+/// Nothing that the tool's own rules find fault with, whatever was agreed.
+fn passes_the_suite(peer: &Peer) {
+    let (mut suite, mut session) = (Suite::new(), Session::new(Side::Upstream));
+    for entry in &peer.log {
+        session.observe(entry);
+        suite.observe(entry, &session);
+    }
+    let findings = suite.finish();
+    let passed = findings.iter().filter(|finding| finding.verdict == Verdict::Pass).count();
+    let failed: Vec<_> = findings.iter().filter(|finding| finding.verdict != Verdict::Pass).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(passed > 15, "{passed}");
+}
+
+#[test]
+fn the_tools_own_rules_find_nothing() {
+    for era in Era::ALL {
+        let node = Node::new(Config { era, items: 1500, ..Config::default() });
+        let mut peers = vec![Peer::with_everything(&node), Peer::opened(&node, EVERYTHING, Open::INCLUDE_DELETE_TIMES)];
+        peers.push(Peer::opened(&node, EVERYTHING, 0));
+        peers.push(Peer::opened(&node, &[], 0));
+        let mut newest = Peer::with_everything(&node);
+        newest.negotiated.flatbuffers = newest.control("flatbuffers_system_events", "true") == Status::SUCCESS;
+        newest.control("max_marker_version", "2.2");
+        peers.push(newest);
+        for peer in &mut peers {
+            peer.acks = true;
+            peer.controls(&[
+                ("enable_noop", "true"),
+                ("set_noop_interval", "1"),
+                ("send_stream_end_on_client_close_stream", "true"),
+                ("connection_buffer_size", "20000"),
+            ]);
+            peer.stream(0);
+            peer.stream_to(1, 700);
+            peer.reads(500);
+            peer.stream(2);
+            peer.reads(usize::MAX);
+            peer.waits(1100);
+            peer.says(crate::dcp::CloseStream.request(0, Opaque([5; 4])));
+            peer.reads(usize::MAX);
+            passes_the_suite(peer);
+        }
+    }
+}
 
 #[derive(Default)]
 struct Judge {

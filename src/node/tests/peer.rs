@@ -15,6 +15,11 @@ use crate::dcp::Message;
 use crate::dcp::Negotiated;
 use crate::dcp::Open;
 use crate::dcp::StreamReq;
+use crate::journal::Direction;
+use crate::journal::Entry;
+use crate::journal::Origin;
+use crate::journal::Side;
+use crate::journal::What;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Header;
@@ -55,6 +60,8 @@ pub(super) struct Peer {
     pub(super) acked: u64,
     /// Gives back what it is charged at once.
     pub(super) acks: bool,
+    /// What crossed the node's edge.
+    pub(super) log: Vec<Entry>,
 }
 
 /// Everything that an embedded consumer asks for in order to be sent every type of message.
@@ -80,6 +87,7 @@ impl Peer {
             charged: 0,
             acked: 0,
             acks: false,
+            log: Vec::new(),
         }
     }
 
@@ -163,7 +171,15 @@ impl Peer {
     }
 
     pub(super) fn says(&mut self, frame: FrameBuilder) {
-        self.connection.feed(&frame.build(), self.now());
+        let bytes = frame.build();
+        self.notes(&bytes, Direction::To);
+        self.connection.feed(&bytes, self.now());
+    }
+
+    fn notes(&mut self, bytes: &[u8], direction: Direction) {
+        let head = dcp::head(&Frame::whole(bytes).unwrap(), &self.negotiated, 0);
+        let what = What::Frame(Box::new(head));
+        self.log.push(Entry { at: self.now(), edge: Side::Upstream, direction, origin: Origin::Peer, what });
     }
 
     pub(super) fn responds(&mut self, opcode: Opcode, status: Status, opaque: Opaque) {
@@ -221,6 +237,7 @@ impl Peer {
             return None;
         }
         let bytes: Vec<u8> = self.partial.drain(..len).collect();
+        self.notes(&bytes, Direction::From);
         let message = dcp::decode(&Frame::whole(&bytes).unwrap(), &self.negotiated)
             .unwrap_or_else(|error| panic!("{error}: {}", hex::encode(&bytes)));
         let charge = dcp::charge(&header);
