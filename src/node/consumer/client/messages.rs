@@ -85,11 +85,7 @@ impl Client {
             let state = stream.state;
             return Some(format!("expected nothing while the stream is {state:?}, found {opcode} {opaque}"));
         }
-        let expected = if self.negotiated().stream_id && carries_stream_id(opcode) {
-            self.config.stream_id(header.vbucket_or_status)
-        } else {
-            None
-        };
+        let expected = self.stream_id(header.vbucket_or_status).filter(|_| carries_stream_id(opcode));
         let found = frame.frame_infos().stream_id();
         (found != expected).then(|| format!("expected the stream id {expected:?}, found {found:?}"))
     }

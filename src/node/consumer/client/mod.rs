@@ -183,7 +183,7 @@ impl Client {
     pub fn close_stream(&mut self, vbucket: u16) {
         let Some(stream) = self.streams.get_mut(&vbucket).filter(|stream| stream.state == State::Open) else { return };
         stream.state = State::Closing;
-        let stream_id = self.config.stream_id(vbucket);
+        let stream_id = self.stream_id(vbucket);
         let opaque = self.ask(Request::Close(vbucket));
         self.write(&CloseStream.request(vbucket, opaque).stream_id(stream_id));
     }
@@ -256,6 +256,11 @@ impl Client {
             flatbuffers: accepted("flatbuffers_system_events"),
             include_delete_times: self.config.delete_times,
         }
+    }
+
+    /// The id of a vbucket's stream, where ids were agreed on.
+    fn stream_id(&self, vbucket: u16) -> Option<u16> {
+        self.config.stream_id(vbucket).filter(|_| self.negotiated().stream_id)
     }
 
     fn sync_writes(&self) -> bool {

@@ -38,6 +38,7 @@ impl Client {
     /// Asks for a vbucket's stream from where it was.
     pub(super) fn request_stream(&mut self, vbucket: u16, now: Timestamp) {
         let opaque = self.ask(Request::Stream(vbucket));
+        let sid = self.stream_id(vbucket);
         let Some(stream) = self.streams.get_mut(&vbucket) else { return };
         if stream.tries > self.config.retries {
             let what = format!("expected the stream to open, found it refused or ended {} times", stream.tries);
@@ -59,7 +60,6 @@ impl Client {
             End::ToLatest => (StreamReq::TO_LATEST, u64::MAX),
             End::At(end) => (0, end.max(point.start_seqno)),
         };
-        let sid = self.config.stream_id(vbucket);
         let request = StreamReq {
             flags,
             reserved: 0,
