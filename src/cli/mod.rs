@@ -7,6 +7,7 @@
 mod check;
 mod decode;
 mod demo;
+mod input;
 mod judging;
 mod log;
 mod node;
