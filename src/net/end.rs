@@ -197,6 +197,11 @@ impl End {
         self.stream.is_some() && expects && !self.is_resetting()
     }
 
+    /// Whether what is written has somewhere to go.
+    pub(super) fn takes_writes(&self) -> bool {
+        self.stream.is_some() && self.outbound == Outbound::Open && self.broken.is_none()
+    }
+
     /// Notes that the socket was torn down. What came before can still be read.
     pub(super) fn note_broken(&mut self) {
         self.broken.get_or_insert_with(Instant::now);

@@ -3,6 +3,7 @@
 //! A [`Link`] is one connection: one task, two sockets, one core. [`proxy::serve`] accepts, dials and starts links;
 //! what a connection's core is, and what becomes of it, is for a [`proxy::Served`] to say.
 
+mod client;
 mod clock;
 mod core;
 mod dial;
@@ -11,16 +12,20 @@ mod hint;
 mod judged;
 mod link;
 mod listen;
+mod node_server;
+mod peer;
 pub mod proxy;
 mod runtime;
 mod shutdown;
 mod unsent;
 
+pub use client::consume;
 pub use clock::Clock;
 pub use core::{Core, Progress};
 pub use dial::{DialError, Target, dial};
 pub use judged::Judged;
 pub use link::{Ending, Limits, Link};
 pub use listen::listen;
+pub use node_server::serve_node;
 pub use runtime::block_on;
 pub use shutdown::{Shutdown, Stop};
