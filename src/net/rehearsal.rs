@@ -1,0 +1,97 @@
+use std::io;
+use std::net::Ipv4Addr;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use super::proxy::{Options, serve};
+use super::{Judged, Limits, Shutdown, Stop, Target, client, node_server};
+use crate::node::consumer::{Client, ClientConfig};
+use crate::node::{Config, Node};
+use crate::report::Report;
+use crate::scenario::Plan;
+use crate::verdict::Judge;
+
+/// A node, the proxy and a client, all embedded and joined over loopback: what `demo` shows, and what the tests repeat.
+#[derive(Clone, Debug)]
+pub struct Rehearsal {
+    /// The node, which is dialled.
+    pub node: Config,
+    /// The client. It is given the node's user, password and bucket.
+    pub client: ClientConfig,
+    /// What the proxy does to the connection.
+    pub plan: Plan,
+    /// End at this time, with what is known till then.
+    pub timeout: Duration,
+}
+
+/// What came of a [`Rehearsal`].
+#[derive(Debug)]
+pub struct Rehearsed {
+    /// What the proxy says.
+    pub report: Report,
+    /// The client as it was at the end; `None` where it could not dial.
+    pub client: Option<Client>,
+}
+
+/// How long a dial on loopback may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// What settling may take beyond the settling time.
+const SETTLE_SLACK: Duration = Duration::from_secs(8);
+
+impl Rehearsal {
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// A socket cannot be had.
+    pub async fn run(mut self) -> io::Result<Rehearsed> {
+        let node_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let proxy_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let options = Options {
+            upstream: Target::from(node_listener.local_addr()?),
+            once: true,
+            timeout: Some(self.timeout),
+            connect_timeout: CONNECT_TIMEOUT,
+            limits: Limits { settle: self.plan.settle + SETTLE_SLACK, ..Limits::default() },
+        };
+        let target = Target::from(proxy_listener.local_addr()?);
+        self.client.login = Some((self.node.user.clone(), self.node.password.clone()));
+        self.client.bucket.clone_from(&self.node.bucket);
+        let embedded = Shutdown::new();
+        let outside = Shutdown::new();
+        let mut judged = Judged::new(self.plan, Judge::Producer);
+        let mut client = None;
+        let summary = {
+            let mut consuming = pin!(client::consume(&target, CONNECT_TIMEOUT, self.client, &embedded));
+            let mut producing = pin!(node_server::serve_node(node_listener, Node::new(self.node), &embedded));
+            let mut relaying = pin!(serve(proxy_listener, options, &mut judged, &outside));
+            let summary = loop {
+                tokio::select! {
+                    summary = &mut relaying => break summary,
+                    consumed = &mut consuming, if client.is_none() => client = Some(consumed),
+                    () = &mut producing => {}
+                }
+            };
+            embedded.stop(Stop::Now);
+            if client.is_none() {
+                client = Some(consuming.await);
+            }
+            summary
+        };
+        Ok(Rehearsed { report: judged.report(&summary), client: client.and_then(Result::ok) })
+    }
+}
+
+/// Runs several at once; the results are in their order.
+///
+/// # Errors
+/// The first that one of them met.
+pub async fn rehearse(rehearsals: impl IntoIterator<Item = Rehearsal>) -> io::Result<Vec<Rehearsed>> {
+    let running: Vec<_> = rehearsals.into_iter().map(|rehearsal| tokio::spawn(rehearsal.run())).collect();
+    let mut rehearsed = Vec::with_capacity(running.len());
+    for task in running {
+        rehearsed.push(task.await.map_err(io::Error::other)??);
+    }
+    Ok(rehearsed)
+}
