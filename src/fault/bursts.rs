@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::PROOF_AFTER;
 use super::Proof;
@@ -22,7 +23,13 @@ pub struct Bursts {
     waiting: BTreeMap<(Opcode, Status), BTreeMap<Opaque, u64>>,
     proof: Proof,
     last_told: Option<Timestamp>,
+    /// When the first response of all came in.
+    first_at: Option<Timestamp>,
 }
+
+/// How long responses are gathered before the first burst, so that it is not the first message to come that decides
+/// which of them a producer that cannot bear them is told.
+const GATHER: Duration = Duration::from_millis(50);
 
 impl Bursts {
     /// Responses in one burst at the most; what is beyond makes a burst of its own.
@@ -30,11 +37,12 @@ impl Bursts {
 
     /// Bursts to the producer at `producer`.
     pub const fn new(producer: Side) -> Self {
-        Self { producer, waiting: BTreeMap::new(), proof: Proof::Idle, last_told: None }
+        Self { producer, waiting: BTreeMap::new(), proof: Proof::Idle, last_told: None, first_at: None }
     }
 
     /// Adds the response to one message of the stream with that opaque.
-    pub fn add(&mut self, message: Opcode, status: Status, stream: Opaque) {
+    pub fn add(&mut self, message: Opcode, status: Status, stream: Opaque, now: Timestamp) {
+        self.first_at.get_or_insert(now);
         let count = self.waiting.entry((message, status)).or_default().entry(stream).or_default();
         *count = count.saturating_add(1);
     }
@@ -43,6 +51,7 @@ impl Bursts {
     pub fn step(&mut self, tools: &mut Toolbox, now: Timestamp, actions: &mut Actions) {
         self.proof.step(self.producer, tools, now, actions);
         if self.proof == Proof::Idle
+            && self.gathered_at().is_none_or(|at| at <= now)
             && let Some((&(message, status), _)) = self.waiting.first_key_value()
         {
             self.send(message, status, actions);
@@ -57,8 +66,13 @@ impl Bursts {
     }
 
     /// When [`Self::step`] has something to do.
-    pub const fn wakeup(&self) -> Option<Timestamp> {
-        self.proof.wakeup()
+    pub fn wakeup(&self) -> Option<Timestamp> {
+        let gathered = self.gathered_at().filter(|_| self.last_told.is_none());
+        [self.proof.wakeup(), gathered].into_iter().flatten().min()
+    }
+
+    fn gathered_at(&self) -> Option<Timestamp> {
+        self.first_at.map(|at| at + GATHER)
     }
 
     /// Whether every response was sent, and its proof given.

@@ -28,7 +28,7 @@ impl Fault for OrphanResponse {
         if !self.done {
             self.done = true;
             for _ in 0..self.count {
-                scene.bursts.add(self.message, self.status, self.stream);
+                scene.bursts.add(self.message, self.status, self.stream, scene.now);
             }
             scene.wanted.remove(&self.message);
         }

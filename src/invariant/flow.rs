@@ -35,6 +35,8 @@ fn acknowledgement<'a>(seen: &Seen<'a>) -> Option<&'a Message> {
 #[derive(Debug, Default)]
 pub(super) struct WindowRespected {
     outstanding: u64,
+    /// Bytes acknowledged, by the tool too, that are taken off already.
+    acked: u64,
 }
 
 impl Rule for WindowRespected {
@@ -44,10 +46,9 @@ impl Rule for WindowRespected {
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let flow = seen.session.flow();
-        if let Some(Message::BufferAck(ack)) = acknowledgement(seen) {
-            self.outstanding = self.outstanding.saturating_sub(ack.bytes_to_ack.into());
-            return Ruling::Silent;
-        }
+        let acked = flow.acked_total().saturating_sub(self.acked);
+        self.outstanding = self.outstanding.saturating_sub(acked);
+        self.acked = flow.acked_total();
         let Some(window) = flow.window().filter(|&window| window != 0) else {
             self.outstanding = 0;
             return Ruling::Silent;

@@ -199,7 +199,7 @@ impl Cut {
         let v7 = scene.producer().v7();
         let answer = era::cut_status(scene.tools.era, v7, message);
         if answer.cell == Cell::Keep || scene.tools.fatal_too {
-            scene.bursts.add(message, answer.status, self.target.opaque);
+            scene.bursts.add(message, answer.status, self.target.opaque, scene.now);
         } else if !self.left_out.contains(&message) {
             self.left_out.push(message);
             let act = Act::LeftOut { message, status: answer.status };
