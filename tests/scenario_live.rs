@@ -113,13 +113,11 @@ fn a_quirk_that_shows_in_the_streams_is_caught_by_the_finding_that_it_names() {
 }
 
 #[test]
-#[ignore = "the judge misses it while the other streams keep the window full"]
 fn a_stalled_stream_is_caught_by_the_finding_that_it_names() {
     are_caught([Quirk::StallAfterOrphan]);
 }
 
 #[test]
-#[ignore = "the run fails, but by streams-undisturbed and stream-resumes, not by window-restored"]
 fn a_leaked_window_is_caught_by_the_finding_that_it_names() {
     are_caught([Quirk::LeakWindow]);
 }

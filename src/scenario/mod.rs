@@ -12,6 +12,11 @@ pub use runner::Plan;
 pub use runner::Runner;
 pub use runner::era_of;
 
+use std::time::Duration;
+
+use crate::session::Session;
+use crate::session::State;
+use crate::session::Stream;
 use crate::wire::Opcode;
 
 /// The message types that are to meet an orphaned response (design.md §1). Markers of the closed stream are answered and
@@ -26,3 +31,14 @@ pub const MESSAGES: [Opcode; 8] = [
     Opcode::DCP_SYSTEM_EVENT,
     Opcode::DCP_STREAM_END,
 ];
+
+/// How long a stream that is due may be silent before it is watched for longer.
+const SUSPICIOUS: Duration = Duration::from_secs(1);
+
+/// Whether the producer owes more of a stream: it is inside a snapshot which is sure to be completed, as every seqno of it
+/// is visible (invariants.md D12).
+fn is_due(session: &Session, stream: &Stream) -> bool {
+    let sync_writes = ["enable_sync_writes", "enable_synchronous_replication"];
+    let all_visible = session.negotiated().collections || sync_writes.iter().any(|key| session.controls().is_true(key));
+    stream.state == State::Open && stream.mid_snapshot() && !stream.request.filtered && all_visible
+}

@@ -3,7 +3,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Do;
+use super::SUSPICIOUS;
 use super::Scenario;
+use super::is_due;
 use crate::Timestamp;
 use crate::dcp;
 use crate::dcp::FrameHead;
@@ -79,6 +81,10 @@ pub struct Runner {
     consumer_closed: Option<How>,
     ending: bool,
     looked_at: Timestamp,
+    /// How many messages each stream that is due had brought when it was looked at, and since when it is so many.
+    due: BTreeMap<(StreamKey, Opaque), (u64, Timestamp)>,
+    /// Until when a stream that looks stalled may prolong the settling.
+    prolonged_until: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -121,6 +127,8 @@ impl Runner {
             consumer_closed: None,
             ending: false,
             looked_at: Timestamp::default(),
+            due: BTreeMap::new(),
+            prolonged_until: None,
             plan,
         }
     }
@@ -312,7 +320,12 @@ impl Runner {
                 if let Event::Answer { head, .. } = event
                     && proof.given(head.header.opcode, head.header.opaque)
                 {
-                    return self.settled(actions);
+                    let most = *self.prolonged_until.get_or_insert(now + self.plan.settle * 3);
+                    let suspicious = self.due.values().any(|&(_, since)| now.since(since) > SUSPICIOUS);
+                    if !suspicious || now >= most || self.ending {
+                        return self.settled(actions);
+                    }
+                    *until = now + LOOK_EVERY * 5;
                 }
                 if *until <= now && *proof == Proof::Idle {
                     // Orphaned responses of a real consumer may have come meanwhile: they are watched as long.
@@ -322,9 +335,23 @@ impl Runner {
             }
             Phase::Settled => {}
         }
+        if matches!(event, Event::Wakeup) && matches!(self.phase, Phase::Acting(_) | Phase::Settling { .. }) {
+            self.look(session, now);
+        }
         self.looked_at = now;
         self.bursts.step(&mut self.tools, now, actions);
         self.leave(session, now, actions);
+    }
+
+    /// Takes note of which streams are due and bring nothing.
+    fn look(&mut self, session: &Session, now: Timestamp) {
+        let mut due = BTreeMap::new();
+        for stream in session.streams().live().filter(|stream| is_due(session, stream)) {
+            let (key, frames) = ((stream.key, stream.opaque), stream.counts.frames);
+            let since = self.due.get(&key).filter(|(before, _)| *before == frames).map_or(now, |&(_, since)| since);
+            due.insert(key, (frames, since));
+        }
+        self.due = due;
     }
 
     /// Goes on to the next phase where the one that it is in is over.

@@ -167,7 +167,6 @@ impl Replay {
             }
             Phase::Widening(control) => {
                 if is_answer(event, Opcode::DCP_CONTROL, control).is_some() || self.is_late(scene) {
-                    self.note(None, scene);
                     self.enter(Phase::Catching, scene.now);
                 }
             }
@@ -235,6 +234,7 @@ impl Replay {
     fn widen(&mut self, ledger: &mut Ledger, scene: &mut Scene<'_>) {
         self.proof = Proof::Idle;
         self.silent = 0;
+        self.note(None, scene);
         match self.windows {
             Some((window, _)) => {
                 let control = self.set_window(window, scene);

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::super::SUSPICIOUS;
+use super::super::is_due;
 use super::End;
 use super::Seen;
 use crate::Timestamp;
@@ -23,7 +25,7 @@ const DEMANDS: &str = "the other streams of the connection go on: in order, none
 /// Whether the streams that were not closed go on (design.md §5.2).
 #[derive(Debug)]
 pub(super) struct Undisturbed {
-    /// A stream that has been silent for so long, with room in the window, is stalled.
+    /// A stream that has been silent for so long inside a snapshot, with room in the window, is stalled.
     patience: Duration,
     /// When each stream that is not the tool's last brought a message since the first step.
     last: BTreeMap<(StreamKey, Opaque), Timestamp>,
@@ -38,7 +40,7 @@ pub(super) struct Undisturbed {
 impl Undisturbed {
     pub(super) fn new(settle: Duration) -> Self {
         Self {
-            patience: (settle / 2).min(Duration::from_secs(1)),
+            patience: settle * 3,
             last: BTreeMap::new(),
             messages: 0,
             full_at: Timestamp(0),
@@ -100,30 +102,36 @@ impl Undisturbed {
                 continue;
             }
             self.open += 1;
-            // Only where every seqno of a snapshot is visible, is a snapshot sure to be completed (invariants.md D12).
-            let completes = !stream.request.filtered && (session.negotiated().collections || has_sync_writes(session));
-            if !completes || !stream.mid_snapshot() || !session.flow().has_room() || story.paused {
+            if !is_due(session, stream) || story.paused {
                 continue;
             }
-            let last = self.last.get(&(stream.key, stream.opaque)).copied().unwrap_or(first);
-            let silent = now.since(last.max(self.full_at).max(story.resumed_at));
-            if silent >= self.patience && self.stalled.is_none() {
-                let end = stream.snapshot.map_or(0, |snapshot| snapshot.end);
-                self.stalled = Some(
-                    finding(Verdict::Fail)
-                        .expected(format!("its snapshot up to seqno {end}"))
-                        .actual(format!(
-                            "nothing after seqno {} for {} ms, with {} of {} bytes of the window in use",
-                            stream.last_seqno,
-                            silent.as_millis(),
-                            session.flow().outstanding(),
-                            session.flow().window().unwrap_or(0),
-                        ))
-                        .at(now)
-                        .vbucket(stream.key.vbucket)
-                        .seqno(stream.last_seqno),
-                );
+            let key = (stream.key, stream.opaque);
+            let last = self.last.get(&key).copied().unwrap_or(first);
+            // Room there was for sure if the window was never full since, or if others got through.
+            let others = self.last.iter().filter(|(other, _)| **other != key).map(|(_, &at)| at).max();
+            let others_go_on = others.is_some_and(|at| at.since(last) >= self.patience);
+            let silent =
+                if others_go_on { now.since(last) } else { now.since(last.max(self.full_at).max(story.resumed_at)) };
+            let room = others_go_on || session.flow().has_room();
+            if !room || silent < SUSPICIOUS || self.stalled.is_some() {
+                continue;
             }
+            let verdict = if silent >= self.patience { Verdict::Fail } else { Verdict::Inconclusive };
+            let end = stream.snapshot.map_or(0, |snapshot| snapshot.end);
+            self.stalled = Some(
+                finding(verdict)
+                    .expected(format!("its snapshot up to seqno {end}"))
+                    .actual(format!(
+                        "nothing after seqno {} for {} ms, with {} of {} bytes of the window in use",
+                        stream.last_seqno,
+                        silent.as_millis(),
+                        session.flow().outstanding(),
+                        session.flow().window().unwrap_or(0),
+                    ))
+                    .at(now)
+                    .vbucket(stream.key.vbucket)
+                    .seqno(stream.last_seqno),
+            );
         }
     }
 
@@ -142,10 +150,6 @@ impl Undisturbed {
             self.last.len().max(self.open)
         ))]
     }
-}
-
-fn has_sync_writes(session: &crate::session::Session) -> bool {
-    session.controls().is_true("enable_sync_writes") || session.controls().is_true("enable_synchronous_replication")
 }
 
 fn finding(verdict: Verdict) -> Finding {
