@@ -206,6 +206,35 @@ fn a_snaplen_that_cuts_the_tcp_options_leaves_the_sequence_known() {
 }
 
 #[test]
+fn how_much_is_missing_is_what_the_ip_header_says() {
+    let mut talk = Talk::open(7, 0);
+    talk.server(b"abcdefgh");
+    talk.server(b"ij");
+    // A tool has cut the packets and says nothing of it, or counts a frame check sequence.
+    for counted in [-3_i32, 0, 4] {
+        let mut file = pcap_header(1);
+        for (n, packet) in talk.packets.iter().enumerate() {
+            let packet = ethernet(packet);
+            let kept = packet.len().min(14 + 40 + 5);
+            file.extend(record(n as u32, packet.len().saturating_add_signed(counted as isize) as u32, &packet[..kept]));
+        }
+        assert_eq!(text(&read_all(&file), 1, Side::Upstream), "abcde[3]ij", "{counted}");
+    }
+}
+
+#[test]
+fn what_is_held_when_a_file_is_cut_off_is_told_too() {
+    let mut talk = Talk::open(7, 0);
+    talk.server_at(3, b"def");
+    talk.server_at(0, b"abc");
+    let file = talk.file();
+    let (seen, result) = events(&file[..file.len() - 1]);
+    assert!(matches!(result, Err(CaptureError::Cut { .. })));
+    assert_eq!(text(&seen, 1, Side::Upstream), "[3]def");
+    assert_eq!(seen.last(), Some(&Seen::Ended(1)));
+}
+
+#[test]
 fn a_length_of_zero_is_a_segment_that_the_card_cuts_up() {
     let mut talk = Talk::open(7, 0);
     talk.server(b"abcdefgh");
