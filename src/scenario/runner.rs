@@ -440,10 +440,12 @@ const TICK: Duration = Duration::from_millis(1);
 pub fn era_of(session: &Session) -> (Era, String) {
     let mut evidence = era::Evidence::default();
     evidence.version = session.version().map(str::to_owned);
+    let open = session.open().filter(|open| open.accepted && open.has(dcp::Open::INCLUDE_DELETED_USER_XATTRS));
+    evidence.deleted_user_xattrs = open.map(|_| true);
     for (key, control) in session.controls().iter() {
         match control {
             crate::session::Control::Accepted(value) => evidence.control(key, value, true),
-            crate::session::Control::Refused(_) => evidence.control(key, "true", false),
+            crate::session::Control::Refused { value, .. } => evidence.control(key, value, false),
             crate::session::Control::Pending => {}
         }
     }

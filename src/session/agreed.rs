@@ -18,8 +18,13 @@ const MAX_FEATURES: usize = 1_024;
 pub enum Control<'a> {
     /// It was answered with Success; the value that holds.
     Accepted(&'a str),
-    /// It was answered with this error, and no earlier value holds.
-    Refused(Status),
+    /// It was answered with an error, and no earlier value holds.
+    Refused {
+        /// The error.
+        status: Status,
+        /// The value that was refused.
+        value: &'a str,
+    },
     /// It was not answered yet, and no earlier value holds.
     Pending,
 }
@@ -29,7 +34,7 @@ struct Asked {
     /// The request's number and its value, oldest first: answers carry no key.
     pending: Vec<(u64, String)>,
     accepted: Option<String>,
-    refused: Option<Status>,
+    refused: Option<(Status, String)>,
 }
 
 /// The features that HELLO asked for and got.
@@ -76,9 +81,9 @@ impl Controls {
     /// What became of the control `key`; `None` where it was never asked for.
     pub fn control(&self, key: &str) -> Option<Control<'_>> {
         let asked = self.by_key.get(key)?;
-        Some(match (&asked.accepted, asked.refused) {
+        Some(match (&asked.accepted, &asked.refused) {
             (Some(value), _) => Control::Accepted(value),
-            (None, Some(status)) if asked.pending.is_empty() => Control::Refused(status),
+            (None, Some((status, value))) if asked.pending.is_empty() => Control::Refused { status: *status, value },
             (None, _) => Control::Pending,
         })
     }
@@ -124,7 +129,7 @@ impl Controls {
         let at = asked.pending.iter().position(|(number, _)| *number == serial)?;
         let (_, value) = asked.pending.remove(at);
         if status != Status::SUCCESS {
-            asked.refused = Some(status);
+            asked.refused = Some((status, value));
             return None;
         }
         asked.refused = None;
@@ -157,7 +162,7 @@ mod tests {
         assert_eq!(controls.control("enable_noop"), Some(Control::Pending));
         assert!(!controls.is_true("enable_noop"));
         assert_eq!(controls.answered(2, Status::EINVAL), None);
-        assert_eq!(controls.control("nonsense"), Some(Control::Refused(Status::EINVAL)));
+        assert_eq!(controls.control("nonsense"), Some(Control::Refused { status: Status::EINVAL, value: "1" }));
         assert_eq!(controls.answered(1, Status::SUCCESS), Some(("enable_noop", "true")));
         assert!(controls.is_true("enable_noop"));
     }
