@@ -1,32 +1,23 @@
 use std::io::Read;
 
-use pcap_parser::Block;
-use pcap_parser::OptionCode;
 use pcap_parser::PcapHeader;
-use pcap_parser::parse_block_be;
-use pcap_parser::parse_block_le;
 use pcap_parser::parse_pcap_frame;
 use pcap_parser::parse_pcap_frame_be;
 use pcap_parser::parse_pcap_frame_modified;
 use pcap_parser::parse_pcap_header;
-use pcap_parser::parse_sectionheaderblock;
 
 use super::CaptureError;
+use super::pcapng::SECTION_HEADER_BLOCK;
+use super::pcapng::SECTION_START;
+use super::pcapng::Section;
 use super::source::Source;
 use crate::Timestamp;
 
 /// The longest packet record or block that is believed.
-const MAX_RECORD: u32 = 16 * 1024 * 1024;
+pub(super) const MAX_RECORD: u32 = 16 * 1024 * 1024;
 /// Of a pcap header's last field, the bits that are the link type; the upper ones tell of a frame check sequence.
 const LINK_TYPE_BITS: i32 = 0xffff;
 const PCAP_HEADER: usize = 24;
-const SECTION_HEADER_BLOCK: u32 = 0x0a0d_0d0a;
-const BLOCK_HEADER: usize = 8;
-/// Where the packet begins in an enhanced, and in a simple packet block.
-const ENHANCED_PACKET_DATA: usize = 28;
-const SIMPLE_PACKET_DATA: usize = 12;
-/// Enough of a section header to know its byte order.
-const SECTION_START: usize = 12;
 
 /// One packet of a capture file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,31 +35,11 @@ pub(super) struct Packet<'a> {
 pub(super) struct PacketFile<R> {
     source: Source<R>,
     format: Format,
-    /// What a simple packet block, which has no time of its own, is given.
-    last: Timestamp,
 }
 
 enum Format {
     Pcap(PcapHeader),
-    PcapNg { big_endian: bool, interfaces: Vec<Interface> },
-}
-
-/// Where in a block that the source holds the packet is.
-struct PacketBlock {
-    link: u16,
-    wire_len: u32,
-    data: usize,
-    captured: u32,
-}
-
-#[derive(Clone, Copy)]
-struct Interface {
-    link: u16,
-    snaplen: u32,
-    /// Units of the packets' times in a second.
-    resolution: u128,
-    /// Seconds to be added to the packets' times.
-    offset: i64,
+    PcapNg(Section),
 }
 
 impl<R: Read> PacketFile<R> {
@@ -77,13 +48,8 @@ impl<R: Read> PacketFile<R> {
         let found = source.read(SECTION_START)?;
         let start: &[u8] = source.bytes();
         if start.starts_with(&SECTION_HEADER_BLOCK.to_be_bytes()) {
-            let mut file = Self {
-                source,
-                format: Format::PcapNg { big_endian: false, interfaces: Vec::new() },
-                last: Timestamp(0),
-            };
-            file.section(found)?;
-            return Ok(file);
+            let section = Section::open(&mut source, found, Timestamp(0))?;
+            return Ok(Self { source, format: Format::PcapNg(section) });
         }
         let magic = start.get(..4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
         let known = magic.is_some_and(|m| {
@@ -97,7 +63,7 @@ impl<R: Read> PacketFile<R> {
         let Ok((_, header)) = parse_pcap_header(source.bytes()) else {
             return Err(cut(&source, "the file header", PCAP_HEADER, found));
         };
-        Ok(Self { source, format: Format::Pcap(header), last: Timestamp(0) })
+        Ok(Self { source, format: Format::Pcap(header) })
     }
 
     /// The next packet; `None` at the end of the file.
@@ -107,7 +73,7 @@ impl<R: Read> PacketFile<R> {
                 let header = header.clone();
                 self.record(&header)
             }
-            Format::PcapNg { .. } => self.block(),
+            Format::PcapNg(_) => self.block(),
         }
     }
 
@@ -149,107 +115,11 @@ impl<R: Read> PacketFile<R> {
     }
 
     fn block(&mut self) -> Result<Option<Packet<'_>>, CaptureError> {
-        let Some(found) = self.seek_packet()? else { return self.end() };
+        let Format::PcapNg(section) = &mut self.format else { return Ok(None) };
+        let Some(found) = section.seek_packet(&mut self.source)? else { return self.end() };
         let bytes = self.source.bytes().get(found.data..).unwrap_or_default();
         let bytes = bytes.get(..found.captured as usize).unwrap_or(bytes);
-        Ok(Some(Packet { at: self.last, link: found.link, wire_len: found.wire_len, bytes }))
-    }
-
-    /// Reads blocks until the source holds one that has a packet.
-    fn seek_packet(&mut self) -> Result<Option<PacketBlock>, CaptureError> {
-        loop {
-            let offset = self.source.offset();
-            let found = self.source.read(BLOCK_HEADER)?;
-            if found == 0 {
-                return Ok(None);
-            }
-            let Format::PcapNg { big_endian, interfaces } = &mut self.format else { return Ok(None) };
-            let big_endian = *big_endian;
-            let kind = u32_at(self.source.bytes(), 0, big_endian);
-            if kind == Some(SECTION_HEADER_BLOCK) {
-                let found = self.source.more(SECTION_START.saturating_sub(BLOCK_HEADER))?;
-                self.section(found)?;
-                continue;
-            }
-            let len = u32_at(self.source.bytes(), 4, big_endian)
-                .ok_or_else(|| cut(&self.source, "a block's header", BLOCK_HEADER, found))?;
-            whole_block(&mut self.source, offset, len)?;
-            let parse = if big_endian { parse_block_be } else { parse_block_le };
-            match parse(self.source.bytes()) {
-                Ok((_, Block::InterfaceDescription(block))) => interfaces.push(Interface {
-                    link: u16::try_from(block.linktype.0).unwrap_or(u16::MAX),
-                    snaplen: block.snaplen,
-                    resolution: units_in_a_second(block.if_tsresol),
-                    offset: block
-                        .options
-                        .iter()
-                        .find(|option| option.code == OptionCode::IfTsoffset)
-                        .and_then(|option| option.value().first_chunk().copied())
-                        .map_or(0, if big_endian { i64::from_be_bytes } else { i64::from_le_bytes }),
-                }),
-                Ok((_, Block::EnhancedPacket(block))) => {
-                    let interface = usize::try_from(block.if_id).ok().and_then(|id| interfaces.get(id)).copied();
-                    let interface = interface.ok_or_else(|| no_interface(offset, block.if_id, interfaces.len()))?;
-                    self.last = interface.time(u64::from(block.ts_high).wrapping_shl(32) | u64::from(block.ts_low));
-                    return Ok(Some(PacketBlock {
-                        link: interface.link,
-                        wire_len: block.origlen,
-                        data: ENHANCED_PACKET_DATA,
-                        captured: block.caplen,
-                    }));
-                }
-                Ok((_, Block::SimplePacket(block))) => {
-                    let interface = interfaces.first().copied().ok_or_else(|| no_interface(offset, 0, 0))?;
-                    let limit = if interface.snaplen == 0 { u32::MAX } else { interface.snaplen };
-                    let data = u32::try_from(block.data.len()).unwrap_or(u32::MAX);
-                    return Ok(Some(PacketBlock {
-                        link: interface.link,
-                        wire_len: block.origlen,
-                        data: SIMPLE_PACKET_DATA,
-                        captured: block.origlen.min(limit).min(data),
-                    }));
-                }
-                Ok(_) => {}
-                Err(_) => {
-                    return Err(CaptureError::Damaged {
-                        offset,
-                        expected: format!("a pcapng block of {len} bytes"),
-                        found: format!("one of type 0x{:08x} that cannot be read", kind.unwrap_or_default()),
-                    });
-                }
-            }
-        }
-    }
-
-    /// Reads the rest of a section header, of which `found` bytes are there.
-    fn section(&mut self, found: usize) -> Result<(), CaptureError> {
-        let offset = self.source.offset().saturating_sub(found as u64);
-        if found < SECTION_START {
-            return Err(cut(&self.source, "a section header", SECTION_START, found));
-        }
-        let mark = u32_at(self.source.bytes(), 8, true);
-        let big_endian = match mark {
-            Some(0x1a2b_3c4d) => true,
-            Some(0x4d3c_2b1a) => false,
-            _ => {
-                return Err(CaptureError::Damaged {
-                    offset,
-                    expected: "a section header with the byte-order mark 1a2b3c4d".into(),
-                    found: format!("{:08x}", mark.unwrap_or_default()),
-                });
-            }
-        };
-        let len = u32_at(self.source.bytes(), 4, big_endian).unwrap_or_default();
-        whole_block(&mut self.source, offset, len)?;
-        if parse_sectionheaderblock(self.source.bytes()).is_err() {
-            return Err(CaptureError::Damaged {
-                offset,
-                expected: format!("a section header of {len} bytes"),
-                found: "one that cannot be read".into(),
-            });
-        }
-        self.format = Format::PcapNg { big_endian, interfaces: Vec::new() };
-        Ok(())
+        Ok(Some(Packet { at: found.at, link: found.link, wire_len: found.wire_len, bytes }))
     }
 
     fn end(&self) -> Result<Option<Packet<'_>>, CaptureError> {
@@ -260,46 +130,7 @@ impl<R: Read> PacketFile<R> {
     }
 }
 
-impl Interface {
-    fn time(self, units: u64) -> Timestamp {
-        let nanos = u128::from(units).saturating_mul(1_000_000_000).checked_div(self.resolution).unwrap_or_default();
-        let offset = i128::from(self.offset).saturating_mul(1_000_000_000);
-        let nanos = i128::try_from(nanos).unwrap_or(i128::MAX).saturating_add(offset);
-        Timestamp(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
-    }
-}
-
-/// What an interface's `if_tsresol` says: a negative power of 2 where its top bit is set, else one of 10. (pcap-parser's
-/// own reading of it refuses all powers of 2.)
-fn units_in_a_second(resolution: u8) -> u128 {
-    let (base, exponent): (u128, u8) = if resolution & 0x80 == 0 { (10, resolution) } else { (2, resolution & 0x7f) };
-    base.saturating_pow(exponent.into())
-}
-
-/// Reads the rest of a block of `len` bytes, the front of which is held.
-fn whole_block<R: Read>(source: &mut Source<R>, offset: u64, len: u32) -> Result<(), CaptureError> {
-    if len > MAX_RECORD || !len.is_multiple_of(4) || len < 12 {
-        return Err(CaptureError::Damaged {
-            offset,
-            expected: format!("a pcapng block of 12 to {MAX_RECORD} bytes, a multiple of 4"),
-            found: format!("one that claims {len}"),
-        });
-    }
-    let len = len as usize;
-    let missing = len.saturating_sub(source.bytes().len());
-    let found = source.more(missing)?;
-    if found < len { Err(cut(source, "a block", len, found)) } else { Ok(()) }
-}
-
-fn no_interface(offset: u64, id: u32, known: usize) -> CaptureError {
-    CaptureError::Damaged {
-        offset,
-        expected: format!("a packet of one of the {known} interfaces described before it"),
-        found: format!("interface {id}"),
-    }
-}
-
-fn cut<R: Read>(source: &Source<R>, what: &'static str, expected: usize, found: usize) -> CaptureError {
+pub(super) fn cut<R: Read>(source: &Source<R>, what: &'static str, expected: usize, found: usize) -> CaptureError {
     CaptureError::Cut {
         what,
         offset: source.offset().saturating_sub(found as u64),
@@ -308,7 +139,7 @@ fn cut<R: Read>(source: &Source<R>, what: &'static str, expected: usize, found: 
     }
 }
 
-fn u32_at(bytes: &[u8], at: usize, big_endian: bool) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], at: usize, big_endian: bool) -> Option<u32> {
     let four = bytes.get(at..at.saturating_add(4))?.try_into().ok()?;
     Some(if big_endian { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) })
 }

@@ -11,6 +11,7 @@ mod dialled;
 mod file;
 mod half;
 mod packet;
+mod pcapng;
 mod recorded;
 mod source;
 mod table;

@@ -1,3 +1,4 @@
+use std::io::BufReader;
 use std::io::Cursor;
 use std::io::Error;
 use std::io::ErrorKind;
@@ -6,6 +7,7 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+const READ_AHEAD: usize = 64 * 1024;
 
 /// The bytes of a capture file, inflated where it is gzip (told by its magic bytes, not by a name).
 pub(super) struct Source<R> {
@@ -16,8 +18,8 @@ pub(super) struct Source<R> {
 }
 
 enum Input<R> {
-    Plain(Replay<R>),
-    Gzip(Box<MultiGzDecoder<Replay<R>>>),
+    Plain(BufReader<Replay<R>>),
+    Gzip(BufReader<MultiGzDecoder<Replay<R>>>),
 }
 
 type Replay<R> = std::io::Chain<Cursor<Vec<u8>>, R>;
@@ -28,7 +30,11 @@ impl<R: Read> Source<R> {
         reader.by_ref().take(GZIP.len() as u64).read_to_end(&mut first)?;
         let gzip = first == GZIP;
         let replay = Cursor::new(first).chain(reader);
-        let input = if gzip { Input::Gzip(Box::new(MultiGzDecoder::new(replay))) } else { Input::Plain(replay) };
+        let input = if gzip {
+            Input::Gzip(BufReader::with_capacity(READ_AHEAD, MultiGzDecoder::new(replay)))
+        } else {
+            Input::Plain(BufReader::with_capacity(READ_AHEAD, replay))
+        };
         Ok(Self { input, buffer: Vec::new(), offset: 0, gzip_cut: false })
     }
 
