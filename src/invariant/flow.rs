@@ -326,6 +326,12 @@ mod tests {
         let mut kept = full();
         kept.p(answer());
         assert_eq!(verdicts::<NotBlockedByWindow>(&kept).0, PASS);
+        let mut earlier = windowed();
+        earlier.c(noop());
+        earlier.p(mutation(1, 10, 1));
+        earlier.p(mutation(1, 10, 2));
+        earlier.p(answer());
+        assert_eq!(verdicts::<NotBlockedByWindow>(&earlier).0, None, "there was room when it was asked");
         for (ms, expected) in [(1_000, None), (6_000, FAIL)] {
             let mut script = full();
             script.wait_ms(ms);

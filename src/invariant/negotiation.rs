@@ -368,6 +368,7 @@ mod tests {
         assert_eq!(of(&[with_sid(mutation(1, 10, 1), 5)]), PASS);
         assert_eq!(of(&[with_sid(mutation(1, 10, 1), 6)]), FAIL);
         assert_eq!(of(&[mutation(1, 10, 1)]), FAIL);
+        assert_eq!(of(&[prepare()]), None, "a PREPARE never has one");
         // 6.5.0 denies the framing extras that are there.
         let mut quirk = with_sid(mutation(1, 10, 1), 5);
         quirk.header.opcode = Opcode::DCP_DELETION;

@@ -63,6 +63,18 @@ impl<'a> Seen<'a> {
         Some((seqno, self.produced_live()?))
     }
 
+    /// The frame as evidence.
+    fn breach(&self, expected: String, actual: String) -> Breach {
+        let stream = self.context.stream.map(|stream| stream.key.vbucket);
+        Breach {
+            expected,
+            actual,
+            at: Some(self.at),
+            vbucket: stream,
+            seqno: self.message().and_then(Message::by_seqno),
+        }
+    }
+
     /// The encoding bug of 6.5.0: a flex deletion or expiration that claims to have no framing extras.
     pub(super) fn hides_stream_id(&self) -> bool {
         let header = self.header();
@@ -212,32 +224,13 @@ impl<R: Rule> Invariant for Held<R> {
         }
         let Some(sender) = session.role(entry.sender()) else { return };
         self.open = true;
+        if self.unreliable {
+            return;
+        }
         match &entry.what {
-            What::Frame(head) if !self.unreliable => {
-                if !session.is_reliable() {
-                    self.unreliable = true;
-                    return;
-                }
-                let seen = Seen { at: entry.at, head, session, context: session.context(), sender };
-                let ruling = self.rule.judge(&seen);
-                if matches!(ruling, Ruling::Silent) {
-                    return;
-                }
-                self.note(sender, ruling, |expected, actual| Breach {
-                    expected,
-                    actual,
-                    at: Some(entry.at),
-                    vbucket: head
-                        .header
-                        .vbucket()
-                        .filter(|_| seen.context.stream.is_some())
-                        .or_else(|| seen.context.stream.map(|stream| stream.key.vbucket)),
-                    seqno: seen.message().and_then(Message::by_seqno),
-                });
-            }
-            What::FramingLost(error) if !self.unreliable => {
-                let ruling = self.rule.framing_lost(*error);
+            What::FramingLost(error) => {
                 self.unreliable = true;
+                let ruling = self.rule.framing_lost(*error);
                 let at = Some(entry.at);
                 self.note(sender, ruling, |expected, actual| Breach {
                     expected,
@@ -247,8 +240,13 @@ impl<R: Rule> Invariant for Held<R> {
                     seqno: None,
                 });
             }
-            What::Gap(_) => self.unreliable = true,
-            What::Frame(_) | What::FramingLost(_) | What::Closed { .. } | What::Paused(_) | What::Acted(_) => {}
+            _ if !session.is_reliable() => self.unreliable = true,
+            What::Frame(head) => {
+                let seen = Seen { at: entry.at, head, session, context: session.context(), sender };
+                let ruling = self.rule.judge(&seen);
+                self.note(sender, ruling, |expected, actual| seen.breach(expected, actual));
+            }
+            What::Gap(_) | What::Closed { .. } | What::Paused(_) | What::Acted(_) => {}
         }
     }
 

@@ -263,3 +263,44 @@ impl Streams {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Request;
+    use super::*;
+    use crate::dcp::FailoverEntry;
+
+    fn stream(vbucket: u16, opaque: u32) -> Stream {
+        let key = StreamKey { vbucket, stream_id: None };
+        Stream::new(key, Opaque(opaque.to_be_bytes()), opaque.into(), Request::default())
+    }
+
+    #[test]
+    fn the_opaques_of_streams_that_are_replaced_are_forgotten() {
+        let mut streams = Streams::default();
+        for opaque in 1..1_000 {
+            let stream = stream(1, opaque);
+            let (key, generation) = (stream.key, stream.generation);
+            streams.request(stream);
+            streams.answered(key, generation, |stream| stream.opened(vec![FailoverEntry { vb_uuid: 1, seqno: 0 }]));
+        }
+        assert_eq!((streams.opaques.len(), streams.slots.len(), streams.gone.len()), (1, 1, 998));
+    }
+
+    #[test]
+    fn room_is_made_by_forgetting_a_stream_that_is_over() {
+        let mut streams = Streams::default();
+        let ids = 0..=u16::MAX;
+        for stream_id in ids {
+            let key = StreamKey { vbucket: 1, stream_id: Some(stream_id) };
+            streams.request(Stream::new(key, Opaque([0; 4]), 1 + u64::from(stream_id), Request::default()));
+        }
+        streams.request(stream(2, 1));
+        assert!(streams.overflowed(), "all of them await their answers");
+        let key = StreamKey { vbucket: 1, stream_id: Some(7) };
+        streams.answered(key, 8, |stream| stream.state = State::Ended(0));
+        streams.request(stream(2, 1));
+        assert!(streams.at(StreamKey { vbucket: 2, stream_id: None }).is_some() && streams.at(key).is_none());
+        assert_eq!((streams.len(), streams.slots.len()), (MAX_STREAMS, MAX_STREAMS));
+    }
+}

@@ -96,6 +96,8 @@ fn a_refusal_or_a_rollback_opens_nothing() {
     script.p(response(Opcode::DCP_STREAM_REQ, Status::ROLLBACK, 10, rollback));
     assert_eq!(state(&script, 1), Some(State::RolledBack(Some(3))));
     script.c(stream_req(1, 10, 3));
+    assert_eq!(script.p(marker(1, 10, 3, 9)).stream.unwrap().owner, Owner::Requested, "not the one rolled back");
+    assert_eq!(script.session.streams().of(vb(1), op(10)).map(|stream| stream.state), Some(State::Requested));
     assert_eq!(script.session.streams().requested(vb(1)).map(|stream| stream.request.start_seqno), Some(3));
     script.p(stream_ok(10));
     assert_eq!((state(&script, 1), script.session.stream(vb(1)).unwrap().last_seqno), (Some(State::Open), 3));
@@ -162,6 +164,69 @@ fn streams_of_one_vbucket_are_told_apart_by_their_ids() {
     let last: Vec<_> =
         script.session.streams().iter().map(|stream| (stream.key.stream_id, stream.last_seqno)).collect();
     assert_eq!(last, [(Some(1), 0), (Some(2), 1)]);
+}
+
+#[test]
+fn a_message_without_a_stream_id_belongs_to_the_only_stream_that_it_can_be_of() {
+    let opened = |sids: &[u16]| {
+        let mut script = Script::with(&[Feature::COLLECTIONS], PRODUCER, &[("enable_stream_id", "true")]);
+        for &sid in sids {
+            let mut head = stream_req(1, 10, 0);
+            if let Ok(Message::StreamReq(request)) = &mut head.message {
+                request.value = Some(Box::new(dcp::StreamReqValue { sid: Some(sid), ..Default::default() }));
+            }
+            script.c(head);
+            script.p(stream_ok(10));
+        }
+        script.p(mutation(1, 10, 2)).stream.unwrap().owner
+    };
+    assert_eq!(opened(&[5]), Owner::Current(State::Open));
+    assert_eq!(opened(&[5, 6]), Owner::Unknown);
+}
+
+#[test]
+fn a_second_hello_turns_everything_off_first() {
+    let mut script = Script::with(&[Feature::COLLECTIONS], PRODUCER, &[]);
+    assert!(script.session.negotiated().collections);
+    let hello = dcp::Hello { agent: String::new(), features: vec![Feature::SNAPPY] };
+    script.c(request(Opcode::HELLO, 0, 1, Message::Hello(hello)));
+    assert!(!script.session.negotiated().collections);
+}
+
+#[test]
+fn stat_has_many_answers_and_the_last_has_no_key() {
+    let mut script = Script::opened();
+    script.c(request(Opcode::STAT, 0, 5, Message::Stat(dcp::Stat { key: String::new() })));
+    let answer = |key_len| {
+        let mut head = plain(Opcode::STAT, Status::SUCCESS, 5);
+        head.header.key_len = key_len;
+        head
+    };
+    for key_len in [3, 4, 0] {
+        assert!(!script.p(answer(key_len)).unasked, "{key_len}");
+    }
+    assert!(script.p(answer(0)).unasked);
+}
+
+#[test]
+fn a_producer_that_acknowledges_frees_nothing() {
+    let mut script = Script::with(&[], PRODUCER, &[("connection_buffer_size", "200")]);
+    script.stream(1, 10, 0);
+    script.p(mutation(1, 10, 1));
+    script.p(buffer_ack(74));
+    assert_eq!((script.session.flow().outstanding(), script.session.flow().acked_total()), (74, 0));
+}
+
+#[test]
+fn an_orphans_stream_is_the_most_alive_of_those_that_share_its_opaque() {
+    for live in [1, 3] {
+        let mut script = Script::opened();
+        script.stream(2, 10, 0);
+        script.p(stream_end(2, 10, 0));
+        script.stream(live, 10, 0);
+        let orphan = script.c(plain(Opcode::DCP_MUTATION, Status::KEY_ENOENT, 10)).orphan;
+        assert_eq!(orphan.map(|orphan| (orphan.to, orphan.stream)), Some((OrphanOf::Live, Some(vb(live)))));
+    }
 }
 
 #[test]
