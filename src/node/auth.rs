@@ -268,6 +268,13 @@ mod tests {
         let proof: Vec<u8> = client_key.iter().zip(&signature).map(|(a, b)| a ^ b).collect();
         let client_final = format!("c=biws,r=abcdef,p={}", STANDARD.encode(proof));
         let scram = scram.unwrap();
+        let replayed = {
+            let spoken = format!("n=user,r=abc,{server_first},c=biws,r=other");
+            let signature = hash.hmac(&hash.digest(&client_key), spoken.as_bytes());
+            let proof: Vec<u8> = client_key.iter().zip(&signature).map(|(a, b)| a ^ b).collect();
+            format!("c=biws,r=other,p={}", STANDARD.encode(proof))
+        };
+        assert_eq!(scram.finish(replayed.as_bytes(), ACCOUNT), Outcome::Refused, "a proof over another nonce");
         assert!(matches!(scram.finish(client_final.as_bytes(), ACCOUNT), Outcome::Done(_)));
         for broken in [
             client_final.replace("biws", "eSws"),

@@ -4,6 +4,7 @@ use super::peer::Peer;
 use super::peer::Seen;
 use super::peer::still;
 use crate::dcp::CloseStream;
+use crate::dcp::Control;
 use crate::dcp::Message;
 use crate::dcp::StreamEnd;
 use crate::dcp::StreamReq;
@@ -113,6 +114,27 @@ fn a_closed_stream_can_be_requested_again() {
     let again = peer.stream_req(&StreamReq { end_seqno: u64::MAX, ..StreamReq::default() }, 1);
     assert_eq!(again.header.status(), Some(Status::SUCCESS));
     assert_eq!(peer.reads(usize::MAX).iter().filter_map(|frame| frame.message.by_seqno()).max(), Some(500));
+}
+
+#[test]
+fn a_stream_whose_end_is_still_queued_is_closed_already() {
+    let mut peer = Peer::with_everything(&still(Config { items: 5000, ..Config::default() }));
+    let old = peer.stream(0);
+    into_memory_snapshot(&mut peer);
+    let window = Control { key: "connection_buffer_size".to_owned(), value: "1".to_owned() };
+    peer.says(window.request(Opaque([0; 4])));
+    peer.reads(usize::MAX);
+    peer.asks(CloseStream.request(0, Opaque([5; 4])), Status::SUCCESS);
+    peer.asks(CloseStream.request(0, Opaque([5; 4])), Status::KEY_ENOENT);
+    let request = StreamReq { end_seqno: 10, ..StreamReq::default() };
+    assert_eq!(peer.stream_req(&request, 0).header.status(), Some(Status::SUCCESS));
+    assert!(peer.reads(usize::MAX).is_empty(), "the window is full");
+    peer.control("connection_buffer_size", "0");
+    let seen = peer.reads(usize::MAX);
+    let ends: Vec<Opaque> =
+        seen.iter().filter(|frame| frame.opcode() == Opcode::DCP_STREAM_END).map(|frame| frame.header.opaque).collect();
+    assert_eq!(ends.len(), 2, "each of the two has its end");
+    assert!(ends.contains(&old));
 }
 
 #[test]

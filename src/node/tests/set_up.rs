@@ -46,6 +46,23 @@ fn a_client_sets_up_its_connection() {
 }
 
 #[test]
+fn the_highest_seqno_is_that_which_the_client_can_see() {
+    // Seqno 31 is an abort, 30 an expiration in the default collection, 25 a deletion in collection 8.
+    let node = still(Config { items: 31, ..Config::default() });
+    let highest = |features: &[u16], collection_id: Option<u32>| {
+        let mut peer = Peer::in_bucket(&node, features);
+        let asked = GetAllVbSeqnos { state: collection_id.map(|_| 1), collection_id };
+        let seqnos = peer.asks(asked.request(Opaque([0; 4])), Status::SUCCESS);
+        let Message::VbSeqnos(seqnos) = seqnos.message else { panic!("{seqnos:?}") };
+        seqnos.entries[2].seqno
+    };
+    assert_eq!(highest(&[Feature::COLLECTIONS, Feature::SYNC_REPLICATION], None), 31);
+    assert_eq!(highest(&[Feature::COLLECTIONS], None), 30);
+    assert_eq!(highest(&[Feature::COLLECTIONS], Some(8)), 25);
+    assert_eq!(highest(&[Feature::SYNC_REPLICATION], None), 30, "of the default collection");
+}
+
+#[test]
 fn scram_is_served_over_the_wire() {
     let mut peer = Peer::new(&still(Config::default()));
     peer.hello(&[Feature::XERROR]);
