@@ -195,6 +195,16 @@ mod tests {
     }
 
     #[test]
+    fn the_rest_of_a_value_is_never_taken_for_frames() {
+        let mut one = mutation(1, 500);
+        let trap = [mutation(8, 0), mutation(9, 0)].concat();
+        one[300..300 + trap.len()].copy_from_slice(&trap);
+        let mut run = Run::default();
+        run.data(&one[..200]).gap(Some(50)).data(&one[250..]).data(&mutation(2, 3));
+        assert_eq!(run.seen, ["1 cut", "gap Some(50)", "2"]);
+    }
+
+    #[test]
     fn a_gap_inside_a_key_loses_that_frame_alone() {
         let (one, two) = (mutation(1, 500), mutation(2, 3));
         let mut run = Run::default();
