@@ -9,13 +9,17 @@ mod toolbox;
 use std::collections::BTreeSet;
 
 use crate::Timestamp;
+use crate::dcp::BufferAck;
 use crate::dcp::FrameHead;
+use crate::dcp::StreamEnd;
 use crate::engine::Action;
 use crate::engine::Actions;
 use crate::engine::Event;
 use crate::engine::Sessions;
 use crate::journal::Side;
 use crate::session::Session;
+use crate::session::StreamKey;
+use crate::wire::Opaque;
 use crate::wire::Opcode;
 
 pub use bursts::Bursts;
@@ -36,6 +40,9 @@ pub trait Fault: std::fmt::Debug + Send {
 
     /// Whether it has nothing more to do.
     fn is_done(&self) -> bool;
+
+    /// Leaves things in order where its course cannot be gone to the end.
+    fn abandon(&mut self, _scene: &mut Scene<'_>) {}
 }
 
 /// Where a fault acts, and with what.
@@ -71,6 +78,25 @@ impl Scene<'_> {
     /// Injects a frame towards the producer.
     pub fn to_producer(&mut self, frame: impl Into<bytes::Bytes>) {
         self.actions.push(Action::Inject { to: self.producer, frame: frame.into() });
+    }
+
+    /// Gives bytes back to the producer's window.
+    pub fn give_back(&mut self, bytes_to_ack: u32) {
+        let opaque = self.tools.opaque();
+        self.to_producer(BufferAck { bytes_to_ack }.request(opaque).build());
+    }
+
+    /// Tells the consumer that its stream has ended. It acknowledges that frame too: where `said` is false, the producer
+    /// has not said it.
+    pub fn forge_stream_end(&mut self, key: StreamKey, stream: Opaque, said: bool) {
+        let frame = StreamEnd { end_reason: StreamEnd::STATE_CHANGED }
+            .request(key.vbucket, stream)
+            .stream_id(key.stream_id)
+            .build();
+        if !said && self.producer().flow().is_on() {
+            self.tools.will_be_acknowledged(u32::try_from(frame.len()).unwrap_or_default());
+        }
+        self.to_consumer(frame);
     }
 
     /// Injects a frame towards the consumer.

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::era::Era;
@@ -14,17 +15,49 @@ pub struct Toolbox {
     pub fatal_too: bool,
     prefix: [u8; 2],
     next: u16,
+    /// Bytes of forged frames that the consumer has yet to acknowledge, although the producer never sent them.
+    surplus: u32,
+    /// Opaques of streams that the consumer has nothing to do with, or nothing more.
+    strange: BTreeSet<Opaque>,
 }
+
+/// Opaques of streams that are remembered.
+const MOST_STRANGE: usize = 65_536;
 
 impl Toolbox {
     /// Tools for a connection.
     pub const fn new(era: Era, settle: Duration, fatal_too: bool) -> Self {
-        Self { era, settle, fatal_too, prefix: [0xdc, 0x0d], next: 0 }
+        Self { era, settle, fatal_too, prefix: [0xdc, 0x0d], next: 0, surplus: 0, strange: BTreeSet::new() }
     }
 
     /// How long something that the producer owes is waited for, before the course goes on without it.
     pub fn patience(&self) -> Duration {
         self.settle.saturating_mul(5).max(Duration::from_secs(5))
+    }
+
+    /// The consumer will acknowledge a forged frame of so many bytes.
+    pub const fn will_be_acknowledged(&mut self, bytes: u32) {
+        self.surplus = self.surplus.saturating_add(bytes);
+    }
+
+    /// What of an acknowledgement of the consumer's is for forged frames.
+    pub fn take_surplus(&mut self, acknowledged: u32) -> u32 {
+        let taken = self.surplus.min(acknowledged);
+        self.surplus -= taken;
+        taken
+    }
+
+    /// The messages of the stream with that opaque are not for the consumer, unless it has it open itself.
+    pub fn keep_from_consumer(&mut self, stream: Opaque) {
+        if self.strange.len() >= MOST_STRANGE {
+            self.strange.pop_first();
+        }
+        self.strange.insert(stream);
+    }
+
+    /// Whether the messages of the stream with that opaque are not for the consumer.
+    pub fn is_kept_from_consumer(&self, stream: Opaque) -> bool {
+        self.strange.contains(&stream)
     }
 
     /// An opaque that no end of the connection has used.

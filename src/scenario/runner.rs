@@ -28,6 +28,7 @@ use crate::fault::Toolbox;
 use crate::journal::Act;
 use crate::journal::How;
 use crate::journal::Side;
+use crate::session::Owner;
 use crate::session::Session;
 use crate::session::StreamKey;
 use crate::wire::Frame;
@@ -148,7 +149,10 @@ impl Runner {
     fn watch(&mut self, event: &Event<'_>, now: Timestamp) {
         match event {
             Event::Frame { from, frame, head, .. } => {
-                self.tools.avoid(head.header.opaque);
+                // Messages of a stream repeat an opaque that was seen before, or that is the tool's own.
+                if head.header.is_request() && !dcp::is_stream_message(head.header.opcode) {
+                    self.tools.avoid(head.header.opaque);
+                }
                 if *from != PRODUCER && head.header.is_request() && head.header.opcode == Opcode::DCP_STREAM_REQ {
                     self.remember_filter(frame, head);
                 }
@@ -226,6 +230,9 @@ impl Runner {
             actions,
         };
         let cut = matches!(action, Do::CloseStream { at: CloseAt::Cut });
+        if cut {
+            scene.tools.keep_from_consumer(opaque);
+        }
         let act = Act::Fired { step: name, vbucket: key.vbucket, stream_id: key.stream_id, opaque, seqno, cut };
         scene.actions.push(Action::Note { edge: PRODUCER, act });
         let mut fault: Box<dyn Fault> = match action {
@@ -340,7 +347,7 @@ impl Runner {
         }
         self.looked_at = now;
         self.bursts.step(&mut self.tools, now, actions);
-        self.leave(session, now, actions);
+        self.leave(sessions, now, actions);
     }
 
     /// Takes note of which streams are due and bring nothing.
@@ -355,7 +362,7 @@ impl Runner {
     }
 
     /// Goes on to the next phase where the one that it is in is over.
-    fn leave(&mut self, session: &Session, now: Timestamp, actions: &mut Actions) {
+    fn leave(&mut self, sessions: &Sessions, now: Timestamp, actions: &mut Actions) {
         if let Phase::Acting(fault) = &self.phase
             && fault.is_done()
             && self.bursts.is_idle()
@@ -368,7 +375,7 @@ impl Runner {
                 let cuts = matches!(self.steps.get(self.next), Some((_, Do::CloseStream { at: CloseAt::Cut })));
                 let flows = self.idle_since.is_some();
                 let bored = self.idle_since.is_some_and(|since| now.since(since) > PATIENCE);
-                if bored || (cuts && flows && self.attainable(session).is_empty()) {
+                if bored || (cuts && flows && self.attainable(sessions.at(PRODUCER)).is_empty()) {
                     self.next += 1;
                     self.idle_since = Some(now);
                 }
@@ -383,13 +390,72 @@ impl Runner {
             self.settle(now, actions);
         }
         if self.is_mute(now) {
+            self.abandon(sessions, now, actions);
             self.settled(actions);
+        }
+    }
+
+    fn abandon(&mut self, sessions: &Sessions, now: Timestamp, actions: &mut Actions) {
+        if let Phase::Acting(fault) = &mut self.phase {
+            fault.abandon(&mut Scene {
+                sessions,
+                producer: PRODUCER,
+                now,
+                tools: &mut self.tools,
+                bursts: &mut self.bursts,
+                wanted: &mut self.wanted,
+                actions,
+            });
+        }
+    }
+
+    /// Forged frames are acknowledged too: the producer gets back only what it has sent.
+    fn acknowledged(&mut self, event: &Event<'_>, actions: &mut Actions) {
+        let Event::Frame { from: CONSUMER, head, .. } = event else { return };
+        let Ok(dcp::Message::BufferAck(ack)) = &head.message else { return };
+        let taken = self.tools.take_surplus(ack.bytes_to_ack);
+        if taken > 0 {
+            actions.push(Action::Drop);
+            self.give_back(ack.bytes_to_ack - taken, actions);
+        }
+    }
+
+    /// What comes of a cut stream, or of one of the tool's own, after their fault is done is for nobody.
+    fn keep_from_consumer(&mut self, event: &Event<'_>, sessions: &Sessions, actions: &mut Actions) {
+        let Event::Frame { from: PRODUCER, head, .. } = event else { return };
+        let header = &head.header;
+        if !header.is_request()
+            || !dcp::is_stream_message(header.opcode)
+            || !self.tools.is_kept_from_consumer(header.opaque)
+            || actions.contains(&Action::Drop)
+        {
+            return;
+        }
+        let key = StreamKey { vbucket: header.vbucket_or_status, stream_id: head.stream_id };
+        let is_its_own = match sessions.at(CONSUMER).streams().owner(key, header.opaque) {
+            Owner::Current(state) => state.is_live(),
+            Owner::Requested => true,
+            Owner::Gone(_) | Owner::OtherOpaque(_) | Owner::Unknown => false,
+        };
+        if !is_its_own {
+            actions.push(Action::Drop);
+            if sessions.at(PRODUCER).flow().is_on() {
+                self.give_back(dcp::charge(header), actions);
+            }
+        }
+    }
+
+    fn give_back(&mut self, bytes_to_ack: u32, actions: &mut Actions) {
+        if bytes_to_ack > 0 {
+            let frame = dcp::BufferAck { bytes_to_ack }.request(self.tools.opaque()).build();
+            actions.push(Action::Inject { to: PRODUCER, frame });
         }
     }
 }
 
 /// Only an end that was dialled is made to meet orphaned responses: of a producer that dialled, nothing is demanded.
 const PRODUCER: Side = Side::Upstream;
+const CONSUMER: Side = Side::Dialler;
 
 impl Interceptor for Runner {
     fn on_event(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp) -> Actions {
@@ -399,9 +465,14 @@ impl Interceptor for Runner {
             self.bursts.answered(head.header.opcode, head.header.opaque);
         }
         self.advance(event, sessions, now, &mut actions);
+        self.acknowledged(event, &mut actions);
+        self.keep_from_consumer(event, sessions, &mut actions);
         if let Event::Closed { from, how } = event {
             if *from == PRODUCER || !matches!(self.phase, Phase::Settling { .. }) {
                 self.phase = Phase::Settled;
+                if let Some(how) = self.consumer_closed.take() {
+                    actions.push(Action::Close { side: PRODUCER, how });
+                }
             } else {
                 self.consumer_closed = Some(*how);
                 actions.push(Action::Drop);

@@ -10,15 +10,14 @@ use super::replay::Replay;
 use super::says_stream_end;
 use crate::Timestamp;
 use crate::dcp;
-use crate::dcp::BufferAck;
 use crate::dcp::FrameHead;
-use crate::dcp::StreamEnd;
 use crate::engine::Action;
 use crate::engine::Event;
 use crate::era;
 use crate::era::Cell;
 use crate::fault::PROOF_AFTER;
 use crate::journal::Act;
+use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
@@ -39,6 +38,8 @@ pub(super) struct Cut {
     ledger: Ledger,
     /// Whether the producer has said STREAM_END.
     ended: bool,
+    /// Whether the consumer was told STREAM_END.
+    told: bool,
     last_swallowed: u64,
     /// Requests of the consumer for the vbucket, which wait until the tool is through with it.
     waiting: Vec<Bytes>,
@@ -62,22 +63,17 @@ enum Phase {
 /// Bytes of swallowed messages that the producer's window is to get back.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// Not given back yet. Negative while the consumer will acknowledge a forged frame that the producer never sent.
-    owed: i64,
+    /// Not given back yet.
+    owed: u64,
     /// All that was swallowed.
     pub(super) total: u64,
 }
 
 impl Ledger {
     pub(super) fn swallowed(&mut self, head: &FrameHead) {
-        let charge = dcp::charge(&head.header);
-        self.owed += i64::from(charge);
-        self.total += u64::from(charge);
-    }
-
-    /// The consumer acknowledges a frame of that charge in place of the producer's.
-    fn acknowledged_by_consumer(&mut self, charge: u32) {
-        self.owed -= i64::from(charge);
+        let charge = u64::from(dcp::charge(&head.header));
+        self.owed += charge;
+        self.total += charge;
     }
 
     /// Gives back what is owed once it is worth a frame, and what there is when time passes.
@@ -92,13 +88,12 @@ impl Ledger {
         if !scene.producer().flow().is_on() {
             self.owed = 0;
         }
-        if self.owed < i64::from(least.max(1)) {
+        if self.owed < u64::from(least.max(1)) {
             return;
         }
-        let bytes_to_ack = u32::try_from(self.owed).unwrap_or(u32::MAX);
-        self.owed -= i64::from(bytes_to_ack);
-        let opaque = scene.tools.opaque();
-        scene.to_producer(BufferAck { bytes_to_ack }.request(opaque).build());
+        let bytes = u32::try_from(self.owed).unwrap_or(u32::MAX);
+        self.owed -= u64::from(bytes);
+        scene.give_back(bytes);
     }
 }
 
@@ -115,6 +110,7 @@ impl Cut {
             since: now,
             ledger: Ledger::default(),
             ended: false,
+            told: false,
             waiting: Vec::new(),
             left_out: Vec::new(),
             markers: 0,
@@ -141,7 +137,7 @@ impl Cut {
     pub(super) fn on_event(&mut self, event: &Event<'_>, scene: &mut Scene<'_>) {
         match event {
             Event::Frame { from, frame, head, .. } if *from == scene.producer => self.said_by_producer(head, scene),
-            Event::Frame { frame, head, .. } => self.said_by_consumer(frame.bytes(), head, scene),
+            Event::Frame { frame, head, .. } => self.said_by_consumer(frame, head, scene),
             Event::Answer { .. }
             | Event::Wakeup
             | Event::Raw { .. }
@@ -179,6 +175,8 @@ impl Cut {
                 self.phase =
                     Phase::Closing { close: Opaque::default(), answered: true, ended: true, proof: Proof::Idle };
             }
+        }
+        if head.header.opcode == Opcode::DCP_STREAM_END && !self.told {
             // The consumer will acknowledge the STREAM_END that it is told in place of this one.
             self.ledger.total += u64::from(dcp::charge(&head.header));
         } else {
@@ -208,26 +206,25 @@ impl Cut {
         scene.wanted.remove(&message);
     }
 
-    fn said_by_consumer(&mut self, bytes: &[u8], head: &FrameHead, scene: &mut Scene<'_>) {
+    fn said_by_consumer(&mut self, frame: &Frame<'_>, head: &FrameHead, scene: &mut Scene<'_>) {
         let header = &head.header;
         if !header.is_request() || header.vbucket() != Some(self.target.key.vbucket) {
             return;
         }
-        let consumer = scene.producer.other();
+        let is_of_stream = head.stream_id.is_none() || head.stream_id == self.target.key.stream_id;
         match header.opcode {
-            Opcode::DCP_STREAM_REQ if self.waiting.len() < MOST_WAITING => {
-                self.waiting.push(Bytes::copy_from_slice(bytes));
+            Opcode::DCP_STREAM_REQ if self.waiting.len() < MOST_WAITING && frame.is_whole() => {
+                self.waiting.push(Bytes::copy_from_slice(frame.bytes()));
                 scene.actions.push(Action::Drop);
             }
-            // For a stream that is gone: the answer is that of a producer which has ended it.
-            Opcode::DCP_CLOSE_STREAM => {
+            // As from a producer that has ended the stream meanwhile: STREAM_END, then that there is none.
+            Opcode::DCP_CLOSE_STREAM if is_of_stream => {
                 scene.actions.push(Action::Drop);
-                let frame =
-                    FrameBuilder::response(Opcode::DCP_CLOSE_STREAM, Status::KEY_ENOENT).opaque(header.opaque).build();
-                scene.actions.push(Action::Inject { to: consumer, frame });
+                self.tell_consumer(scene);
+                scene.to_consumer(dcp::response(header.opcode, Status::KEY_ENOENT, header.opaque).build());
             }
             // Accepted in silence once the stream has ended (MB-35378).
-            Opcode::DCP_SEQNO_ACK => scene.actions.push(Action::Drop),
+            Opcode::DCP_SEQNO_ACK if is_of_stream => scene.actions.push(Action::Drop),
             _ => {}
         }
     }
@@ -271,12 +268,11 @@ impl Cut {
             }
             Phase::Replaying(replay) => {
                 replay.advance(event, &mut self.ledger, scene);
-                if replay.is_done() || late {
-                    let producer = scene.producer;
-                    let waiting = std::mem::take(&mut self.waiting);
-                    scene.actions.extend(waiting.into_iter().map(|frame| Action::Resume { to: producer, frame }));
-                    self.ledger.give_back(1, scene);
-                    self.enter(Phase::Done, scene);
+                if late {
+                    replay.abandon(scene);
+                }
+                if late || replay.is_done() {
+                    self.finish(scene);
                 }
             }
             Phase::Done => {}
@@ -319,15 +315,26 @@ impl Cut {
 
     /// Tells the consumer that its stream has ended, once.
     fn tell_consumer(&mut self, scene: &mut Scene<'_>) {
-        let frame = StreamEnd { end_reason: StreamEnd::STATE_CHANGED }
-            .request(self.target.key.vbucket, self.target.opaque)
-            .stream_id(self.target.key.stream_id)
-            .build();
-        let len = u32::try_from(frame.len()).unwrap_or_default();
-        if !self.ended {
-            self.ledger.acknowledged_by_consumer(len);
+        if !std::mem::replace(&mut self.told, true) {
+            scene.forge_stream_end(self.target.key, self.target.opaque, self.ended);
         }
-        scene.to_consumer(frame);
+    }
+
+    /// Leaves things in order where the course cannot be gone to its end.
+    pub(super) fn abandon(&mut self, scene: &mut Scene<'_>) {
+        self.tell_consumer(scene);
+        if let Phase::Replaying(replay) = &mut self.phase {
+            replay.abandon(scene);
+        }
+        self.finish(scene);
+    }
+
+    fn finish(&mut self, scene: &mut Scene<'_>) {
+        let producer = scene.producer;
+        let waiting = std::mem::take(&mut self.waiting);
+        scene.actions.extend(waiting.into_iter().map(|frame| Action::Resume { to: producer, frame }));
+        self.ledger.give_back(1, scene);
+        self.enter(Phase::Done, scene);
     }
 
     fn enter(&mut self, phase: Phase, scene: &Scene<'_>) {

@@ -124,6 +124,13 @@ impl Fault for CloseStream {
             Course::Plain(plain) => plain.is_done(),
         }
     }
+
+    fn abandon(&mut self, scene: &mut Scene<'_>) {
+        match &mut self.0 {
+            Course::Cut(cut) => cut.abandon(scene),
+            Course::Plain(_) => {}
+        }
+    }
 }
 
 /// An answer that the tool was waiting for.

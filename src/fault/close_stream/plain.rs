@@ -5,11 +5,7 @@ use super::cut::close_stream;
 use super::is_answer;
 use crate::Timestamp;
 use crate::dcp;
-use crate::dcp::BufferAck;
 use crate::dcp::FrameHead;
-use crate::dcp::Message;
-use crate::dcp::StreamEnd;
-use crate::engine::Action;
 use crate::engine::Event;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
@@ -21,8 +17,6 @@ pub(super) struct Plain {
     target: Target,
     phase: Phase,
     since: Timestamp,
-    /// Bytes of forged frames that the consumer acknowledges although the producer never sent them.
-    surplus: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,18 +32,9 @@ enum Phase {
 
 impl Plain {
     pub(super) fn fire(at: CloseAt, target: Target, scene: &mut Scene<'_>) -> Self {
-        let mut plain = Self { at, target, phase: Phase::Orphaning, since: scene.now, surplus: 0 };
+        let mut plain = Self { at, target, phase: Phase::Orphaning, since: scene.now };
         match at {
-            CloseAt::Cut | CloseAt::End => {
-                let frame = StreamEnd { end_reason: StreamEnd::STATE_CHANGED }
-                    .request(target.key.vbucket, target.opaque)
-                    .stream_id(target.key.stream_id)
-                    .build();
-                if scene.producer().flow().is_on() {
-                    plain.surplus = u32::try_from(frame.len()).unwrap_or_default();
-                }
-                scene.to_consumer(frame);
-            }
+            CloseAt::Cut | CloseAt::End => scene.forge_stream_end(target.key, target.opaque, false),
             CloseAt::Consumer | CloseAt::Both => {
                 let close = scene.tools.opaque();
                 scene.to_consumer(close_stream(target, close));
@@ -69,12 +54,10 @@ impl Plain {
     }
 
     pub(super) fn on_event(&mut self, event: &Event<'_>, scene: &mut Scene<'_>) {
-        if let Event::Frame { from, head, .. } = event {
-            if *from == scene.producer {
-                self.said_by_producer(head, scene);
-            } else {
-                self.said_by_consumer(head, scene);
-            }
+        if let Event::Frame { from, head, .. } = event
+            && *from == scene.producer
+        {
+            self.said_by_producer(head, scene);
         }
         let late = scene.now.since(self.since) > scene.tools.patience();
         match self.phase {
@@ -110,20 +93,6 @@ impl Plain {
             && dcp::is_stream_message(head.header.opcode)
         {
             scene.wanted.remove(&head.header.opcode);
-        }
-    }
-
-    fn said_by_consumer(&mut self, head: &FrameHead, scene: &mut Scene<'_>) {
-        let Ok(Message::BufferAck(ack)) = &head.message else { return };
-        if self.surplus == 0 {
-            return;
-        }
-        let taken = self.surplus.min(ack.bytes_to_ack);
-        self.surplus -= taken;
-        scene.actions.push(Action::Drop);
-        if ack.bytes_to_ack > taken {
-            let opaque = scene.tools.opaque();
-            scene.to_producer(BufferAck { bytes_to_ack: ack.bytes_to_ack - taken }.request(opaque).build());
         }
     }
 

@@ -59,6 +59,7 @@ enum Phase {
 impl Replay {
     pub(super) fn begin(target: Target, position: &Position, goal: u64, swallowed: u64, scene: &mut Scene<'_>) -> Self {
         let opaque = scene.tools.opaque();
+        scene.tools.keep_from_consumer(opaque);
         let flow = scene.producer().flow();
         let room = u32::try_from(swallowed / 2).unwrap_or(u32::MAX).max(1);
         let window = flow.window().unwrap_or_default();
@@ -93,6 +94,21 @@ impl Replay {
 
     pub(super) const fn wakeup(&self) -> Option<Timestamp> {
         self.proof.wakeup()
+    }
+
+    /// Gives the producer its window back and closes the stream, without waiting for what it says to that.
+    pub(super) fn abandon(&mut self, scene: &mut Scene<'_>) {
+        if !matches!(self.phase, Phase::Narrowing(_)) {
+            self.note(None, scene);
+        }
+        if let Some((window, _)) = self.windows.take() {
+            self.set_window(window, scene);
+        }
+        if !matches!(self.phase, Phase::Narrowing(_) | Phase::Done) {
+            let close = scene.tools.opaque();
+            scene.to_producer(close_stream(self.target, close));
+        }
+        self.enter(Phase::Done, scene.now);
     }
 
     /// Whether a message is of this stream: it then goes no further.
@@ -140,8 +156,8 @@ impl Replay {
                         _ => self.windows = None,
                     }
                     self.request(scene);
-                } else {
-                    self.give_up_when_late(scene);
+                } else if self.is_late(scene) {
+                    self.abandon(scene);
                 }
             }
             Phase::Requesting => match is_answer(event, Opcode::DCP_STREAM_REQ, self.opaque) {
@@ -153,7 +169,8 @@ impl Replay {
                     self.reached = self.goal;
                     self.widen(ledger, scene);
                 }
-                None => self.give_up_when_late(scene),
+                None if self.is_late(scene) => self.abandon(scene),
+                None => {}
             },
             Phase::Filling => {
                 let full = self.windows.is_none_or(|(_, narrow)| {
@@ -203,12 +220,6 @@ impl Replay {
         scene.now.since(self.since) > scene.tools.patience()
     }
 
-    fn give_up_when_late(&mut self, scene: &Scene<'_>) {
-        if self.is_late(scene) {
-            self.enter(Phase::Done, scene.now);
-        }
-    }
-
     fn request(&mut self, scene: &mut Scene<'_>) {
         let act = Act::Resuming { cut: self.target.opaque, opaque: self.opaque, start_seqno: self.position.seqno };
         scene.actions.push(Action::Note { edge: scene.producer, act });
@@ -235,7 +246,7 @@ impl Replay {
         self.proof = Proof::Idle;
         self.silent = 0;
         self.note(None, scene);
-        match self.windows {
+        match self.windows.take() {
             Some((window, _)) => {
                 let control = self.set_window(window, scene);
                 self.enter(Phase::Widening(control), scene.now);
