@@ -1,0 +1,3 @@
+mod cut_books;
+mod cut_consumer;
+mod cut_course;
