@@ -46,7 +46,10 @@ fn features_and_controls_count_once_they_are_accepted() {
     script.p(plain(Opcode::DCP_CONTROL, Status::EINVAL, 9));
     assert!(!script.session.v7());
     script.p(plain(Opcode::DCP_CONTROL, Status::SUCCESS, 9));
-    assert_eq!(script.session.control("v7_dcp_status_codes"), Some(Control::Refused { status: Status::EINVAL, value: "true" }));
+    assert_eq!(
+        script.session.control("v7_dcp_status_codes"),
+        Some(Control::Refused { status: Status::EINVAL, value: "true" })
+    );
     assert!(script.session.negotiated().stream_id);
     script.c(control(10, "v7_dcp_status_codes", "true"));
     script.p(plain(Opcode::DCP_CONTROL, Status::SUCCESS, 10));

@@ -86,11 +86,16 @@ impl Window {
                 .at(seen.entry.at)
                 .vbucket(replay.key.vbucket)
         };
+        let in_flight = seen.session.flow().outstanding();
         let open = replay.answer == Some(crate::wire::Status::SUCCESS) && !replay.ended;
         let judged = if trial.most.is_some() && most >= trial.window {
             finding(Verdict::Pass).actual(format!("{most} bytes in flight"))
-        } else if open && trial.proofs >= 2 && replay.reached < replay.goal && !seen.story.paused {
-            let in_flight = seen.session.flow().outstanding();
+        } else if open
+            && trial.proofs >= 2
+            && in_flight < trial.window
+            && replay.reached < replay.goal
+            && !seen.story.paused
+        {
             finding(Verdict::Fail).actual(format!(
                 "the producer stopped at {in_flight} bytes in flight and answered {} NOOPs, with seqnos {} to {} still to come",
                 trial.proofs,
