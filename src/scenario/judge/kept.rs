@@ -30,6 +30,11 @@ const KEPT_DEMANDS: &str =
 const DEMANDED: &str = "era-demands-close";
 const DEMANDED_DEMANDS: &str = "the producer closes the connection after a status that in its era means corruption";
 
+/// Real producers close at most 1,002 ms after the fatal response (real-servers.md §2).
+const CLOSES_WITHIN: Duration = Duration::from_secs(2);
+/// NOOPs that are remembered until they are answered. A consumer that asks without end costs no more memory than this.
+const MAX_ASKED: usize = 1_024;
+
 /// What an orphaned response answers, and with what.
 pub(super) type Kind = (Opcode, Status);
 
@@ -57,6 +62,8 @@ pub(super) struct Kept {
     /// Answers to NOOPs at all, and when the last came.
     answered_at: Option<Timestamp>,
     consumer_closed: bool,
+    /// When something that the producer was told last went unseen.
+    unseen_at: Option<Timestamp>,
     closed: Option<Closed>,
 }
 
@@ -67,6 +74,8 @@ struct Closed {
     how: How,
     /// What it can be put down to, and the ones that it was said last before.
     causes: BTreeSet<Kind>,
+    /// Whether it may as well have been told something else that was not seen.
+    blind: bool,
 }
 
 impl Kept {
@@ -81,6 +90,7 @@ impl Kept {
             asked: BTreeMap::new(),
             answered_at: None,
             consumer_closed: false,
+            unseen_at: None,
             closed: None,
         }
     }
@@ -92,7 +102,7 @@ impl Kept {
                 let header = &head.header;
                 if let Some(orphan) = &seen.context.orphan {
                     self.orphan((header.opcode, orphan.status), entry.at);
-                } else if header.is_request() && header.opcode == Opcode::NOOP {
+                } else if header.is_request() && header.opcode == Opcode::NOOP && self.asked.len() < MAX_ASKED {
                     self.asked.insert(header.opaque, entry.at);
                 }
             }
@@ -110,7 +120,9 @@ impl Kept {
             }
             (What::Closed { .. }, Direction::To) => self.consumer_closed = true,
             (What::Closed { how, .. }, Direction::From) => self.close(entry.at, *how),
-            (What::FramingLost(_) | What::Gap(_) | What::Paused(_) | What::Acted(_), _) => {}
+            (What::Gap(_), Direction::To) => self.unseen_at = Some(entry.at),
+            (What::FramingLost(_), Direction::To) => self.unseen_at = Some(Timestamp(u64::MAX)),
+            (What::FramingLost(_) | What::Gap(_), Direction::From) | (What::Paused(_) | What::Acted(_), _) => {}
         }
     }
 
@@ -149,13 +161,16 @@ impl Kept {
         if self.consumer_closed || self.closed.is_some() {
             return;
         }
-        let mut causes = std::mem::take(&mut self.unproven);
+        // Nobody asked whether it lives, and it has been silent for longer than a close takes: nothing tells why it closed.
+        let idle = self.looks_on && self.asked.is_empty() && at.since(self.last_at) >= self.settle.max(CLOSES_WITHIN);
+        let mut causes = if idle { BTreeSet::new() } else { std::mem::take(&mut self.unproven) };
         if causes.is_empty() {
             // Proven, and closed all the same while it was still watched: whatever it was told of late.
             causes =
                 self.kinds.iter().filter(|(_, told)| told.last_at + self.settle > at).map(|(&kind, _)| kind).collect();
         }
-        self.closed = Some(Closed { at, how, causes });
+        let blind = self.unseen_at.is_some_and(|unseen| at.since(unseen) < CLOSES_WITHIN);
+        self.closed = Some(Closed { at, how, causes, blind });
     }
 
     /// Whether the producer gave a sign of life after that time.
@@ -190,7 +205,12 @@ impl Kept {
         if let Some(closed) = self.closed.as_ref().filter(|closed| !closed.causes.is_empty()) {
             let text = format!("{} {}", how(closed.how), self.after(closed));
             let allowed: Vec<_> = closed.causes.iter().filter(|&&kind| self.cell(kind, end) != Cell::Keep).collect();
-            return Some(if allowed.is_empty() {
+            return Some(if allowed.is_empty() && closed.blind {
+                finding(KEPT, KEPT_DEMANDS, Verdict::Inconclusive)
+                    .expected("all that the producer was told before it closed")
+                    .actual(format!("{text}, and something that went unseen"))
+                    .at(closed.at)
+            } else if allowed.is_empty() {
                 finding(KEPT, KEPT_DEMANDS, Verdict::Fail).expected(expected).actual(text).at(closed.at)
             } else {
                 finding(KEPT, KEPT_DEMANDS, Verdict::Pass)
@@ -240,16 +260,17 @@ impl Kept {
             return None;
         }
         let expected = format!("era {} closes the connection after {}", end.era, list(&must));
-        let survived: Vec<_> =
-            must.iter().copied().filter(|kind| self.kinds.get(kind).is_some_and(|told| told.proven)).collect();
+        let is_cause = |kind: &Kind| self.closed.as_ref().is_some_and(|closed| closed.causes.contains(kind));
+        let is_proven = |kind: &Kind| self.kinds.get(kind).is_some_and(|told| told.proven);
+        let survived: Vec<_> = must.iter().filter(|kind| is_proven(kind) && !is_cause(kind)).collect();
         let base = |verdict| finding(DEMANDED, DEMANDED_DEMANDS, verdict).expected(expected.clone());
-        let closed = self.closed.as_ref().is_some_and(|closed| must.iter().any(|kind| closed.causes.contains(kind)));
-        Some(if !survived.is_empty() && !closed {
-            base(Verdict::Fail).actual(format!("signs of life after {}", list(&survived)))
-        } else if closed {
+        Some(if !survived.is_empty() {
+            base(Verdict::Fail).actual(format!("signs of life after {}", list(survived)))
+        } else if must.iter().any(is_cause) {
             base(Verdict::Pass).actual("it closed")
         } else {
-            base(Verdict::Inconclusive).actual("neither a close nor a proof of life before the connection was over")
+            base(Verdict::Inconclusive)
+                .actual("neither a close that it explains nor a proof of life before the connection was over")
         })
     }
 
@@ -272,6 +293,7 @@ impl Kept {
             return match cell {
                 // Another kind of the same burst explains the close: of this one nothing is known.
                 Cell::Keep if explained => (Outcome::NotExercised, Verdict::Inconclusive),
+                Cell::Keep if closed.blind => (Outcome::Disconnected, Verdict::Inconclusive),
                 Cell::Keep => (Outcome::Disconnected, Verdict::Fail),
                 Cell::MayClose | Cell::MustClose => (Outcome::Disconnected, Verdict::Pass),
             };
@@ -332,3 +354,6 @@ pub(super) const fn origin(origin: Origin) -> report::OrphanOrigin {
         Origin::Peer => report::OrphanOrigin::Consumer,
     }
 }
+
+#[cfg(test)]
+mod tests;
