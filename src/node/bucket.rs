@@ -24,14 +24,17 @@ pub(super) struct Bucket {
     since: Option<Timestamp>,
 }
 
+/// More items than this no vbucket has: collection ids are 32 bits, and there is one a round.
+const MAX_ITEMS: u64 = 1 << 36;
+
 /// Above so many vbuckets the interval between their snapshots grows, so that a node's own traffic stays small.
 const VBUCKETS_AT_FULL_PACE: u32 = 16;
 
 impl Bucket {
     pub(super) fn new(config: &Config) -> Self {
         let count = config.vbuckets.clamp(1, Config::MAX_VBUCKETS);
-        let vbuckets =
-            (0..count).map(|number| Vbucket::new(config.seed, number, config.items, config.disk_items)).collect();
+        let items = config.items.min(MAX_ITEMS);
+        let vbuckets = (0..count).map(|number| Vbucket::new(config.seed, number, items, config.disk_items)).collect();
         Self { vbuckets, since: None }
     }
 

@@ -14,7 +14,7 @@ pub struct Config {
     pub seed: u64,
     /// How many vbuckets it has, all active, numbered from 0; at most 1024.
     pub vbuckets: u16,
-    /// Seqnos that each vbucket has at first.
+    /// Seqnos that each vbucket has at first; at most 2^36.
     pub items: u64,
     /// Of these, how many come from disk: one disk snapshot, before the memory snapshots. None of its COMMITs is seen as
     /// such there.
