@@ -11,7 +11,7 @@ use crate::verdict::Verdict;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The message never came, or was never negotiated.
+    /// The message never came, or was never negotiated; or, where it was answered, nothing is known of what came of that.
     NotExercised,
     /// The era's producer may or must disconnect at it, so the scenario did not try it.
     LeftOut,
@@ -84,7 +84,7 @@ impl Row {
 }
 
 /// Adds a connection's rows to the run's, sorted by message and status. Answers add up, the worst verdict and the outcome
-/// that says most win, but a message that some connection exercised is exercised: rows of others that say it was not vanish.
+/// that says most win, but a message that some connection exercised is exercised: rows of others that say it never came vanish.
 pub(super) fn merge(into: &mut Vec<Row>, rows: &[Row]) {
     for row in rows {
         match into.iter_mut().find(|ours| ours.message == row.message && ours.status == row.status) {
@@ -94,7 +94,7 @@ pub(super) fn merge(into: &mut Vec<Row>, rows: &[Row]) {
     }
     let exercised: BTreeSet<String> =
         into.iter().filter(|row| row.outcome > Outcome::LeftOut).map(|row| row.message.clone()).collect();
-    into.retain(|row| row.outcome != Outcome::NotExercised || !exercised.contains(&row.message));
+    into.retain(|row| row.outcome != Outcome::NotExercised || row.answered > 0 || !exercised.contains(&row.message));
     into.sort_by(|a, b| (&a.message, &a.status).cmp(&(&b.message, &b.status)));
 }
 
@@ -154,6 +154,9 @@ mod tests {
             merged(&[&[row("A", "x", 1, Handled)], &[row("A", "x", 0, NotExercised)]]),
             [row("A", "x", 1, Handled)]
         );
+        let unknown = row("A", "x", 3, NotExercised);
+        let handled = row("A", "y", 1, Handled);
+        assert_eq!(merged(&[&[unknown.clone()], &[handled.clone()]]), [unknown, handled], "it came, and must be told");
         let left_out = row("A", "x", 0, LeftOut);
         assert_eq!(merged(&[&[never.clone()], &[left_out.clone()]]), [never, left_out]);
     }
