@@ -1,8 +1,13 @@
 use super::script::*;
 use super::*;
 use crate::Timestamp;
+use crate::dcp;
 use crate::dcp::Feature;
+use crate::dcp::Message;
+use crate::dcp::StreamReqResponse;
 use crate::journal::Origin;
+use crate::wire::Opcode;
+use crate::wire::Status;
 
 const PRODUCER: u32 = dcp::Open::PRODUCER;
 
