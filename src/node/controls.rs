@@ -27,7 +27,8 @@ pub(super) fn apply(control: &Control, terms: &mut Terms) -> Status {
         "force_value_compression" if terms.snappy => terms.force_compression = value == "true",
         // Once on it cannot be turned off, and nothing is refused.
         "send_stream_end_on_client_close_stream" => terms.stream_end_on_close |= value == "true",
-        "enable_expiry_opcode" if era >= Era::V2019_07 => terms.expiry = value == "true",
+        // No release of era 6.0 knew it; its last development builds did (captures of the parent of MB-35287's fix).
+        "enable_expiry_opcode" => terms.expiry = value == "true",
         "enable_stream_id" if era >= Era::V2019_07 && value == "true" => {
             if terms.sync_writes {
                 return Status::NOT_SUPPORTED;
@@ -102,7 +103,7 @@ mod tests {
         ("force_value_compression", "true", [4; 6]),
         ("send_stream_end_on_client_close_stream", "true", [0; 6]),
         ("send_stream_end_on_client_close_stream", "false", [0; 6]),
-        ("enable_expiry_opcode", "true", [4, 0, 0, 0, 0, 0]),
+        ("enable_expiry_opcode", "true", [0; 6]),
         ("enable_stream_id", "true", [4, 0, 0, 0, 0, 0]),
         ("enable_stream_id", "false", [4; 6]),
         ("enable_sync_writes", "true", [4, 4, 0, 0, 0, 0]),
