@@ -3,5 +3,7 @@
 
 mod babbler;
 mod dice;
+mod ends;
 mod transparency;
+mod verdicts;
 mod world;

@@ -19,6 +19,16 @@ pub(crate) trait Peer {
     fn closed(&mut self, how: How, now: Timestamp);
     fn wakeup(&mut self, now: Timestamp);
     fn poll(&mut self) -> Option<Said>;
+
+    /// What it makes only when there is room for it.
+    fn pull(&mut self, _room: usize, _now: Timestamp) -> Option<Bytes> {
+        None
+    }
+
+    /// Whether it reads.
+    fn wants_input(&self) -> bool {
+        true
+    }
 }
 
 /// What an end does.
@@ -176,7 +186,7 @@ impl<O: Observer> World<O> {
     fn step(&mut self, ends: &mut [&mut dyn Peer; 2]) -> bool {
         self.tell_paused();
         let due = self.next_alarm().filter(|due| *due <= self.now);
-        let moves = self.possible();
+        let moves = self.possible(ends);
         if due.is_some() && (moves.is_empty() || self.dice.once_in(2)) {
             self.ring(ends);
             return true;
@@ -207,6 +217,7 @@ impl<O: Observer> World<O> {
                     self.engine.feed(side, bytes, self.now);
                 }
                 self.obey();
+                self.listen(side, &mut *ends[at(side)]);
             }
             Move::Hand(side) => {
                 let end = &mut *ends[at(side)];
@@ -225,11 +236,12 @@ impl<O: Observer> World<O> {
         true
     }
 
-    fn possible(&self) -> Vec<Move> {
+    fn possible(&self, ends: &[&mut dyn Peer; 2]) -> Vec<Move> {
         let reads = SIDES.into_iter().filter(|side| self.to_tool[at(*side)].is_ready() && self.may_read(*side));
         let hands = SIDES.into_iter().filter(|side| {
             let stalled = self.stalled[at(*side)].is_some_and(|until| until > self.now);
-            self.to_end[at(*side)].is_ready() && !stalled && self.manner.deaf != Some(*side)
+            let deaf = self.manner.deaf == Some(*side) || !ends[at(*side)].wants_input();
+            self.to_end[at(*side)].is_ready() && !stalled && !deaf
         });
         reads.map(Move::Read).chain(hands.map(Move::Hand)).collect()
     }
@@ -268,8 +280,14 @@ impl<O: Observer> World<O> {
         }
     }
 
-    /// Takes what an end says.
+    /// Takes what an end says, and as much of what it could say as a socket would hold.
     fn listen(&mut self, side: Side, end: &mut dyn Peer) {
+        let room = QUEUE.saturating_sub(self.to_tool[at(side)].bytes.len());
+        if room > 0
+            && let Some(bytes) = end.pull(room, self.now)
+        {
+            self.to_tool[at(side)].write(&bytes);
+        }
         while let Some(said) = end.poll() {
             match said {
                 Said::Write(bytes) => self.to_tool[at(side)].write(&bytes),

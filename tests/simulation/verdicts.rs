@@ -1,0 +1,109 @@
+//! The scenario `orphaned-responses` between the embedded node and the project's own consumer: the verdict is right for
+//! every era without a quirk and for each quirk, however the bytes are cut and whoever is slow.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dcproxy::engine::Engine;
+use dcproxy::era::Era;
+use dcproxy::journal::Side;
+use dcproxy::node::Config;
+use dcproxy::node::Node;
+use dcproxy::node::Quirk;
+use dcproxy::node::consumer::ClientConfig;
+use dcproxy::report::Connection;
+use dcproxy::scenario::MESSAGES;
+use dcproxy::scenario::Plan;
+use dcproxy::scenario::Runner;
+use dcproxy::scenario::Scenario;
+use dcproxy::scenario::judge::Judge;
+use dcproxy::scenario::judge::Source;
+use dcproxy::scenario::judge::Terms;
+use dcproxy::verdict;
+use dcproxy::verdict::Verdict;
+
+use crate::dice::Dice;
+use crate::ends::Consumer;
+use crate::ends::Server;
+use crate::world::Manner;
+use crate::world::World;
+
+#[derive(Debug)]
+struct Run {
+    connection: Connection,
+    violations: Vec<String>,
+    settled: bool,
+    in_time: bool,
+}
+
+fn run(seed: u64, era: Era, quirk: Option<Quirk>) -> Run {
+    let mut dice = Dice::new(seed);
+    let manner = Manner { until: Duration::from_secs(120), ..Manner::any(&mut dice) };
+    let node = Node::new(Config {
+        era,
+        seed: dice.next(),
+        vbuckets: 3,
+        items: 600,
+        quirks: BTreeSet::from_iter(quirk),
+        ..Config::default()
+    });
+    let config = node.config();
+    let login = Some((config.user.clone(), config.password.clone()));
+    let mut server = Server::new(&node);
+    let mut consumer = Consumer::new(ClientConfig {
+        login,
+        window: *dice.pick(&[64 << 10, 64 << 10, 4 << 20]),
+        ..ClientConfig::new(era, 0..3)
+    });
+    let plan = Plan {
+        scenarios: vec![Scenario::named("orphaned-responses").expect("it is built in")],
+        messages: MESSAGES.into(),
+        era: Some(era),
+        settle: Duration::from_secs(2),
+        fatal_too: false,
+        seed: dice.next(),
+    };
+    let source = Source::Acting { makes_orphans: true };
+    let (messages, settle) = (plan.messages.clone(), plan.settle);
+    let terms = Terms { era: plan.era, messages, settle, judge: verdict::Judge::Producer, source };
+    let judge = Judge::new(terms, 1, "consumer", "producer");
+    let engine = Engine::new(Some(Box::new(Runner::new(plan))), judge, seed);
+    let mut world = World::new(engine, manner, dice);
+    let in_time = world.run(&mut consumer, &mut server, |world| world.engine.is_settled() || world.is_over());
+    let settled = world.engine.is_settled();
+    let (judge, sessions) = world.engine.observed();
+    let connection = judge.judgement(sessions.at(Side::Upstream)).connection;
+    let violations = consumer.client.violations().iter().map(|violation| violation.what.clone()).collect();
+    Run { connection, violations, settled, in_time }
+}
+
+fn failed(connection: &Connection) -> Vec<String> {
+    let said = connection.findings.iter().filter(|finding| finding.verdict != Verdict::Pass);
+    said.map(|finding| format!("{:?} {}: {} / {}", finding.verdict, finding.id, finding.expected, finding.actual))
+        .collect()
+}
+
+#[test]
+fn without_a_quirk_there_is_no_false_alarm() {
+    for (seed, era) in (0..48).zip(Era::ALL.into_iter().cycle()) {
+        let run = run(seed, era, None);
+        assert!(run.in_time && run.settled, "seed {seed}, {era}: not settled in time");
+        assert_eq!(run.connection.verdict, Verdict::Pass, "seed {seed}, {era}: {:#?}", failed(&run.connection));
+        assert_eq!(run.violations, [""; 0], "seed {seed}, {era}: the consumer was harmed");
+    }
+}
+
+#[test]
+fn each_quirk_is_caught_by_its_finding() {
+    for (seed, quirk) in (0..54).zip(Quirk::ALL.into_iter().cycle()) {
+        let run = run(seed, Era::V7_0, Some(quirk));
+        let found = run
+            .connection
+            .findings
+            .iter()
+            .any(|finding| finding.id == quirk.about().finding && finding.verdict == Verdict::Fail);
+        assert!(run.in_time, "seed {seed}, {quirk}: not over in time");
+        assert_eq!(run.connection.verdict, Verdict::Fail, "seed {seed}, {quirk}: {:#?}", failed(&run.connection));
+        assert!(found, "seed {seed}, {quirk}: {:#?}", failed(&run.connection));
+    }
+}
