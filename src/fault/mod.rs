@@ -38,6 +38,11 @@ pub trait Fault: std::fmt::Debug + Send {
     /// When it wants to be woken.
     fn wakeup(&self) -> Option<Timestamp>;
 
+    /// Bytes of messages that it has kept from the consumer and not yet given back to the producer's window.
+    fn owed(&self) -> u64 {
+        0
+    }
+
     /// Whether it has nothing more to do.
     fn is_done(&self) -> bool;
 

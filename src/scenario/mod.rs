@@ -3,6 +3,7 @@
 mod definition;
 pub mod judge;
 mod runner;
+mod stand_in;
 
 pub use definition::Do;
 pub use definition::Scenario;

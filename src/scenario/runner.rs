@@ -6,6 +6,7 @@ use super::Do;
 use super::SUSPICIOUS;
 use super::Scenario;
 use super::is_due;
+use super::stand_in::StandIn;
 use crate::Timestamp;
 use crate::dcp;
 use crate::dcp::FrameHead;
@@ -78,8 +79,8 @@ pub struct Runner {
     /// Whether the producer is not read from, and when it last was again.
     paused: bool,
     resumed_at: Timestamp,
-    /// A close of the consumer that waits for the settling.
-    consumer_closed: Option<How>,
+    /// Takes the consumer's place once it has closed.
+    stand_in: StandIn,
     ending: bool,
     looked_at: Timestamp,
     /// How many messages each stream that is due had brought when it was looked at, and since when it is so many.
@@ -125,7 +126,7 @@ impl Runner {
             skip: 1 + plan.seed % 16,
             paused: false,
             resumed_at: Timestamp::default(),
-            consumer_closed: None,
+            stand_in: StandIn::default(),
             ending: false,
             looked_at: Timestamp::default(),
             due: BTreeMap::new(),
@@ -265,9 +266,31 @@ impl Runner {
         if !matches!(self.phase, Phase::Settled) {
             actions.push(Action::Note { edge: PRODUCER, act: Act::Settled });
             self.phase = Phase::Settled;
-            if let Some(how) = self.consumer_closed.take() {
+            if let Some(how) = self.stand_in.end() {
                 actions.push(Action::Close { side: PRODUCER, how });
             }
+        }
+    }
+
+    /// An end closed. What was begun is brought to its end without the consumer.
+    fn closed(&mut self, from: Side, how: How, session: &Session, now: Timestamp, actions: &mut Actions) {
+        let tried = self.bursts.last_told().is_some() || matches!(self.phase, Phase::Acting(_));
+        if from == PRODUCER || !tried || matches!(self.phase, Phase::Settled) {
+            self.phase = Phase::Settled;
+            if let Some(how) = self.stand_in.end() {
+                actions.push(Action::Close { side: PRODUCER, how });
+            }
+            return;
+        }
+        actions.push(Action::Drop);
+        let swallowed = match &self.phase {
+            Phase::Acting(fault) => fault.owed(),
+            Phase::Opening | Phase::Asking(..) | Phase::Armed | Phase::Settling { .. } | Phase::Settled => 0,
+        };
+        self.stand_in.begin(how, session.flow().outstanding().saturating_sub(swallowed), now);
+        self.ending = true;
+        if matches!(self.phase, Phase::Armed) {
+            self.settle(now, actions);
         }
     }
 
@@ -468,16 +491,9 @@ impl Interceptor for Runner {
         self.acknowledged(event, &mut actions);
         self.keep_from_consumer(event, sessions, &mut actions);
         if let Event::Closed { from, how } = event {
-            if *from == PRODUCER || !matches!(self.phase, Phase::Settling { .. }) {
-                self.phase = Phase::Settled;
-                if let Some(how) = self.consumer_closed.take() {
-                    actions.push(Action::Close { side: PRODUCER, how });
-                }
-            } else {
-                self.consumer_closed = Some(*how);
-                actions.push(Action::Drop);
-            }
+            self.closed(*from, *how, sessions.at(PRODUCER), now, &mut actions);
         }
+        self.stand_in.on_event(event, PRODUCER, sessions.at(PRODUCER), &mut self.tools, &mut actions);
         actions
     }
 
@@ -494,7 +510,7 @@ impl Interceptor for Runner {
             Phase::Acting(_) | Phase::Settling { .. } => Some(self.looked_at + LOOK_EVERY),
             Phase::Opening | Phase::Asking(..) | Phase::Armed | Phase::Settled => None,
         };
-        [phase, self.bursts.wakeup(), watchdog].into_iter().flatten().min()
+        [phase, self.bursts.wakeup(), self.stand_in.wakeup(), watchdog].into_iter().flatten().min()
     }
 
     fn is_settled(&self) -> bool {

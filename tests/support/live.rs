@@ -11,7 +11,6 @@ use dcproxy::node::{Config, Node, Quirk};
 use dcproxy::report::Report;
 use dcproxy::scenario::{MESSAGES, Plan, Scenario};
 use dcproxy::verdict::Judge;
-use dcproxy::wire::Opcode;
 
 use super::{PATIENCE, loopback};
 
@@ -48,13 +47,6 @@ impl Run {
         self
     }
 
-    /// The messages that a consumer of the era can negotiate.
-    pub fn messages(&self) -> BTreeSet<Opcode> {
-        // dcp-protocol.md §3.4: 6.0 knows neither sync writes nor the opcode of expirations.
-        let later = [Opcode::DCP_PREPARE, Opcode::DCP_COMMIT, Opcode::DCP_ABORT, Opcode::DCP_EXPIRATION];
-        MESSAGES.into_iter().filter(|message| self.era != Era::V6_0 || !later.contains(message)).collect()
-    }
-
     /// Runs it until the connection is judged.
     pub async fn judged(&self) -> (Report, Option<Client>) {
         let node_listener = loopback().await;
@@ -76,7 +68,7 @@ impl Run {
         let at = Target::from(listener.local_addr().expect("bound"));
         let plan = Plan {
             scenarios: vec![Scenario::named(self.scenario).expect("built in")],
-            messages: self.messages(),
+            messages: MESSAGES.into(),
             era: self.judged_by,
             settle: self.settle,
             fatal_too: false,

@@ -119,6 +119,10 @@ impl Cut {
         }
     }
 
+    pub(super) const fn owed(&self) -> u64 {
+        self.ledger.owed
+    }
+
     pub(super) const fn is_done(&self) -> bool {
         matches!(self.phase, Phase::Done)
     }

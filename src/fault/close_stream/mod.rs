@@ -118,6 +118,13 @@ impl Fault for CloseStream {
         }
     }
 
+    fn owed(&self) -> u64 {
+        match &self.0 {
+            Course::Cut(cut) => cut.owed(),
+            Course::Plain(_) => 0,
+        }
+    }
+
     fn is_done(&self) -> bool {
         match &self.0 {
             Course::Cut(cut) => cut.is_done(),
