@@ -112,7 +112,7 @@ pub struct Summary {
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// Reading failed.
-    #[error("reading the capture: {0}")]
+    #[error("reading the capture")]
     Read(#[from] std::io::Error),
     /// The file is in no format that is known here.
     #[error("expected a pcap or pcapng file, plain or gzip, found {}", first_bytes(found))]
