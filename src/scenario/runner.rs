@@ -135,9 +135,14 @@ impl Runner {
         }
     }
 
-    /// The types that can still meet an orphaned response that the producer must bear.
-    fn attainable(&self, session: &Session) -> BTreeSet<Opcode> {
-        self.wanted
+    /// Whether the next step is a cut: it is repeated, on whatever stream brings what is wanted; all else is done once.
+    fn cuts(&self) -> bool {
+        matches!(self.steps.get(self.next), Some((_, Do::CloseStream { at: CloseAt::Cut })))
+    }
+
+    /// Those of the types that can meet an orphaned response that the producer must bear.
+    fn attainable(&self, session: &Session, messages: &BTreeSet<Opcode>) -> BTreeSet<Opcode> {
+        messages
             .iter()
             .copied()
             .filter(|&message| can_come(session, message))
@@ -206,7 +211,11 @@ impl Runner {
             self.skip -= 1;
             return None;
         }
-        let wanted = self.attainable(session);
+        let wanted = if self.cuts() {
+            self.attainable(session, &self.wanted)
+        } else {
+            self.attainable(session, &self.plan.messages)
+        };
         let only_end = wanted.iter().all(|&message| message == Opcode::DCP_STREAM_END);
         (only_end || wanted.contains(&head.header.opcode)).then_some((key, stream.opaque, delivered.last_seqno))
     }
@@ -249,7 +258,6 @@ impl Runner {
             }
         };
         fault.on_event(event, &mut scene);
-        // A cut is repeated, on whatever stream brings what is wanted; all else is done once.
         if !cut {
             self.next += 1;
         }
@@ -395,10 +403,9 @@ impl Runner {
         }
         let over = match &self.phase {
             Phase::Armed => {
-                let cuts = matches!(self.steps.get(self.next), Some((_, Do::CloseStream { at: CloseAt::Cut })));
                 let flows = self.idle_since.is_some();
                 let bored = self.idle_since.is_some_and(|since| now.since(since) > PATIENCE);
-                if bored || (cuts && flows && self.attainable(sessions.at(PRODUCER)).is_empty()) {
+                if bored || (self.cuts() && flows && self.attainable(sessions.at(PRODUCER), &self.wanted).is_empty()) {
                     self.next += 1;
                     self.idle_since = Some(now);
                 }

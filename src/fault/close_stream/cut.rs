@@ -200,7 +200,9 @@ impl Cut {
     fn answer(&mut self, message: Opcode, scene: &mut Scene<'_>) {
         let v7 = scene.producer().v7();
         let answer = era::cut_status(scene.tools.era, v7, message);
-        if answer.cell == Cell::Keep || scene.tools.fatal_too {
+        if scene.tools.fatal_too {
+            scene.bursts.add(message, answer.own, self.target.opaque, scene.now);
+        } else if answer.cell == Cell::Keep {
             scene.bursts.add(message, answer.status, self.target.opaque, scene.now);
         } else if !self.left_out.contains(&message) {
             self.left_out.push(message);
