@@ -2,7 +2,9 @@
 //! the consumer, and each burst of orphaned responses has its proof of life.
 
 use dcproxy::era::Era;
+use dcproxy::report::{Format, Report};
 use dcproxy::scenario::Plan;
+use dcproxy::verdict::Verdict;
 use dcproxy::wire::Opcode;
 
 use crate::peers::*;
@@ -24,6 +26,10 @@ struct Case {
 }
 
 fn play(case: &Case) -> (Stage, Consumer, Producer) {
+    play_in_chunks(case, 0)
+}
+
+fn play_in_chunks(case: &Case, chunk: usize) -> (Stage, Consumer, Producer) {
     let window = case.habits.window.to_string();
     let mut controls = ALL[..if case.habits.ends_on_close { 3 } else { 2 }].to_vec();
     if case.habits.window > 0 {
@@ -31,6 +37,7 @@ fn play(case: &Case) -> (Stage, Consumer, Producer) {
     }
     let plan = Plan { seed: case.seed, ..plan("orphaned-responses", Some(case.era)) };
     let mut stage = Stage::opened(plan, &controls);
+    stage.chunk = chunk;
     let mut producer = Producer::new(case.habits.clone());
     let mut consumer = Consumer { acks_at: case.acks_at, comes_back: case.comes_back, ..Consumer::default() };
     for vbucket in 0..case.vbuckets {
@@ -92,6 +99,9 @@ fn windows_come_out_even_and_nothing_is_lost_or_doubled() {
             assert!(burst.3, "{burst:?} was followed by no NOOP 150 ms later: {bursts:?} {what}");
         }
         assert!(stage.acts().iter().any(|act| matches!(act, dcproxy::journal::Act::Settled)));
+        let report = stage.report();
+        let text = text(&report, Format::Text);
+        assert_ne!(report.verdict, Verdict::Fail, "a producer without fault: {what}\n{text}");
     }
     assert!(narrowed > 20 && bursts_seen > 300, "{narrowed} windows narrowed, {bursts_seen} bursts");
 }
@@ -104,6 +114,34 @@ fn every_type_meets_an_orphaned_response_where_that_can_be() {
     let met: std::collections::BTreeSet<Opcode> = producer.bursts().iter().map(|burst| burst.0).collect();
     for message in dcproxy::scenario::MESSAGES {
         assert!(met.contains(&message), "{message} met none: {met:?}");
+    }
+}
+
+#[test]
+fn no_report_shows_a_key_or_a_document() {
+    let (mut stage, ..) = play(&cases().next().unwrap());
+    let report = stage.report();
+    for format in [Format::Text, Format::Json, Format::Junit] {
+        let text = text(&report, format);
+        assert!(text.len() > 500);
+        for secret in ["k3", "\\u0000k", "{\"a\":1}", "\\\"a\\\"", "&quot;a&quot;"] {
+            assert!(!text.contains(secret), "{secret} is in {text}");
+        }
+    }
+}
+
+fn text(report: &Report, format: Format) -> String {
+    let mut text = Vec::new();
+    dcproxy::report::write(format, report, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn in_single_bytes_it_plays_the_same_way() {
+    for case in cases().skip(6).take(9) {
+        let mut journals = [0, 1, 7].map(|chunk| play_in_chunks(&case, chunk).0);
+        let [whole, single, seven] = journals.each_mut().map(|stage| stage.journal());
+        assert!(whole.len() > 100 && whole == single && whole == seven, "seed {}", case.seed);
     }
 }
 

@@ -1,3 +1,6 @@
+mod cut_answers;
 mod cut_books;
 mod cut_consumer;
 mod cut_course;
+mod plain_closes;
+mod runner;

@@ -30,6 +30,8 @@ struct Sending {
     opaque: Opaque,
     last: u64,
     snapshot_end: u64,
+    /// Whether a snapshot has begun.
+    begun: bool,
 }
 
 /// Something that the producer got, and when.
@@ -111,9 +113,10 @@ impl Producer {
                 }
                 let last = request.start_seqno;
                 let snapshot_end = if request.snap_end_seqno > last { request.snap_end_seqno } else { last };
-                self.streams.push(Sending { vbucket, opaque: header.opaque, last, snapshot_end });
+                let begun = snapshot_end > last;
+                self.streams.push(Sending { vbucket, opaque: header.opaque, last, snapshot_end, begun });
                 let mut said = vec![stream_opened(header.opaque)];
-                if snapshot_end > last {
+                if begun {
                     said.push(self.charged(marker(vbucket, header.opaque, request.snap_start_seqno, snapshot_end)));
                 }
                 said
@@ -164,7 +167,8 @@ impl Producer {
             }
             let frame = if stream.last >= stream.snapshot_end {
                 stream.snapshot_end = (stream.last + self.habits.snapshot).min(self.habits.items);
-                marker(stream.vbucket, stream.opaque, stream.last + 1, stream.snapshot_end)
+                let first = stream.last + u64::from(std::mem::replace(&mut stream.begun, true));
+                marker(stream.vbucket, stream.opaque, first, stream.snapshot_end)
             } else {
                 stream.last += 1;
                 item(stream.vbucket, stream.opaque, stream.last)

@@ -17,6 +17,8 @@ use dcproxy::dcp::{Negotiated, SystemEventBody};
 use dcproxy::engine::{Engine, Observer, Output};
 use dcproxy::era::Era;
 use dcproxy::journal::{Act, Entry, How, Origin, Side, What};
+use dcproxy::report::Report;
+use dcproxy::scenario::judge::{Judge, Source, Terms};
 use dcproxy::scenario::{MESSAGES, Plan, Runner, Scenario};
 use dcproxy::session::{Context, Session};
 use dcproxy::wire::{Frame, FrameBuilder, Header, Opaque, Opcode, Status};
@@ -25,24 +27,31 @@ use dcproxy::wire::{Frame, FrameBuilder, Header, Opaque, Opcode, Status};
 pub const CONSUMER: Side = Side::Dialler;
 pub const PRODUCER: Side = Side::Upstream;
 
-#[derive(Debug, Default)]
-pub struct Log(pub Vec<Entry>);
+/// All entries, in order, and the judge who saw them too.
+#[derive(Debug)]
+pub struct Witness {
+    pub log: Vec<Entry>,
+    pub judge: Judge,
+}
 
-impl Observer for Log {
-    fn observe(&mut self, entry: &Entry, _: &Context, _: &Session) {
-        self.0.push(entry.clone());
+impl Observer for Witness {
+    fn observe(&mut self, entry: &Entry, context: &Context, session: &Session) {
+        self.log.push(entry.clone());
+        self.judge.observe(entry, context, session);
     }
 }
 
 /// The stage of one connection.
 #[derive(Debug)]
 pub struct Stage {
-    pub engine: Engine<Log>,
+    pub engine: Engine<Witness>,
     pub now: Timestamp,
     alarm: Option<Timestamp>,
     to: [Vec<u8>; 2],
     closes: Vec<(Side, How)>,
     acts_told: usize,
+    /// Bytes are read in chunks of this size; 0 for whole frames.
+    pub chunk: usize,
 }
 
 /// A plan for the built-in scenario `name`.
@@ -64,13 +73,23 @@ pub fn plan_for(name: &str, era: Era, messages: impl IntoIterator<Item = Opcode>
 
 impl Stage {
     pub fn new(plan: Plan) -> Self {
+        let makes_orphans = plan.scenarios.iter().any(Scenario::makes_orphans);
+        let terms = Terms {
+            era: plan.era,
+            messages: plan.messages.clone(),
+            settle: plan.settle,
+            judge: dcproxy::verdict::Judge::Producer,
+            source: Source::Acting { makes_orphans },
+        };
+        let witness = Witness { log: Vec::new(), judge: Judge::new(terms, 1, "consumer:1", "producer:2") };
         Self {
-            engine: Engine::new(Some(Box::new(Runner::new(plan))), Log::default(), 7),
+            engine: Engine::new(Some(Box::new(Runner::new(plan))), witness, 7),
             now: at(0),
             alarm: None,
             to: [Vec::new(), Vec::new()],
             closes: Vec::new(),
             acts_told: 0,
+            chunk: 0,
         }
     }
 
@@ -107,9 +126,21 @@ impl Stage {
         self.feed(PRODUCER, frame.build());
     }
 
-    pub fn feed(&mut self, from: Side, bytes: Bytes) {
-        self.engine.feed(from, bytes, self.now);
-        self.drain();
+    pub fn feed(&mut self, from: Side, mut bytes: Bytes) {
+        let chunk = if self.chunk == 0 { bytes.len() } else { self.chunk };
+        while !bytes.is_empty() {
+            self.engine.feed(from, bytes.split_to(chunk.min(bytes.len())), self.now);
+            self.drain();
+        }
+    }
+
+    /// What the judge says, as a report.
+    pub fn report(&mut self) -> Report {
+        let (witness, sessions) = self.engine.observed();
+        let judgement = witness.judge.judgement(sessions.at(PRODUCER));
+        let mut report = Report::new(dcproxy::verdict::Judge::Producer);
+        report.add_connection(judgement.connection);
+        report
     }
 
     pub fn closed(&mut self, from: Side, how: How) {
@@ -192,7 +223,7 @@ impl Stage {
     }
 
     pub fn journal(&mut self) -> &[Entry] {
-        &self.engine.observed().0.0
+        &self.engine.observed().0.log
     }
 
     /// Nobody looks at what the ends have got so far.
@@ -288,7 +319,6 @@ pub fn say(bytes: &[u8]) -> String {
         Some(status) => status.to_string(),
         None => format!("vb{}", header.vbucket_or_status),
     };
-    let stream_id = frame.frame_infos().stream_id().map(|id| format!(" sid{id}")).unwrap_or_default();
     let what = match dcp::decode(&frame, &AGREED) {
         Err(error) => format!(" MALFORMED {error}"),
         Ok(message) => match message.by_seqno() {
@@ -300,7 +330,7 @@ pub fn say(bytes: &[u8]) -> String {
             }
         },
     };
-    format!("{} {place}{stream_id} {}{what}", header.opcode, header.opaque)
+    format!("{} {place} {}{what}", header.opcode, header.opaque)
 }
 
 pub const fn op(n: u32) -> Opaque {
