@@ -126,3 +126,71 @@ impl Peer for Consumer {
         self.queue.pop_front()
     }
 }
+
+/// An end that goes away at a time of its own, whatever it is doing.
+#[derive(Debug)]
+pub(crate) struct Leaver<P> {
+    pub(crate) end: P,
+    at: Timestamp,
+    how: How,
+    inner: Option<Timestamp>,
+    announced: Option<Timestamp>,
+    pub(crate) left: bool,
+}
+
+impl<P: Peer> Leaver<P> {
+    pub(crate) fn new(end: P, at: Timestamp, how: How) -> Self {
+        Self { end, at, how, inner: None, announced: None, left: false }
+    }
+}
+
+impl<P: Peer> Peer for Leaver<P> {
+    fn feed(&mut self, bytes: Bytes, now: Timestamp) {
+        if !self.left {
+            self.end.feed(bytes, now);
+        }
+    }
+
+    fn closed(&mut self, how: How, now: Timestamp) {
+        if !self.left {
+            self.end.closed(how, now);
+        }
+    }
+
+    fn wakeup(&mut self, now: Timestamp) {
+        self.announced = None;
+        if self.inner.is_some_and(|due| due <= now) && !self.left {
+            self.inner = None;
+            self.end.wakeup(now);
+        }
+        if now >= self.at && !self.left {
+            self.left = true;
+            self.announced = Some(Timestamp(0));
+        }
+    }
+
+    fn poll(&mut self) -> Option<Said> {
+        if self.left {
+            return self.announced.take().map(|_| Said::Close(self.how));
+        }
+        while let Some(said) = self.end.poll() {
+            match said {
+                Said::Wait(until) => self.inner = until,
+                Said::Write(_) | Said::Close(_) => return Some(said),
+            }
+        }
+        let wanted = Some(self.inner.map_or(self.at, |due| due.min(self.at)));
+        (self.announced != wanted).then(|| {
+            self.announced = wanted;
+            Said::Wait(wanted)
+        })
+    }
+
+    fn pull(&mut self, room: usize, now: Timestamp) -> Option<Bytes> {
+        if self.left { None } else { self.end.pull(room, now) }
+    }
+
+    fn wants_input(&self) -> bool {
+        self.left || self.end.wants_input()
+    }
+}

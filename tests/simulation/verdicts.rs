@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dcproxy::engine::Engine;
 use dcproxy::era::Era;
+use dcproxy::journal::How;
 use dcproxy::journal::Side;
 use dcproxy::node::Config;
 use dcproxy::node::Node;
@@ -24,8 +25,10 @@ use dcproxy::verdict::Verdict;
 
 use crate::dice::Dice;
 use crate::ends::Consumer;
+use crate::ends::Leaver;
 use crate::ends::Server;
 use crate::world::Manner;
+use crate::world::START;
 use crate::world::World;
 
 #[derive(Debug)]
@@ -33,10 +36,20 @@ struct Run {
     connection: Connection,
     violations: Vec<String>,
     settled: bool,
+    /// Whether an end went away before all was settled.
+    left: bool,
     in_time: bool,
 }
 
-fn run(seed: u64, era: Era, quirk: Option<Quirk>) -> Run {
+/// Who goes away in the middle.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Leaves {
+    Nobody,
+    Consumer,
+    Producer,
+}
+
+fn run(seed: u64, era: Era, quirk: Option<Quirk>, leaves: Leaves) -> Run {
     let mut dice = Dice::new(seed);
     let manner = Manner { until: Duration::from_secs(120), ..Manner::any(&mut dice) };
     let node = Node::new(Config {
@@ -49,12 +62,18 @@ fn run(seed: u64, era: Era, quirk: Option<Quirk>) -> Run {
     });
     let config = node.config();
     let login = Some((config.user.clone(), config.password.clone()));
-    let mut server = Server::new(&node);
-    let mut consumer = Consumer::new(ClientConfig {
+    // The whole run takes some three to twelve seconds.
+    let at = START + Duration::from_micros(dice.of(1..4_000_000));
+    let how = *dice.pick(&[How::Fin, How::Reset]);
+    let never = START + Duration::from_secs(3600);
+    let server = Server::new(&node);
+    let consumer = Consumer::new(ClientConfig {
         login,
         window: *dice.pick(&[64 << 10, 64 << 10, 4 << 20]),
         ..ClientConfig::new(era, 0..3)
     });
+    let mut server = Leaver::new(server, if leaves == Leaves::Producer { at } else { never }, how);
+    let mut consumer = Leaver::new(consumer, if leaves == Leaves::Consumer { at } else { never }, how);
     let plan = Plan {
         scenarios: vec![Scenario::named("orphaned-responses").expect("it is built in")],
         messages: MESSAGES.into(),
@@ -73,8 +92,8 @@ fn run(seed: u64, era: Era, quirk: Option<Quirk>) -> Run {
     let settled = world.engine.is_settled();
     let (judge, sessions) = world.engine.observed();
     let connection = judge.judgement(sessions.at(Side::Upstream)).connection;
-    let violations = consumer.client.violations().iter().map(|violation| violation.what.clone()).collect();
-    Run { connection, violations, settled, in_time }
+    let violations = consumer.end.client.violations().iter().map(|violation| violation.what.clone()).collect();
+    Run { connection, violations, settled, left: server.left || consumer.left, in_time }
 }
 
 fn failed(connection: &Connection) -> Vec<String> {
@@ -86,7 +105,7 @@ fn failed(connection: &Connection) -> Vec<String> {
 #[test]
 fn without_a_quirk_there_is_no_false_alarm() {
     for (seed, era) in (0..48).zip(Era::ALL.into_iter().cycle()) {
-        let run = run(seed, era, None);
+        let run = run(seed, era, None, Leaves::Nobody);
         assert!(run.in_time && run.settled, "seed {seed}, {era}: not settled in time");
         assert_eq!(run.connection.verdict, Verdict::Pass, "seed {seed}, {era}: {:#?}", failed(&run.connection));
         assert_eq!(run.violations, [""; 0], "seed {seed}, {era}: the consumer was harmed");
@@ -96,7 +115,7 @@ fn without_a_quirk_there_is_no_false_alarm() {
 #[test]
 fn each_quirk_is_caught_by_its_finding() {
     for (seed, quirk) in (0..54).zip(Quirk::ALL.into_iter().cycle()) {
-        let run = run(seed, Era::V7_0, Some(quirk));
+        let run = run(seed, Era::V7_0, Some(quirk), Leaves::Nobody);
         let found = run
             .connection
             .findings
@@ -106,4 +125,34 @@ fn each_quirk_is_caught_by_its_finding() {
         assert_eq!(run.connection.verdict, Verdict::Fail, "seed {seed}, {quirk}: {:#?}", failed(&run.connection));
         assert!(found, "seed {seed}, {quirk}: {:#?}", failed(&run.connection));
     }
+}
+
+#[test]
+fn a_consumer_that_goes_away_is_not_the_producers_fault() {
+    let mut cut_short = 0;
+    for (seed, era) in (0..48).zip(Era::ALL.into_iter().cycle()) {
+        let run = run(seed, era, None, Leaves::Consumer);
+        assert!(run.in_time, "seed {seed}, {era}: not over in time");
+        assert_ne!(run.connection.verdict, Verdict::Fail, "seed {seed}, {era}: {:#?}", failed(&run.connection));
+        cut_short += u32::from(run.left);
+    }
+    assert!(cut_short > 10, "only {cut_short} runs were cut short");
+}
+
+/// L7: what was not seen to the end is no pass.
+#[test]
+fn a_producer_that_goes_away_in_the_middle_does_not_pass() {
+    let mut cut_short = 0;
+    for (seed, era) in (0..48).zip(Era::ALL.into_iter().cycle()) {
+        let run = run(seed, era, None, Leaves::Producer);
+        assert!(run.in_time, "seed {seed}, {era}: not over in time");
+        assert!(
+            !run.left || run.connection.verdict != Verdict::Pass,
+            "seed {seed}, {era}: {:?} {:#?}",
+            run.connection.matrix,
+            run.connection.findings.iter().map(|finding| (&finding.id, &finding.actual)).collect::<Vec<_>>()
+        );
+        cut_short += u32::from(run.left);
+    }
+    assert!(cut_short > 10, "only {cut_short} runs were cut short");
 }
