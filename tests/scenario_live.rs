@@ -109,15 +109,5 @@ fn a_quirk_that_closes_the_connection_is_caught_by_the_finding_that_it_names() {
 
 #[test]
 fn a_quirk_that_shows_in_the_streams_is_caught_by_the_finding_that_it_names() {
-    are_caught([Quirk::Mb18625, Quirk::RepeatAfterOrphan]);
-}
-
-#[test]
-fn a_stalled_stream_is_caught_by_the_finding_that_it_names() {
-    are_caught([Quirk::StallAfterOrphan]);
-}
-
-#[test]
-fn a_leaked_window_is_caught_by_the_finding_that_it_names() {
-    are_caught([Quirk::LeakWindow]);
+    are_caught([Quirk::Mb18625, Quirk::RepeatAfterOrphan, Quirk::StallAfterOrphan, Quirk::LeakWindow]);
 }
