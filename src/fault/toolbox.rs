@@ -60,6 +60,11 @@ impl Toolbox {
         self.strange.contains(&stream)
     }
 
+    /// How long a stream that is due must bring nothing to count as stalled.
+    pub fn silence(&self) -> Duration {
+        self.settle.saturating_mul(3)
+    }
+
     /// An opaque that no end of the connection has used.
     pub const fn opaque(&mut self) -> Opaque {
         self.next = self.next.wrapping_add(1);

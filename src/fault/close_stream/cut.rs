@@ -236,7 +236,9 @@ impl Cut {
     }
 
     fn advance(&mut self, event: &Event<'_>, scene: &mut Scene<'_>) {
-        let late = scene.now.since(self.since) > scene.tools.patience();
+        // The tool's own stream has a patience of its own, from message to message.
+        let patience = if matches!(self.phase, Phase::Replaying(_)) { 6 } else { 1 } * scene.tools.patience();
+        let late = scene.now.since(self.since) > patience;
         match &mut self.phase {
             Phase::Swallowing => {
                 if self.is_enough(event, scene) || late {

@@ -118,6 +118,9 @@ impl Replay {
         }
         ledger.swallowed(head);
         self.messages += 1;
+        if matches!(self.phase, Phase::Filling | Phase::Catching) {
+            self.since = now;
+        }
         if let Ok(message) = &head.message {
             self.reached = self.reached.max(message.by_seqno().unwrap_or(0));
         }
@@ -179,7 +182,8 @@ impl Replay {
                 if full || self.caught_up() || self.silent >= 2 || self.is_late(scene) {
                     self.widen(ledger, scene);
                 } else if self.silent == 1 && self.proof == Proof::Idle {
-                    self.proof.want(scene.now, PROOF_AFTER);
+                    // A backfill may take its time: only a long silence means that the producer thinks the window full.
+                    self.proof.want(scene.now, scene.tools.silence());
                 }
             }
             Phase::Widening(control) => {

@@ -140,6 +140,8 @@ impl Judge {
         Self {
             kept: Kept::new(!matches!(terms.source, Source::Acting { .. }), terms.era, terms.settle),
             undisturbed: Undisturbed::new(terms.settle),
+            resumes: Resumes::new(terms.settle),
+            window: Window::new(terms.settle),
             terms,
             id,
             dialler: dialler.into(),
@@ -147,8 +149,6 @@ impl Judge {
             start: None,
             story: Story::default(),
             closed: StaysClosed::default(),
-            resumes: Resumes::default(),
-            window: Window::default(),
             invariants: Suite::new(),
             orphans: Vec::new(),
             orphans_total: 0,

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::End;
 use super::Seen;
 use super::story::ReplayStory;
@@ -13,12 +15,18 @@ const ID: &str = "stream-resumes";
 const DEMANDS: &str = "a closed stream can be requested again, and goes on from where the consumer was";
 
 /// Whether a cut stream, requested again by the tool, goes on from where the consumer was (design.md §5.3).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Resumes {
+    /// How long the stream must have been silent to have stopped.
+    silence: Duration,
     finding: Option<Finding>,
 }
 
 impl Resumes {
+    pub(super) fn new(settle: Duration) -> Self {
+        Self { silence: settle * 3, finding: None }
+    }
+
     pub(super) fn observe(&mut self, seen: &Seen<'_>) {
         // A replay is over when the next cut fires, or all has settled.
         let over = matches!(&seen.entry.what, What::Acted(Act::Fired { .. } | Act::Settling | Act::Settled));
@@ -62,6 +70,8 @@ impl Resumes {
                 let came = format!("{} messages up to seqno {}", replay.messages, replay.reached);
                 if replay.reached >= replay.goal || replay.ended {
                     finding(Verdict::Pass).actual(came)
+                } else if seen.entry.at.since(replay.last_at) < self.silence {
+                    finding(Verdict::Inconclusive).actual(format!("{came}, when its time was over"))
                 } else if seen.session.flow().has_room() && !seen.story.paused {
                     finding(Verdict::Fail).actual(format!("{came}, then nothing")).seqno(replay.reached)
                 } else {

@@ -74,8 +74,12 @@ pub(super) struct ReplayStory {
     pub(super) messages: u64,
     /// The highest seqno that came.
     pub(super) reached: u64,
-    /// Whether the producer ended it.
+    /// When the last of these came, or the request was made.
+    pub(super) last_at: Timestamp,
+    /// Whether the producer ended it of itself.
     pub(super) ended: bool,
+    /// Whether the tool has closed it.
+    closed: bool,
     /// The first thing about it that is not as it should be.
     pub(super) wrong: Option<(Timestamp, u64, String)>,
     keys: BTreeMap<u64, u64>,
@@ -92,6 +96,7 @@ impl Story {
                 self.resumed_at = entry.at;
             }
             What::Frame(head) if entry.direction == Direction::From => self.said(entry, head),
+            What::Frame(head) if entry.origin == Origin::Tool => self.told(head),
             What::Frame(_) | What::FramingLost(_) | What::Gap(_) | What::Closed { .. } => {}
         }
     }
@@ -123,7 +128,9 @@ impl Story {
                     answer: None,
                     messages: 0,
                     reached: *start_seqno,
+                    last_at: at,
                     ended: false,
+                    closed: false,
                     wrong: None,
                     keys: cut.keys,
                 });
@@ -133,6 +140,17 @@ impl Story {
             }
             Act::Settled => self.settled = Some(at),
             Act::Narrowed(_) | Act::Settling => {}
+        }
+    }
+
+    fn told(&mut self, head: &FrameHead) {
+        let header = &head.header;
+        if let Some(replay) = &mut self.replay
+            && header.is_request()
+            && header.opcode == Opcode::DCP_CLOSE_STREAM
+            && header.vbucket() == Some(replay.key.vbucket)
+        {
+            replay.closed = true;
         }
     }
 
@@ -174,7 +192,8 @@ impl Story {
 impl ReplayStory {
     fn message(&mut self, at: Timestamp, opcode: Opcode, seqno: Option<u64>, key_hash: u64) {
         self.messages = self.messages.saturating_add(1);
-        self.ended |= opcode == Opcode::DCP_STREAM_END;
+        self.last_at = at;
+        self.ended |= opcode == Opcode::DCP_STREAM_END && !self.closed;
         let Some(seqno) = seqno else { return };
         if self.wrong.is_none() {
             let wrong = if seqno <= self.start_seqno {

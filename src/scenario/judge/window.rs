@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::End;
 use super::Seen;
 use crate::Timestamp;
@@ -18,8 +20,10 @@ const DEMANDS: &str = "the flow-control window is not leaked: after a close as m
 ///
 /// The tool makes the window small and acknowledges nothing of its own stream. A producer whose count is right goes on
 /// until that window is full; one that has lost bytes stops before.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Window {
+    /// How long the producer must have been silent to have stopped: a backfill may take its time.
+    silence: Duration,
     trial: Option<Trial>,
     finding: Option<Finding>,
 }
@@ -33,14 +37,21 @@ struct Trial {
     proofs: u32,
     /// Such an answer counts if it was asked after that time.
     quiet_since: Timestamp,
+    /// When the last message came, or the stream was asked for.
+    message_at: Timestamp,
 }
 
 impl Window {
+    pub(super) fn new(settle: Duration) -> Self {
+        Self { silence: settle * 3, trial: None, finding: None }
+    }
+
     pub(super) fn observe(&mut self, seen: &Seen<'_>) {
         let at = seen.entry.at;
         match (&seen.entry.what, seen.entry.direction) {
             (What::Acted(Act::Narrowed(Some(window))), _) => {
-                self.trial = Some(Trial { window: u64::from(*window), most: None, proofs: 0, quiet_since: at });
+                self.trial =
+                    Some(Trial { window: u64::from(*window), most: None, proofs: 0, quiet_since: at, message_at: at });
             }
             (What::Acted(Act::Narrowed(None) | Act::Fired { .. } | Act::Settling | Act::Settled), _)
             | (What::Closed { .. }, _) => {
@@ -55,6 +66,7 @@ impl Window {
                     trial.most = Some(trial.most.unwrap_or(0).max(in_flight));
                     trial.proofs = 0;
                     trial.quiet_since = at;
+                    trial.message_at = at;
                 } else if seen.entry.origin == Origin::Tool
                     && head.header.opcode == Opcode::NOOP
                     && seen.context.answers.is_some_and(|asked| asked.at > trial.quiet_since)
@@ -69,6 +81,9 @@ impl Window {
                 {
                     trial.proofs = 0;
                     trial.quiet_since = at;
+                    if head.header.opcode == Opcode::DCP_STREAM_REQ {
+                        trial.message_at = at;
+                    }
                 }
             }
             (What::FramingLost(_) | What::Gap(_) | What::Paused(_) | What::Acted(_), _) => {}
@@ -91,7 +106,8 @@ impl Window {
         let judged = if trial.most.is_some() && most >= trial.window {
             finding(Verdict::Pass).actual(format!("{most} bytes in flight"))
         } else if open
-            && trial.proofs >= 2
+            && trial.proofs >= 1
+            && seen.entry.at.since(trial.message_at) >= self.silence
             && in_flight < trial.window
             && replay.reached < replay.goal
             && !seen.story.paused
