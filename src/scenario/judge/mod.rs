@@ -106,7 +106,7 @@ pub struct Judge {
     resumes: Resumes,
     window: Window,
     invariants: Suite,
-    orphans: Vec<(Entry, Context)>,
+    orphans: Vec<report::Orphan>,
     orphans_total: u64,
     frames: [u64; 2],
     seen: BTreeSet<Opcode>,
@@ -216,17 +216,7 @@ impl Judge {
         if !judged {
             return;
         }
-        for (entry, context) in &self.orphans {
-            let (What::Frame(head), Some(orphan)) = (&entry.what, &context.orphan) else { continue };
-            connection.add_orphan(report::Orphan {
-                message: head.header.opcode.to_string(),
-                status: orphan.status.to_string(),
-                vbucket: orphan.stream.map(|key| key.vbucket),
-                seqno: None,
-                at_ms: report::millis(entry.at, start),
-                origin: kept::origin(entry.origin),
-            });
-        }
+        connection.orphans.clone_from(&self.orphans);
         connection.orphans_total = self.orphans_total;
     }
 
@@ -321,10 +311,20 @@ impl Observer for Judge {
         self.resumes.observe(&seen);
         self.window.observe(&seen);
         self.invariants.observe(entry, session);
-        if context.orphan.is_some() && session.producer() == Some(EDGE) {
+        if let (What::Frame(head), Some(orphan)) = (&entry.what, &context.orphan)
+            && session.producer() == Some(EDGE)
+        {
             self.orphans_total += 1;
+            let seqno = self.story.answered(head.header.opcode, head.header.opaque, entry.origin);
             if self.orphans.len() < report::MAX_ORPHANS {
-                self.orphans.push((entry.clone(), *context));
+                self.orphans.push(report::Orphan {
+                    message: head.header.opcode.to_string(),
+                    status: orphan.status.to_string(),
+                    vbucket: orphan.stream.map(|key| key.vbucket),
+                    seqno,
+                    at_ms: report::millis(entry.at, self.start.unwrap_or_default()),
+                    origin: kept::origin(entry.origin),
+                });
             }
         }
     }

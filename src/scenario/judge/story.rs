@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use crate::Timestamp;
 use crate::dcp;
@@ -27,6 +28,8 @@ pub(super) struct Story {
     /// The tool's own request for it.
     pub(super) replay: Option<ReplayStory>,
     own: Vec<(StreamKey, Opaque)>,
+    /// The seqnos of swallowed messages whose answers the tool has not told yet: it answers each kind in order.
+    unanswered: BTreeMap<(Opcode, Opaque), Unanswered>,
     /// Messages that were left without an answer, and what a consumer of the era would have said.
     pub(super) left_out: BTreeMap<Opcode, Status>,
     /// Whether all steps were taken and the settling time is over.
@@ -85,6 +88,22 @@ pub(super) struct ReplayStory {
     keys: BTreeMap<u64, u64>,
 }
 
+/// Swallowed messages of one kind that are to be answered in order; once there are too many, the rest is not told.
+#[derive(Debug, Default)]
+struct Unanswered {
+    seqnos: VecDeque<u64>,
+    overflowed: bool,
+}
+
+impl Unanswered {
+    fn swallowed(&mut self, seqno: u64) {
+        self.overflowed |= self.seqnos.len() >= MAX_SWALLOWED;
+        if !self.overflowed {
+            self.seqnos.push_back(seqno);
+        }
+    }
+}
+
 impl Story {
     /// Takes in an entry of the producer's edge.
     pub(super) fn observe(&mut self, entry: &Entry) {
@@ -101,6 +120,14 @@ impl Story {
         }
     }
 
+    /// The seqno of the swallowed message that an orphaned response answers, where the tool told it.
+    pub(super) fn answered(&mut self, message: Opcode, stream: Opaque, origin: Origin) -> Option<u64> {
+        if origin != Origin::Tool {
+            return None;
+        }
+        self.unanswered.get_mut(&(message, stream))?.seqnos.pop_front()
+    }
+
     /// Whether a stream is one that the tool keeps from the consumer.
     pub(super) fn is_tools(&self, key: StreamKey, opaque: Opaque) -> bool {
         self.own.contains(&(key, opaque))
@@ -115,6 +142,7 @@ impl Story {
                 if *cut {
                     self.cut =
                         Some(CutStory { key, opaque: *opaque, last_seqno: *seqno, items: 0, keys: BTreeMap::new() });
+                    self.unanswered.clear();
                     self.replay = None;
                 }
             }
@@ -179,6 +207,7 @@ impl Story {
             if cut.keys.len() < MAX_SWALLOWED {
                 cut.keys.insert(seqno, head.key_hash);
             }
+            self.unanswered.entry((header.opcode, header.opaque)).or_default().swallowed(seqno);
         }
         if let Some(replay) = &mut self.replay
             && replay.opaque == header.opaque
