@@ -10,37 +10,35 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use dcproxy::era::Era;
-use dcproxy::node::Quirk;
+use dcproxy::net::{Rehearsal, rehearse};
+use dcproxy::node::{Config, Quirk};
 use dcproxy::report::Report;
+use dcproxy::scenario::Scenario;
 use dcproxy::verdict::Verdict;
-use support::live::{Run, told};
 use support::seconds;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
-/// Runs at once.
-const AT_ONCE: usize = 32;
+/// The built-in scenario against a node.
+fn against(era: Era, seed: u64, quirks: BTreeSet<Quirk>) -> Rehearsal {
+    let scenario = Scenario::named("orphaned-responses").expect("built in");
+    Rehearsal::new(Config { era, seed, quirks, ..Config::default() }, scenario)
+}
 
 /// Runs them all, many at once, and tells what each came to.
-fn all(runs: Vec<Run>) -> Vec<(Run, Report)> {
+fn all(rehearsals: &[Rehearsal]) -> Vec<Report> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let (mut tasks, places) = (JoinSet::new(), Arc::new(Semaphore::new(AT_ONCE)));
-        for run in runs {
-            let places = Arc::clone(&places);
-            tasks.spawn(async move {
-                let _place = places.acquire().await.expect("never closed");
-                let (report, client) = run.judged().await;
-                assert!(client.is_some(), "the client never connected: {run:?}");
-                (run, report)
-            });
-        }
-        tasks.join_all().await
-    })
+    let rehearsed = runtime.block_on(rehearse(rehearsals.iter().cloned())).expect("loopback sockets");
+    assert_eq!(rehearsed.len(), rehearsals.len());
+    let outcomes = rehearsals.iter().zip(rehearsed);
+    outcomes
+        .map(|(rehearsal, rehearsed)| {
+            assert!(rehearsed.client.is_some(), "the client never connected: {rehearsal:?}");
+            rehearsed.report
+        })
+        .collect()
 }
 
 #[test]
@@ -48,25 +46,28 @@ fn without_a_quirk_there_is_no_false_alarm_in_any_era() {
     let wanted = std::env::var("DCPROXY_RUNS").map_or(12, |text| text.parse().expect("DCPROXY_RUNS is a number"));
     let eras = Era::ALL.into_iter().cycle().zip(1..=wanted);
     let start = Instant::now();
-    let outcomes = all(eras.map(|(era, seed)| Run::of(era, seed)).collect());
-    let alarms: Vec<_> = outcomes
+    let rehearsals: Vec<_> = eras.map(|(era, seed)| against(era, seed, BTreeSet::new())).collect();
+    let reports = all(&rehearsals);
+    let alarms: Vec<_> = rehearsals
         .iter()
+        .zip(&reports)
         .filter(|(_, report)| report.verdict != Verdict::Pass)
-        .map(|(run, report)| format!("era {} seed {}: {}", run.era, run.seed, told(report)))
+        .map(|(Rehearsal { node, .. }, report)| format!("era {} seed {}: {}", node.era, node.seed, told(report)))
         .collect();
-    println!("{} runs in {:.1} s, {} alarms", outcomes.len(), seconds(start), alarms.len());
-    assert_eq!(outcomes.len() as u64, wanted);
+    println!("{} runs in {:.1} s, {} alarms", reports.len(), seconds(start), alarms.len());
+    assert_eq!(reports.len() as u64, wanted);
     assert!(alarms.is_empty(), "{} false alarms of {wanted} runs:\n{}", alarms.len(), alarms.join("\n"));
 }
 
 /// In the eras that a quirk needs, the finding that it names fails; in the others nothing does.
 fn are_caught(quirks: impl IntoIterator<Item = Quirk>) {
-    let runs = quirks
+    let rehearsals: Vec<_> = quirks
         .into_iter()
-        .flat_map(|quirk| Era::ALL.into_iter().zip(1..).map(move |(era, seed)| Run::of(era, seed).with(quirk)));
+        .flat_map(|quirk| Era::ALL.into_iter().zip(1..).map(move |(era, seed)| against(era, seed, [quirk].into())))
+        .collect();
     let mut wrong = Vec::new();
-    for (run, report) in all(runs.collect()) {
-        let Some(quirk) = run.quirks.first() else { continue };
+    for (Rehearsal { node, .. }, report) in rehearsals.iter().zip(all(&rehearsals)) {
+        let Some(quirk) = node.quirks.first() else { continue };
         let failed: Vec<_> = report
             .connections
             .iter()
@@ -74,16 +75,24 @@ fn are_caught(quirks: impl IntoIterator<Item = Quirk>) {
             .filter(|finding| finding.verdict == Verdict::Fail)
             .map(|finding| finding.id.as_ref())
             .collect();
-        let as_named = if shows_in(*quirk, run.era) {
+        let as_named = if shows_in(*quirk, node.era) {
             report.verdict == Verdict::Fail && failed.contains(&quirk.about().finding)
         } else {
             report.verdict == Verdict::Pass
         };
         if !as_named {
-            wrong.push(format!("{} in {}: {}", quirk.name(), run.era, told(&report)));
+            wrong.push(format!("{} in {}: {}", quirk.name(), node.era, told(&report)));
         }
     }
     assert!(wrong.is_empty(), "{} wrong verdicts:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What decided a report, in a line.
+fn told(report: &Report) -> String {
+    let findings = report.findings.iter().chain(report.connections.iter().flat_map(|connection| &connection.findings));
+    let bad = findings.filter(|finding| finding.verdict != Verdict::Pass);
+    let bad = bad.map(|finding| format!("{}: expected {}, found {}", finding.id, finding.expected, finding.actual));
+    format!("{}: {}", report.verdict, bad.collect::<Vec<_>>().join("; "))
 }
 
 /// Whether what the quirk does is against the era's rules (its documentation's `needs`).

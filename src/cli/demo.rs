@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::time::Duration;
 
 use super::output;
 use super::values;
@@ -8,11 +7,8 @@ use crate::net;
 use crate::net::Rehearsal;
 use crate::node::Config;
 use crate::node::Quirk;
-use crate::node::consumer::ClientConfig;
 use crate::report::Report;
 use crate::report::Row;
-use crate::scenario::MESSAGES;
-use crate::scenario::Plan;
 use crate::scenario::Scenario;
 use crate::verdict::ExitStatus;
 use crate::verdict::Verdict;
@@ -25,28 +21,11 @@ pub(super) struct Args {
     seed: u64,
 }
 
-/// How long the producers are watched after their last orphaned response.
-const SETTLE: Duration = Duration::from_secs(2);
-/// Longer than it takes.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
 pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let scenario = Scenario::named("orphaned-responses")?;
     let rehearsal = |quirk: Option<Quirk>| {
         let node = Config { seed: args.seed, quirks: quirk.into_iter().collect(), ..Config::default() };
-        Rehearsal {
-            client: ClientConfig::new(node.era, 0..node.vbuckets),
-            node,
-            plan: Plan {
-                scenarios: vec![scenario.clone()],
-                messages: MESSAGES.into(),
-                era: None,
-                settle: SETTLE,
-                fatal_too: false,
-                seed: args.seed,
-            },
-            timeout: TIMEOUT,
-        }
+        Rehearsal::new(node, scenario.clone())
     };
     let both = net::block_on(net::rehearse([rehearsal(None), rehearsal(Some(Quirk::Mb35287))]))??;
     let reports: Vec<Report> = both.into_iter().map(|rehearsed| rehearsed.report).collect();

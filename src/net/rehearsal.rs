@@ -1,16 +1,18 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::proxy::{Options, serve};
 use super::{Judged, Limits, Shutdown, Stop, Target, client, node_server};
 use crate::node::consumer::{Client, ClientConfig};
 use crate::node::{Config, Node};
 use crate::report::Report;
-use crate::scenario::Plan;
+use crate::scenario::{MESSAGES, Plan, Scenario};
 use crate::verdict::Judge;
 
 /// A node, the proxy and a client, all embedded and joined over loopback: what `demo` shows, and what the tests repeat.
@@ -22,7 +24,7 @@ pub struct Rehearsal {
     pub client: ClientConfig,
     /// What the proxy does to the connection.
     pub plan: Plan,
-    /// End at this time, with what is known till then.
+    /// End at this time, with what is known till then. No dial may take longer either.
     pub timeout: Duration,
 }
 
@@ -35,12 +37,33 @@ pub struct Rehearsed {
     pub client: Option<Client>,
 }
 
-/// How long a dial on loopback may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the producer is watched after its last orphaned response.
+const SETTLE: Duration = Duration::from_secs(2);
 /// What settling may take beyond the settling time.
 const SETTLE_SLACK: Duration = Duration::from_secs(8);
+/// Longer than it takes.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// How many [`rehearse`] runs at once.
+const AT_ONCE: usize = 32;
 
 impl Rehearsal {
+    /// A scenario against a node, with a client of the node's era that streams all of its vbuckets.
+    pub fn new(node: Config, scenario: Scenario) -> Self {
+        Self {
+            client: ClientConfig::new(node.era, 0..node.vbuckets),
+            plan: Plan {
+                scenarios: vec![scenario],
+                messages: MESSAGES.into(),
+                era: None,
+                settle: SETTLE,
+                fatal_too: false,
+                seed: node.seed,
+            },
+            node,
+            timeout: TIMEOUT,
+        }
+    }
+
     /// Runs it to its end.
     ///
     /// # Errors
@@ -52,7 +75,7 @@ impl Rehearsal {
             upstream: Target::from(node_listener.local_addr()?),
             once: true,
             timeout: Some(self.timeout),
-            connect_timeout: CONNECT_TIMEOUT,
+            connect_timeout: self.timeout,
             limits: Limits { settle: self.plan.settle + SETTLE_SLACK, ..Limits::default() },
         };
         let target = Target::from(proxy_listener.local_addr()?);
@@ -63,7 +86,7 @@ impl Rehearsal {
         let mut judged = Judged::new(self.plan, Judge::Producer);
         let mut client = None;
         let summary = {
-            let mut consuming = pin!(client::consume(&target, CONNECT_TIMEOUT, self.client, &embedded));
+            let mut consuming = pin!(client::consume(&target, self.timeout, self.client, &embedded));
             let mut producing = pin!(node_server::serve_node(node_listener, Node::new(self.node), &embedded));
             let mut relaying = pin!(serve(proxy_listener, options, &mut judged, &outside));
             let summary = loop {
@@ -83,12 +106,20 @@ impl Rehearsal {
     }
 }
 
-/// Runs several at once; the results are in their order.
+/// Runs several, many at once; the results are in their order.
 ///
 /// # Errors
 /// The first that one of them met.
 pub async fn rehearse(rehearsals: impl IntoIterator<Item = Rehearsal>) -> io::Result<Vec<Rehearsed>> {
-    let running: Vec<_> = rehearsals.into_iter().map(|rehearsal| tokio::spawn(rehearsal.run())).collect();
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let run = |rehearsal: Rehearsal| {
+        let places = Arc::clone(&places);
+        tokio::spawn(async move {
+            let _place = places.acquire().await;
+            rehearsal.run().await
+        })
+    };
+    let running: Vec<_> = rehearsals.into_iter().map(run).collect();
     let mut rehearsed = Vec::with_capacity(running.len());
     for task in running {
         rehearsed.push(task.await.map_err(io::Error::other)??);

@@ -1,8 +1,6 @@
 //! Loopback pairs behind a proxy, and bytes that can be checked where they arrive. Ports are always 0.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
-pub mod live;
-
 use std::future::Future;
 use std::io;
 use std::io::ErrorKind;
