@@ -1,10 +1,4 @@
-//! Decoding a data message into its journal form allocates nothing: it stands in the path of every relayed frame.
-#![allow(unsafe_code)] // a counting allocator cannot be had without
-
-use std::alloc::GlobalAlloc;
-use std::alloc::Layout;
-use std::alloc::System;
-use std::cell::Cell;
+//! Decoding a data message into its journal form allocates nothing.
 
 use dcproxy::dcp;
 use dcproxy::dcp::Negotiated;
@@ -13,34 +7,7 @@ use dcproxy::wire::Frame;
 use dcproxy::wire::FrameBuilder;
 use dcproxy::wire::Opaque;
 
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is handed on to the system's allocator; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are those that the system's allocator asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations(run: impl FnOnce()) -> usize {
-    let before = COUNT.with(Cell::get);
-    run();
-    COUNT.with(Cell::get) - before
-}
+use super::allocations;
 
 #[test]
 fn data_messages_are_decoded_without_allocating() {

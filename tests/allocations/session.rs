@@ -1,10 +1,4 @@
-//! A session takes in data messages without allocating: it stands in the path of every relayed frame.
-#![allow(unsafe_code, clippy::unwrap_used)] // a counting allocator cannot be had without
-
-use std::alloc::GlobalAlloc;
-use std::alloc::Layout;
-use std::alloc::System;
-use std::cell::Cell;
+//! A session takes in data messages without allocating.
 
 use dcproxy::Timestamp;
 use dcproxy::dcp;
@@ -21,28 +15,7 @@ use dcproxy::wire::Opaque;
 use dcproxy::wire::Opcode;
 use dcproxy::wire::Status;
 
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is handed on to the system's allocator; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are those that the system's allocator asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use super::allocations;
 
 fn entry(direction: Direction, built: &FrameBuilder) -> Entry {
     let bytes = built.build();
@@ -86,10 +59,11 @@ fn data_messages_are_taken_in_without_allocating() {
         entries.push(entry(Direction::To, &dcp::BufferAck { bytes_to_ack: 9 }.request(opaque(0))));
         entries.push(entry(Direction::From, &dcp::StreamEnd { end_reason: 0 }.request(vbucket, opaque(vbucket))));
     }
-    let before = COUNT.with(Cell::get);
-    for entry in &entries {
-        session.observe(entry);
-    }
-    assert_eq!(COUNT.with(Cell::get) - before, 0);
+    let count = allocations(|| {
+        for entry in &entries {
+            session.observe(entry);
+        }
+    });
+    assert_eq!(count, 0);
     assert_eq!(session.streams().live().count(), 1_024 - 11, "they were taken in");
 }
