@@ -1,6 +1,6 @@
 use super::Malformed;
 use super::Negotiated;
-use super::check;
+use super::completion;
 use super::members::Members;
 use super::members::put;
 use crate::wire::Frame;
@@ -23,20 +23,13 @@ impl Commit {
     /// # Errors
     /// A frame that breaks a rule of dcp-protocol.md.
     pub fn parse(frame: &Frame<'_>, negotiated: &Negotiated) -> Result<Self, Malformed> {
-        check::raw(frame)?;
-        check::key(frame, negotiated)?;
-        check::no_value(frame)?;
-        check::no_cas(frame)?;
-        let mut fields = check::extras(frame, 16)?;
-        Ok(Self { prepared_seqno: fields.u64(), commit_seqno: check::seqno(frame, fields.u64())? })
+        let [prepared_seqno, commit_seqno] = completion::parse(frame, negotiated)?;
+        Ok(Self { prepared_seqno, commit_seqno })
     }
 
     /// The request; its stream's opaque and vbucket are the caller's, as is the key.
     pub fn request(&self, vbucket: u16, opaque: Opaque) -> FrameBuilder {
-        let mut extras = Vec::with_capacity(16);
-        extras.extend(self.prepared_seqno.to_be_bytes());
-        extras.extend(self.commit_seqno.to_be_bytes());
-        FrameBuilder::request(Opcode::DCP_COMMIT).vbucket(vbucket).opaque(opaque).extras(extras)
+        completion::request(Opcode::DCP_COMMIT, [self.prepared_seqno, self.commit_seqno], vbucket, opaque)
     }
 
     pub(super) fn members(&self, to: &mut Members) {

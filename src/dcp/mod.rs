@@ -12,6 +12,7 @@ mod check;
 mod close_stream;
 mod clustermap_change;
 mod commit;
+mod completion;
 mod control;
 mod decode;
 mod deletion;
