@@ -173,6 +173,6 @@ fn mentions(code: &str, word: &str) -> bool {
         let part = |c: char| c.is_alphanumeric() || c == '_';
         let before = code.get(..at).and_then(|text| text.chars().next_back());
         let after = code.get(at + word.len()..).and_then(|text| text.chars().next());
-        !before.is_some_and(part) && !(after.is_some_and(part) && !word.ends_with(':'))
+        !before.is_some_and(part) && (word.ends_with(':') || !after.is_some_and(part))
     })
 }

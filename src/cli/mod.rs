@@ -87,21 +87,18 @@ fn failed(error: &anyhow::Error) -> ExitStatus {
 /// Help and version go to stdout and are a success; a usage error is one line on stderr.
 fn not_parsed(error: &clap::Error) -> ExitStatus {
     let text = error.render().to_string();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // Whoever asks for help and does not read it to the end has had enough.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitStatus::Pass
-        }
-        kind if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = std::io::stderr().write_all(text.as_bytes());
-            ExitStatus::Error
-        }
-        _ => {
-            complain(&usage_error(&text));
-            ExitStatus::Error
-        }
+    let kind = error.kind();
+    if matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // Whoever asks for help and does not read it to the end has had enough.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        return ExitStatus::Pass;
     }
+    if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    } else {
+        complain(&usage_error(&text));
+    }
+    ExitStatus::Error
 }
 
 /// One line of what clap says on several: the error and its tips, without the usage.

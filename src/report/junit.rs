@@ -89,11 +89,9 @@ fn cell(row: &Row) -> TestCase {
         None => row.message.clone(),
     };
     let tried = row.answered > 0;
-    let mut status = match row.verdict {
-        Verdict::Pass if !tried => TestCaseStatus::skipped(),
-        verdict => status(verdict),
-    };
-    if row.verdict != Verdict::Pass || !tried {
+    let passed = row.verdict == Verdict::Pass;
+    let mut status = if passed && !tried { TestCaseStatus::skipped() } else { status(row.verdict) };
+    if !passed || !tried {
         status.set_message(format!("{}, {} answered", row.outcome, row.answered));
     }
     case(&name, "matrix", status)

@@ -147,18 +147,19 @@ mod tests {
     #[test]
     fn what_one_connection_exercised_is_exercised() {
         use Outcome::{Handled, LeftOut, NotExercised};
+        use std::slice::from_ref;
         let never = row("A", "", 0, NotExercised);
-        assert_eq!(merged(&[&[never.clone()], &[row("A", "x", 1, Handled)]]), [row("A", "x", 1, Handled)]);
-        assert_eq!(merged(&[&[row("A", "x", 1, Handled)], &[never.clone()]]), [row("A", "x", 1, Handled)]);
+        assert_eq!(merged(&[from_ref(&never), &[row("A", "x", 1, Handled)]]), [row("A", "x", 1, Handled)]);
+        assert_eq!(merged(&[&[row("A", "x", 1, Handled)], from_ref(&never)]), [row("A", "x", 1, Handled)]);
         assert_eq!(
             merged(&[&[row("A", "x", 1, Handled)], &[row("A", "x", 0, NotExercised)]]),
             [row("A", "x", 1, Handled)]
         );
         let unknown = row("A", "x", 3, NotExercised);
         let handled = row("A", "y", 1, Handled);
-        assert_eq!(merged(&[&[unknown.clone()], &[handled.clone()]]), [unknown, handled], "it came, and must be told");
+        assert_eq!(merged(&[from_ref(&unknown), from_ref(&handled)]), [unknown, handled], "it came, and must be told");
         let left_out = row("A", "x", 0, LeftOut);
-        assert_eq!(merged(&[&[never.clone()], &[left_out.clone()]]), [never, left_out]);
+        assert_eq!(merged(&[from_ref(&never), from_ref(&left_out)]), [never, left_out]);
     }
 
     #[test]

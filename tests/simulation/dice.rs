@@ -28,7 +28,7 @@ impl Dice {
 
     /// True once in so many throws.
     pub(crate) fn once_in(&mut self, throws: u64) -> bool {
-        self.next() % throws == 0
+        self.next().is_multiple_of(throws)
     }
 
     pub(crate) fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
