@@ -218,8 +218,14 @@ impl Cut {
             return;
         }
         let is_of_stream = head.stream_id.is_none() || head.stream_id == self.target.key.stream_id;
+        let can_wait = self.waiting.len() < MOST_WAITING && frame.is_whole();
         match header.opcode {
-            Opcode::DCP_STREAM_REQ if self.waiting.len() < MOST_WAITING && frame.is_whole() => {
+            // What it says of its next stream keeps its order.
+            Opcode::DCP_CLOSE_STREAM if can_wait && !self.waiting.is_empty() => {
+                self.waiting.push(Bytes::copy_from_slice(frame.bytes()));
+                scene.actions.push(Action::Drop);
+            }
+            Opcode::DCP_STREAM_REQ if can_wait => {
                 self.waiting.push(Bytes::copy_from_slice(frame.bytes()));
                 scene.actions.push(Action::Drop);
             }
@@ -259,6 +265,10 @@ impl Cut {
                     *ended = true;
                 }
                 proof.step(scene.producer, scene.tools, scene.now, scene.actions);
+                if late {
+                    // It was waited for, and is not waited for at another stream.
+                    scene.wanted.remove(&Opcode::DCP_STREAM_END);
+                }
                 if (*answered && *ended) || late {
                     for _ in 0..std::mem::take(&mut self.markers) {
                         self.answer(Opcode::DCP_SNAPSHOT_MARKER, scene);

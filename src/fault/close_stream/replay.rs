@@ -250,7 +250,9 @@ impl Replay {
         self.proof = Proof::Idle;
         self.silent = 0;
         self.note(None, scene);
-        match self.windows.take() {
+        // A consumer that has set another window meanwhile keeps that.
+        let window = scene.producer().flow().window();
+        match self.windows.take().filter(|(_, narrow)| window == Some(*narrow)) {
             Some((window, _)) => {
                 let control = self.set_window(window, scene);
                 self.enter(Phase::Widening(control), scene.now);
