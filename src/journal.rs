@@ -149,6 +149,11 @@ pub enum Act {
         /// What a consumer of the era answers.
         status: Status,
     },
+    /// A step found no place to fire.
+    NeverFired {
+        /// The step's name.
+        step: String,
+    },
     /// All steps have been taken; the settling time begins.
     Settling,
     /// The settling time is over.

@@ -34,6 +34,8 @@ const DEMANDED_DEMANDS: &str = "the producer closes the connection after a statu
 const CLOSES_WITHIN: Duration = Duration::from_secs(2);
 /// NOOPs that are remembered until they are answered. A consumer that asks without end costs no more memory than this.
 const MAX_ASKED: usize = 1_024;
+/// Kinds that are told apart.
+const MAX_KINDS: usize = 4_096;
 
 /// What an orphaned response answers, and with what.
 pub(super) type Kind = (Opcode, Status);
@@ -59,11 +61,13 @@ pub(super) struct Kept {
     last_at: Timestamp,
     /// NOOPs that the producer owes an answer to, asked since the last orphaned response.
     asked: BTreeMap<Opaque, Timestamp>,
-    /// Answers to NOOPs at all, and when the last came.
-    answered_at: Option<Timestamp>,
+    /// When the last NOOP was asked that was answered.
+    proven_at: Option<Timestamp>,
     consumer_closed: bool,
     /// When something that the producer was told last went unseen.
     unseen_at: Option<Timestamp>,
+    /// Whether all had settled when the producer closed.
+    closed_late: bool,
     closed: Option<Closed>,
 }
 
@@ -88,9 +92,10 @@ impl Kept {
             unproven: BTreeSet::new(),
             last_at: Timestamp(0),
             asked: BTreeMap::new(),
-            answered_at: None,
+            proven_at: None,
             consumer_closed: false,
             unseen_at: None,
+            closed_late: false,
             closed: None,
         }
     }
@@ -111,15 +116,16 @@ impl Kept {
                 let asked_at = (header.is_response() && header.opcode == Opcode::NOOP)
                     .then(|| self.asked.remove(&header.opaque))
                     .flatten();
-                if asked_at.is_some() {
-                    self.answered_at = Some(entry.at);
-                }
+                self.proven_at = self.proven_at.max(asked_at);
                 if !self.unproven.is_empty() && self.is_proof(seen, asked_at) {
                     self.prove();
                 }
             }
             (What::Closed { .. }, Direction::To) => self.consumer_closed = true,
-            (What::Closed { how, .. }, Direction::From) => self.close(entry.at, *how),
+            (What::Closed { how, .. }, Direction::From) => {
+                self.closed_late |= self.closed.is_none() && seen.story.settled.is_some();
+                self.close(entry.at, *how);
+            }
             (What::Gap(_), Direction::To) => self.unseen_at = Some(entry.at),
             (What::FramingLost(_), Direction::To) => self.unseen_at = Some(Timestamp(u64::MAX)),
             (What::FramingLost(_) | What::Gap(_), Direction::From) | (What::Paused(_) | What::Acted(_), _) => {}
@@ -127,6 +133,9 @@ impl Kept {
     }
 
     fn orphan(&mut self, kind: Kind, at: Timestamp) {
+        if self.kinds.len() >= MAX_KINDS && !self.kinds.contains_key(&kind) {
+            return;
+        }
         let told = self.kinds.entry(kind).or_default();
         told.count = told.count.saturating_add(1);
         told.last_at = at;
@@ -173,14 +182,33 @@ impl Kept {
         self.closed = Some(Closed { at, how, causes, blind });
     }
 
-    /// Whether the producer gave a sign of life after that time.
-    pub(super) fn lived_after(&self, at: Timestamp) -> bool {
-        self.answered_at.is_some_and(|answered| answered > at)
+    /// Whether the producer answered a NOOP that was asked well after that time.
+    fn lived_after(&self, at: Timestamp) -> bool {
+        self.proven_at.is_some_and(|asked| asked >= at + PROOF_AFTER)
+    }
+
+    /// Whether the producer leaves a NOOP unanswered that was asked well after the last orphaned response, and that it had
+    /// time for while it was read from.
+    fn is_mute(&self, end: &End<'_>) -> bool {
+        let waited =
+            |asked: Timestamp, settled: Timestamp| settled.since(asked.max(end.story.resumed_at)) >= self.settle;
+        !self.consumer_closed
+            && self.unseen_at.is_none()
+            && !end.story.paused
+            && end.story.settled.is_some_and(|settled| {
+                self.asked.values().any(|&asked| asked >= self.last_at + PROOF_AFTER && waited(asked, settled))
+            })
     }
 
     /// Whether the producer closed, and orphaned responses can have been why.
     pub(super) fn has_disconnected(&self) -> bool {
         self.closed.as_ref().is_some_and(|closed| !closed.causes.is_empty())
+    }
+
+    /// NOOPs that are remembered.
+    #[cfg(test)]
+    pub(super) fn pending(&self) -> usize {
+        self.asked.len()
     }
 
     /// Whether any orphaned response was delivered.
@@ -222,7 +250,7 @@ impl Kept {
         if !self.any() {
             // Nothing was answered (consumers since 6.5 swallow after CLOSE_STREAM): it must live all the same.
             let fired = end.story.steps.last()?;
-            let base = if self.closed.is_some() {
+            let base = if self.closed.is_some() && !self.closed_late {
                 finding(KEPT, KEPT_DEMANDS, Verdict::Fail).actual("the producer closed after the close of a stream")
             } else if self.lived_after(fired.at) {
                 finding(KEPT, KEPT_DEMANDS, Verdict::Pass)
@@ -242,7 +270,7 @@ impl Kept {
         }
         let what = list(&self.unproven);
         let explained = self.unproven.iter().any(|&kind| self.cell(kind, end) != Cell::Keep);
-        let mute = end.story.settled.is_some() && !end.story.paused && !self.consumer_closed && !explained;
+        let mute = self.is_mute(end) && !explained;
         let text = match (mute, self.asked.is_empty()) {
             (true, _) => {
                 format!("no answer to a NOOP for {} ms after {what}", end.story.now.since(self.last_at).as_millis())
@@ -302,8 +330,7 @@ impl Kept {
             let verdict = if cell == Cell::MustClose { Verdict::Fail } else { Verdict::Pass };
             return (Outcome::Handled, verdict);
         }
-        let mute = end.story.settled.is_some() && !end.story.paused && !self.consumer_closed;
-        match (mute && cell == Cell::Keep, self.asked.is_empty()) {
+        match (self.is_mute(end) && cell == Cell::Keep, self.asked.is_empty()) {
             (true, _) => (Outcome::Stalled, Verdict::Fail),
             (false, false) => (Outcome::Stalled, Verdict::Inconclusive),
             (false, true) => (Outcome::NotExercised, Verdict::Inconclusive),
@@ -311,7 +338,9 @@ impl Kept {
     }
 
     fn cell(&self, (message, status): Kind, end: &End<'_>) -> Cell {
-        era::producer_cell(end.era, end.v7, message, status, false)
+        let cell = |own_noop| era::producer_cell(end.era, end.v7, message, status, own_noop);
+        // A second answer to a no-op of its own it bears, another it need not; which it is cannot be told afterwards.
+        if cell(true) == cell(false) { cell(false) } else { Cell::MayClose }
     }
 
     /// When the producer closed, counted from the last of what can have caused it.

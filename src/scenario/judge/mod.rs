@@ -7,6 +7,8 @@ mod closed;
 mod kept;
 mod resumes;
 mod story;
+#[cfg(test)]
+mod tests;
 mod undisturbed;
 mod window;
 
@@ -87,8 +89,6 @@ struct Seen<'a> {
 struct End<'a> {
     era: Era,
     v7: bool,
-    settle: Duration,
-    session: &'a Session,
     story: &'a Story,
 }
 
@@ -140,20 +140,20 @@ impl Judge {
         Self {
             kept: Kept::new(!matches!(terms.source, Source::Acting { .. }), terms.era, terms.settle),
             undisturbed: Undisturbed::new(terms.settle),
-            resumes: Resumes::new(terms.settle),
-            window: Window::new(terms.settle),
-            terms,
             id,
             dialler: dialler.into(),
             upstream: upstream.into(),
             start: None,
             story: Story::default(),
-            closed: StaysClosed::default(),
+            closed: StaysClosed::new(terms.settle),
+            resumes: Resumes::new(terms.settle),
+            window: Window::new(terms.settle),
             invariants: Suite::new(),
             orphans: Vec::new(),
             orphans_total: 0,
             frames: [0; 2],
             seen: BTreeSet::new(),
+            terms,
         }
     }
 
@@ -180,7 +180,7 @@ impl Judge {
             };
             connection.era = Some(era.to_string());
             connection.reason = reason;
-            let end = End { era, v7: session.v7(), settle: self.terms.settle, session, story: &self.story };
+            let end = End { era, v7: session.v7(), story: &self.story };
             connection.matrix = self.kept.rows(&end);
             connection.matrix.extend(self.rows_of_missing(&end));
             findings.extend(self.kept.findings(&end));
@@ -256,17 +256,25 @@ impl Judge {
         } else if self.story.settled.is_none() && !self.kept.has_disconnected() {
             missing.push(not_enough("a connection that lasts until all has settled", "it was over before"));
         }
+        if !self.story.steps.is_empty() && !self.story.never_fired.is_empty() {
+            let steps = self.story.never_fired.join(", ");
+            missing.push(not_enough("each step to fire", &format!("never fired: {steps}")));
+        }
         if makes_orphans && !self.story.steps.is_empty() {
             if !self.kept.any() {
                 missing.push(not_enough("an orphaned response", "none was delivered"));
             }
-            let never: Vec<_> = matrix
-                .iter()
-                .filter(|row| row.outcome == Outcome::NotExercised && row.answered == 0)
-                .map(|row| row.message.as_str())
-                .collect();
+            let rows = || matrix.iter().filter(|row| row.outcome == Outcome::NotExercised);
+            let never: Vec<_> = rows().filter(|row| row.answered == 0).map(|row| row.message.as_str()).collect();
             if !never.is_empty() {
                 missing.push(never_came(&never));
+            }
+            let unknown: Vec<_> = rows().filter(|row| row.answered > 0).map(|row| row.message.as_str()).collect();
+            if !unknown.is_empty() {
+                missing.push(not_enough(
+                    "a proof of life, or a close, after each orphaned response",
+                    &format!("nothing is known after those to: {}", unknown.join(", ")),
+                ));
             }
         }
         missing
@@ -303,7 +311,7 @@ impl Observer for Judge {
         }
         let before =
             matches!(entry.what, What::Acted(_) | What::Closed { .. }).then(|| self.story.replay.clone()).flatten();
-        self.story.observe(entry);
+        self.story.observe(entry, session);
         let seen = Seen { entry, context, session, story: &self.story, before };
         self.kept.observe(&seen);
         self.undisturbed.observe(&seen);

@@ -17,7 +17,7 @@ const DEMANDS: &str = "a closed stream can be requested again, and goes on from 
 /// Whether a cut stream, requested again by the tool, goes on from where the consumer was (design.md §5.3).
 #[derive(Debug)]
 pub(super) struct Resumes {
-    /// How long the stream must have been silent to have stopped.
+    /// How long the stream must have been silent, when the tool closed it, to have stopped.
     silence: Duration,
     finding: Option<Finding>,
 }
@@ -61,21 +61,26 @@ impl Resumes {
                 | Status::ETMPFAIL
                 | Status::ENOMEM
                 | Status::EACCESS
-                | Status::EBUSY),
+                | Status::EBUSY
+                | Status::UNKNOWN_COLLECTION
+                | Status::UNKNOWN_SCOPE),
             ) => finding(Verdict::Inconclusive).actual(format!("STREAM_REQ was answered {status}")),
             Some(Status::SUCCESS) => {
                 if let Some((at, seqno, wrong)) = &replay.wrong {
                     return finding(Verdict::Fail).actual(wrong.clone()).at(*at).seqno(*seqno);
                 }
                 let came = format!("{} messages up to seqno {}", replay.messages, replay.reached);
-                if replay.reached >= replay.goal || replay.ended {
+                let silent = replay.closed_after.is_some_and(|silent| silent >= self.silence);
+                if replay.reached >= replay.goal {
                     finding(Verdict::Pass).actual(came)
-                } else if seen.entry.at.since(replay.last_at) < self.silence {
-                    finding(Verdict::Inconclusive).actual(format!("{came}, when its time was over"))
-                } else if seen.session.flow().has_room() && !seen.story.paused {
+                } else if replay.ended {
+                    finding(Verdict::Inconclusive).actual(format!("{came}, then the producer ended it"))
+                } else if !seen.session.flow().has_room() || seen.story.paused {
+                    finding(Verdict::Inconclusive).actual(format!("{came}, then the window was full"))
+                } else if silent {
                     finding(Verdict::Fail).actual(format!("{came}, then nothing")).seqno(replay.reached)
                 } else {
-                    finding(Verdict::Inconclusive).actual(format!("{came}, then the window was full"))
+                    finding(Verdict::Inconclusive).actual(format!("{came}, and more may have been to come"))
                 }
             }
             Some(status) => finding(Verdict::Fail).actual(format!("STREAM_REQ was answered {status}")),

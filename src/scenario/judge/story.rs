@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::Timestamp;
 use crate::dcp;
@@ -10,6 +11,7 @@ use crate::journal::Direction;
 use crate::journal::Entry;
 use crate::journal::Origin;
 use crate::journal::What;
+use crate::session::Session;
 use crate::session::StreamKey;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
@@ -32,6 +34,8 @@ pub(super) struct Story {
     unanswered: BTreeMap<(Opcode, Opaque), Unanswered>,
     /// Messages that were left without an answer, and what a consumer of the era would have said.
     pub(super) left_out: BTreeMap<Opcode, Status>,
+    /// Steps that found no place to fire.
+    pub(super) never_fired: Vec<String>,
     /// Whether all steps were taken and the settling time is over.
     pub(super) settled: Option<Timestamp>,
     /// Whether the producer is not read from, and until when it last was not.
@@ -77,12 +81,12 @@ pub(super) struct ReplayStory {
     pub(super) messages: u64,
     /// The highest seqno that came.
     pub(super) reached: u64,
-    /// When the last of these came, or the request was made.
-    pub(super) last_at: Timestamp,
-    /// Whether the producer ended it of itself.
+    /// Whether the producer ended it, before the tool closed it.
     pub(super) ended: bool,
-    /// Whether the tool has closed it.
-    closed: bool,
+    /// How long it had been silent when the tool closed it.
+    pub(super) closed_after: Option<Duration>,
+    /// When the last message came, or the answer that opened it.
+    last_at: Timestamp,
     /// The first thing about it that is not as it should be.
     pub(super) wrong: Option<(Timestamp, u64, String)>,
     keys: BTreeMap<u64, u64>,
@@ -106,17 +110,17 @@ impl Unanswered {
 
 impl Story {
     /// Takes in an entry of the producer's edge.
-    pub(super) fn observe(&mut self, entry: &Entry) {
+    pub(super) fn observe(&mut self, entry: &Entry, session: &Session) {
         self.now = entry.at;
         match &entry.what {
-            What::Acted(act) => self.acted(act, entry.at),
+            What::Acted(act) => self.acted(act, entry.at, session),
             What::Paused(paused) => {
                 self.paused = *paused;
                 self.resumed_at = entry.at;
             }
             What::Frame(head) if entry.direction == Direction::From => self.said(entry, head),
-            What::Frame(head) if entry.origin == Origin::Tool => self.told(head),
-            What::Frame(_) | What::FramingLost(_) | What::Gap(_) | What::Closed { .. } => {}
+            What::Frame(head) => self.told(entry, head),
+            What::FramingLost(_) | What::Gap(_) | What::Closed { .. } => {}
         }
     }
 
@@ -133,15 +137,17 @@ impl Story {
         self.own.contains(&(key, opaque))
     }
 
-    fn acted(&mut self, act: &Act, at: Timestamp) {
+    fn acted(&mut self, act: &Act, at: Timestamp, session: &Session) {
         match act {
             Act::Fired { step, vbucket, stream_id, opaque, seqno, cut } => {
                 let key = StreamKey { vbucket: *vbucket, stream_id: *stream_id };
                 self.own.push((key, *opaque));
                 self.steps.push(Fired { step: step.clone(), key, opaque: *opaque, seqno: *seqno, at });
                 if *cut {
-                    self.cut =
-                        Some(CutStory { key, opaque: *opaque, last_seqno: *seqno, items: 0, keys: BTreeMap::new() });
+                    // The message that it fired at has crossed already, and is the first that was swallowed.
+                    let sent = session.streams().of(key, *opaque).map_or(0, |stream| stream.last_seqno);
+                    let last_seqno = sent.max(*seqno);
+                    self.cut = Some(CutStory { key, opaque: *opaque, last_seqno, items: 0, keys: BTreeMap::new() });
                     self.unanswered.clear();
                     self.replay = None;
                 }
@@ -156,9 +162,9 @@ impl Story {
                     answer: None,
                     messages: 0,
                     reached: *start_seqno,
-                    last_at: at,
                     ended: false,
-                    closed: false,
+                    closed_after: None,
+                    last_at: at,
                     wrong: None,
                     keys: cut.keys,
                 });
@@ -166,19 +172,26 @@ impl Story {
             Act::LeftOut { message, status } => {
                 self.left_out.insert(*message, *status);
             }
+            Act::NeverFired { step } => self.never_fired.push(step.clone()),
             Act::Settled => self.settled = Some(at),
             Act::Narrowed(_) | Act::Settling => {}
         }
     }
 
-    fn told(&mut self, head: &FrameHead) {
+    fn told(&mut self, entry: &Entry, head: &FrameHead) {
         let header = &head.header;
-        if let Some(replay) = &mut self.replay
-            && header.is_request()
+        if !header.is_request() {
+            return;
+        }
+        if entry.origin == Origin::Tool
             && header.opcode == Opcode::DCP_CLOSE_STREAM
-            && header.vbucket() == Some(replay.key.vbucket)
+            && let Some(replay) = &mut self.replay
+            && is_of(head, replay.key)
         {
-            replay.closed = true;
+            replay.closed_after.get_or_insert(entry.at.since(replay.last_at.max(self.resumed_at)));
+        } else if entry.origin == Origin::Peer && header.opcode == Opcode::DCP_STREAM_REQ {
+            // A consumer may use its opaque again: the stream is its own then.
+            self.own.retain(|&(key, opaque)| opaque != header.opaque || header.vbucket() != Some(key.vbucket));
         }
     }
 
@@ -190,6 +203,7 @@ impl Story {
                 && header.opaque == replay.opaque
             {
                 replay.answer = header.status();
+                replay.last_at = entry.at;
             }
             return;
         }
@@ -199,30 +213,36 @@ impl Story {
         let seqno = head.message.as_ref().ok().and_then(Message::by_seqno);
         if let Some(cut) = &mut self.cut
             && cut.opaque == header.opaque
-            && header.vbucket() == Some(cut.key.vbucket)
+            && is_of(head, cut.key)
             && let Some(seqno) = seqno
         {
             cut.last_seqno = cut.last_seqno.max(seqno);
             cut.items = cut.items.saturating_add(1);
-            if cut.keys.len() < MAX_SWALLOWED {
+            if cut.keys.len() < MAX_SWALLOWED && header.key_len > 0 {
                 cut.keys.insert(seqno, head.key_hash);
             }
             self.unanswered.entry((header.opcode, header.opaque)).or_default().swallowed(seqno);
         }
         if let Some(replay) = &mut self.replay
             && replay.opaque == header.opaque
-            && header.vbucket() == Some(replay.key.vbucket)
+            && is_of(head, replay.key)
         {
-            replay.message(entry.at, header.opcode, seqno, head.key_hash);
+            replay.message(entry.at, head, seqno);
         }
     }
 }
 
+/// Whether a frame is of that stream, as far as it says; some have no stream id where they should (dcp-protocol.md §3).
+fn is_of(head: &FrameHead, key: StreamKey) -> bool {
+    head.header.vbucket() == Some(key.vbucket) && (head.stream_id.is_none() || head.stream_id == key.stream_id)
+}
+
 impl ReplayStory {
-    fn message(&mut self, at: Timestamp, opcode: Opcode, seqno: Option<u64>, key_hash: u64) {
+    fn message(&mut self, at: Timestamp, head: &FrameHead, seqno: Option<u64>) {
+        let opcode = head.header.opcode;
         self.messages = self.messages.saturating_add(1);
         self.last_at = at;
-        self.ended |= opcode == Opcode::DCP_STREAM_END && !self.closed;
+        self.ended |= opcode == Opcode::DCP_STREAM_END && self.closed_after.is_none();
         let Some(seqno) = seqno else { return };
         if self.wrong.is_none() {
             let wrong = if seqno <= self.start_seqno {
@@ -230,7 +250,7 @@ impl ReplayStory {
             } else {
                 self.keys
                     .get(&seqno)
-                    .filter(|&&swallowed| swallowed != key_hash)
+                    .filter(|&&swallowed| head.header.key_len > 0 && swallowed != head.key_hash)
                     .map(|_| format!("{opcode} with seqno {seqno} and another key than it had before the close"))
             };
             self.wrong = wrong.map(|text| (at, seqno, text));

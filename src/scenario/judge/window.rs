@@ -101,13 +101,19 @@ impl Window {
                 .at(seen.entry.at)
                 .vbucket(replay.key.vbucket)
         };
-        let in_flight = seen.session.flow().outstanding();
+        let flow = seen.session.flow();
+        // The consumer has set another window meanwhile, or turned it off: the trial is not of that one.
+        if flow.window().map(u64::from) != Some(trial.window) {
+            return;
+        }
+        let in_flight = flow.outstanding();
+        let silent = seen.entry.at.since(trial.message_at.max(seen.story.resumed_at)) >= self.silence;
         let open = replay.answer == Some(crate::wire::Status::SUCCESS) && !replay.ended;
         let judged = if trial.most.is_some() && most >= trial.window {
             finding(Verdict::Pass).actual(format!("{most} bytes in flight"))
         } else if open
+            && silent
             && trial.proofs >= 1
-            && seen.entry.at.since(trial.message_at) >= self.silence
             && in_flight < trial.window
             && replay.reached < replay.goal
             && !seen.story.paused
