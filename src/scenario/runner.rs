@@ -58,8 +58,9 @@ pub struct Plan {
 const VERSION_WITHIN: Duration = Duration::from_secs(1);
 /// How long a message type that has not come is waited for, since anything new has happened.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Values of stream requests up to this long are kept, to repeat the request.
+/// Values of stream requests up to this long are kept, to repeat the request, and so many of them.
 const MAX_FILTER: usize = 16 * 1024;
+const MAX_FILTERS: usize = 4096;
 
 /// Takes the steps of a plan on one connection: an interceptor that waits for its triggers and lets faults act.
 #[derive(Debug)]
@@ -83,6 +84,10 @@ pub struct Runner {
     stand_in: StandIn,
     ending: bool,
     looked_at: Timestamp,
+    /// When the consumer itself last said an orphaned response.
+    orphan_at: Timestamp,
+    /// Whether the next step has fired.
+    has_fired: bool,
     /// How many messages each stream that is due had brought when it was looked at, and since when it is so many.
     due: BTreeMap<(StreamKey, Opaque), (u64, Timestamp)>,
     /// Until when a stream that looks stalled may prolong the settling.
@@ -129,6 +134,8 @@ impl Runner {
             stand_in: StandIn::default(),
             ending: false,
             looked_at: Timestamp::default(),
+            orphan_at: Timestamp::default(),
+            has_fired: false,
             due: BTreeMap::new(),
             prolonged_until: None,
             plan,
@@ -154,10 +161,13 @@ impl Runner {
 
     fn watch(&mut self, event: &Event<'_>, now: Timestamp) {
         match event {
-            Event::Frame { from, frame, head, .. } => {
+            Event::Frame { from, frame, head, context } => {
                 // Messages of a stream repeat an opaque that was seen before, or that is the tool's own.
                 if head.header.is_request() && !dcp::is_stream_message(head.header.opcode) {
                     self.tools.avoid(head.header.opaque);
+                }
+                if context.orphan.is_some() {
+                    self.orphan_at = now;
                 }
                 if *from != PRODUCER && head.header.is_request() && head.header.opcode == Opcode::DCP_STREAM_REQ {
                     self.remember_filter(frame, head);
@@ -182,7 +192,7 @@ impl Runner {
         let key = StreamKey { vbucket, stream_id: sid };
         if value.is_empty() {
             self.filters.remove(&key);
-        } else {
+        } else if self.filters.len() < MAX_FILTERS || self.filters.contains_key(&key) {
             self.filters.insert(key, value.to_vec());
         }
     }
@@ -258,13 +268,27 @@ impl Runner {
             }
         };
         fault.on_event(event, &mut scene);
+        self.has_fired = true;
         if !cut {
-            self.next += 1;
+            self.skip_to_next(actions);
         }
         self.phase = Phase::Acting(fault);
     }
 
+    /// The next step is gone on to; that it found no place to fire is told.
+    fn skip_to_next(&mut self, actions: &mut Actions) {
+        if !std::mem::take(&mut self.has_fired)
+            && let Some((step, _)) = self.steps.get(self.next)
+        {
+            actions.push(Action::Note { edge: PRODUCER, act: Act::NeverFired { step: step.clone() } });
+        }
+        self.next += 1;
+    }
+
     fn settle(&mut self, now: Timestamp, actions: &mut Actions) {
+        while self.next < self.steps.len() {
+            self.skip_to_next(actions);
+        }
         actions.push(Action::Note { edge: PRODUCER, act: Act::Settling });
         let until = self.bursts.last_told().map_or(now, |told| told.max(now)) + self.plan.settle;
         self.phase = Phase::Settling { until, proof: Proof::Idle };
@@ -284,6 +308,9 @@ impl Runner {
     fn closed(&mut self, from: Side, how: How, session: &Session, now: Timestamp, actions: &mut Actions) {
         let tried = self.bursts.last_told().is_some() || matches!(self.phase, Phase::Acting(_));
         if from == PRODUCER || !tried || matches!(self.phase, Phase::Settled) {
+            while self.next < self.steps.len() {
+                self.skip_to_next(actions);
+            }
             self.phase = Phase::Settled;
             if let Some(how) = self.stand_in.end() {
                 actions.push(Action::Close { side: PRODUCER, how });
@@ -338,7 +365,7 @@ impl Runner {
                 if let Some(target) = self.trigger(event, sessions) {
                     self.idle_since = None;
                     self.fire(target, event, sessions, now, actions);
-                } else if self.idle_since.is_none() && session.streams().live().next().is_some() {
+                } else if self.idle_since.is_none() && is_data(event) {
                     self.idle_since = Some(now);
                 }
             }
@@ -360,13 +387,14 @@ impl Runner {
                 {
                     let most = *self.prolonged_until.get_or_insert(now + self.plan.settle * 3);
                     let suspicious = self.due.values().any(|&(_, since)| now.since(since) > SUSPICIOUS);
-                    if !suspicious || now >= most || self.ending {
+                    // Orphaned responses of a real consumer may have come meanwhile: they are watched as long.
+                    let recent = now.since(self.orphan_at) < self.plan.settle;
+                    if !suspicious && !recent || now >= most || self.ending {
                         return self.settled(actions);
                     }
-                    *until = now + LOOK_EVERY * 5;
+                    *until = if recent { self.orphan_at + self.plan.settle } else { now + LOOK_EVERY * 5 };
                 }
                 if *until <= now && *proof == Proof::Idle {
-                    // Orphaned responses of a real consumer may have come meanwhile: they are watched as long.
                     proof.want(now, Duration::ZERO);
                 }
                 proof.step(PRODUCER, &mut self.tools, now, actions);
@@ -406,7 +434,7 @@ impl Runner {
                 let flows = self.idle_since.is_some();
                 let bored = self.idle_since.is_some_and(|since| now.since(since) > PATIENCE);
                 if bored || (self.cuts() && flows && self.attainable(sessions.at(PRODUCER), &self.wanted).is_empty()) {
-                    self.next += 1;
+                    self.skip_to_next(actions);
                     self.idle_since = Some(now);
                 }
                 self.ending || self.next >= self.steps.len()
@@ -544,6 +572,12 @@ pub fn era_of(session: &Session) -> (Era, String) {
         }
     }
     era::detect(&evidence)
+}
+
+/// Whether the event is a message of a stream.
+fn is_data(event: &Event<'_>) -> bool {
+    matches!(event, Event::Frame { from: PRODUCER, head, .. }
+        if head.header.is_request() && dcp::is_stream_message(head.header.opcode))
 }
 
 /// Whether messages of that type can come at all on the connection (invariants.md A8, A9, A11; dcp-protocol.md §3.4).
