@@ -2,19 +2,22 @@
 
 mod definition;
 pub mod judge;
+mod plan;
 mod runner;
-mod stand_in;
 
 pub use definition::Do;
 pub use definition::Scenario;
 pub use definition::ScenarioError;
 pub use definition::Step;
-pub use runner::Plan;
+pub use plan::Plan;
 pub use runner::Runner;
-pub use runner::era_of;
 
 use std::time::Duration;
 
+use crate::dcp;
+use crate::era;
+use crate::era::Era;
+use crate::session::Control;
 use crate::session::Session;
 use crate::session::State;
 use crate::session::Stream;
@@ -32,6 +35,22 @@ pub const MESSAGES: [Opcode; 8] = [
     Opcode::DCP_SYSTEM_EVENT,
     Opcode::DCP_STREAM_END,
 ];
+
+/// The era of the producer at whose edge `session` is, and how it was found.
+pub fn era_of(session: &Session) -> (Era, String) {
+    let mut evidence = era::Evidence::default();
+    evidence.version = session.version().map(str::to_owned);
+    let open = session.open().filter(|open| open.accepted && open.has(dcp::Open::INCLUDE_DELETED_USER_XATTRS));
+    evidence.deleted_user_xattrs = open.map(|_| true);
+    for (key, control) in session.controls().iter() {
+        match control {
+            Control::Accepted(value) => evidence.control(key, value, true),
+            Control::Refused { value, .. } => evidence.control(key, value, false),
+            Control::Pending => {}
+        }
+    }
+    era::detect(&evidence)
+}
 
 /// How long a stream that is due may be silent before it is watched for longer.
 const SUSPICIOUS: Duration = Duration::from_secs(1);
