@@ -91,14 +91,13 @@ impl Scene<'_> {
         self.to_producer(BufferAck { bytes_to_ack }.request(opaque).build());
     }
 
-    /// Tells the consumer that its stream has ended. It acknowledges that frame too: where `said` is false, the producer
-    /// has not said it.
-    pub fn forge_stream_end(&mut self, key: StreamKey, stream: Opaque, said: bool) {
+    /// Tells the consumer that its stream has ended. It acknowledges that frame too, which the producer never sent.
+    pub fn forge_stream_end(&mut self, key: StreamKey, stream: Opaque) {
         let frame = StreamEnd { end_reason: StreamEnd::STATE_CHANGED }
             .request(key.vbucket, stream)
             .stream_id(key.stream_id)
             .build();
-        if !said && self.producer().flow().is_on() {
+        if self.producer().flow().is_on() {
             self.tools.will_be_acknowledged(u32::try_from(frame.len()).unwrap_or_default());
         }
         self.to_consumer(frame);

@@ -36,8 +36,6 @@ pub(super) struct Cut {
     phase: Phase,
     since: Timestamp,
     ledger: Ledger,
-    /// Whether the producer has said STREAM_END.
-    ended: bool,
     /// Whether the consumer was told STREAM_END.
     told: bool,
     last_swallowed: u64,
@@ -109,7 +107,6 @@ impl Cut {
             phase: Phase::Swallowing,
             since: now,
             ledger: Ledger::default(),
-            ended: false,
             told: false,
             waiting: Vec::new(),
             left_out: Vec::new(),
@@ -171,7 +168,6 @@ impl Cut {
         scene.actions.push(Action::Drop);
         self.swallowed += 1;
         if head.header.opcode == Opcode::DCP_STREAM_END {
-            self.ended = true;
             if let Phase::Closing { ended, .. } = &mut self.phase {
                 *ended = true;
             } else if matches!(self.phase, Phase::Swallowing) {
@@ -180,12 +176,7 @@ impl Cut {
                     Phase::Closing { close: Opaque::default(), answered: true, ended: true, proof: Proof::Idle };
             }
         }
-        if head.header.opcode == Opcode::DCP_STREAM_END && !self.told {
-            // The consumer will acknowledge the STREAM_END that it is told in place of this one.
-            self.ledger.total += u64::from(dcp::charge(&head.header));
-        } else {
-            self.ledger.swallowed(head);
-        }
+        self.ledger.swallowed(head);
         if let Ok(message) = &head.message {
             self.last_swallowed = message.by_seqno().unwrap_or(0).max(self.last_swallowed);
         }
@@ -334,7 +325,7 @@ impl Cut {
     /// Tells the consumer that its stream has ended, once.
     fn tell_consumer(&mut self, scene: &mut Scene<'_>) {
         if !std::mem::replace(&mut self.told, true) {
-            scene.forge_stream_end(self.target.key, self.target.opaque, self.ended);
+            scene.forge_stream_end(self.target.key, self.target.opaque);
         }
     }
 

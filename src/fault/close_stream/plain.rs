@@ -34,7 +34,7 @@ impl Plain {
     pub(super) fn fire(at: CloseAt, target: Target, scene: &mut Scene<'_>) -> Self {
         let mut plain = Self { at, target, phase: Phase::Orphaning, since: scene.now };
         match at {
-            CloseAt::Cut | CloseAt::End => scene.forge_stream_end(target.key, target.opaque, false),
+            CloseAt::Cut | CloseAt::End => scene.forge_stream_end(target.key, target.opaque),
             CloseAt::Consumer | CloseAt::Both => {
                 let close = scene.tools.opaque();
                 scene.to_consumer(close_stream(target, close));
