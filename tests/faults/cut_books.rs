@@ -2,6 +2,7 @@
 //! the consumer, and each burst of orphaned responses has its proof of life.
 
 use dcproxy::era::Era;
+use dcproxy::journal::How;
 use dcproxy::report::{Format, Report};
 use dcproxy::scenario::Plan;
 use dcproxy::verdict::Verdict;
@@ -16,6 +17,7 @@ const ALL: [(&str, &str); 3] = [
     ("send_stream_end_on_client_close_stream", "true"),
 ];
 
+#[derive(Debug)]
 struct Case {
     era: Era,
     seed: u64,
@@ -23,6 +25,7 @@ struct Case {
     habits: Habits,
     comes_back: bool,
     acks_at: u32,
+    leaves: Option<(usize, How)>,
 }
 
 fn play(case: &Case) -> (Stage, Consumer, Producer) {
@@ -39,7 +42,8 @@ fn play_in_chunks(case: &Case, chunk: usize) -> (Stage, Consumer, Producer) {
     let mut stage = Stage::opened(plan, &controls);
     stage.chunk = chunk;
     let mut producer = Producer::new(case.habits.clone());
-    let mut consumer = Consumer { acks_at: case.acks_at, comes_back: case.comes_back, ..Consumer::default() };
+    let mut consumer =
+        Consumer { acks_at: case.acks_at, comes_back: case.comes_back, leaves: case.leaves, ..Consumer::default() };
     for vbucket in 0..case.vbuckets {
         let request = consumer.request(vbucket);
         stage.c(request);
@@ -64,6 +68,7 @@ fn cases() -> impl Iterator<Item = Case> {
         },
         comes_back: seed % 5 != 4,
         acks_at: if window == 0 { 0 } else { [1, window / 5, window / 2][seed as usize % 3] },
+        leaves: None,
     })
 }
 
@@ -104,6 +109,27 @@ fn windows_come_out_even_and_nothing_is_lost_or_doubled() {
         assert_ne!(report.verdict, Verdict::Fail, "a producer without fault: {what}\n{text}");
     }
     assert!(narrowed > 20 && bursts_seen > 300, "{narrowed} windows narrowed, {bursts_seen} bursts");
+}
+
+#[test]
+fn a_consumer_that_leaves_at_any_time_is_stood_in_for_to_the_byte() {
+    let mut tried = 0;
+    for (n, mut case) in cases().enumerate() {
+        let how = if n % 2 == 0 { How::Fin } else { How::Reset };
+        case.leaves = Some((1 + n * 5 % 130, how));
+        let (mut stage, consumer, producer) = play(&case);
+        let what = format!("{case:?} at {} ms, {consumer:?}", stage.ms());
+        assert!(stage.engine.is_settled(), "{what}");
+        assert_eq!(stage.closes(), if consumer.has_left { vec![(PRODUCER, how)] } else { vec![] }, "{what}");
+        if !producer.bursts().is_empty() {
+            tried += usize::from(consumer.has_left);
+            let books = (producer.outstanding, producer.over_acked, producer.window);
+            assert_eq!(books, (0, 0, case.habits.window), "{what}");
+        }
+        let report = stage.report();
+        assert_ne!(report.verdict, Verdict::Fail, "{what}\n{}", text(&report, Format::Text));
+    }
+    assert!(tried > 40, "{tried} left in the middle");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use dcproxy::dcp;
 use dcproxy::dcp::{Message, StreamReqResponse};
+use dcproxy::journal::How;
 use dcproxy::wire::{Frame, FrameBuilder, Opaque, Opcode, Status};
 
 use super::stage::*;
@@ -220,6 +221,11 @@ pub struct Consumer {
     pub opened: u32,
     pub positions: BTreeMap<u16, (u64, u64)>,
     pub next_opaque: u32,
+    /// Closes, in that way, once it has got so many frames.
+    pub leaves: Option<(usize, How)>,
+    /// Whether it has closed: it says nothing more then.
+    pub has_left: bool,
+    pub frames: usize,
 }
 
 impl Consumer {
@@ -285,8 +291,17 @@ pub fn talk(stage: &mut Stage, consumer: &mut Consumer, producer: &mut Producer,
         }
         for frame in stage.frames_at(CONSUMER) {
             moved = true;
+            consumer.frames += 1;
+            if consumer.has_left {
+                continue;
+            }
             for said in consumer.take(&frame) {
                 stage.c(said);
+            }
+            if let Some((_, how)) = consumer.leaves.filter(|(after, _)| *after <= consumer.frames) {
+                consumer.has_left = true;
+                consumer.acks_at = 0;
+                stage.closed(CONSUMER, how);
             }
         }
         for said in producer.next() {
