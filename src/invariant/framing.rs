@@ -96,6 +96,10 @@ impl Rule for WellFormed {
         if seen.header().is_response() && seen.sender == Role::Consumer {
             return Ruling::Silent;
         }
+        // Servers since 6.5 send deletions with a stream id so (dcp-protocol.md §3, the exception of invariants.md A7).
+        if seen.hides_stream_id() {
+            return Ruling::Silent;
+        }
         match &seen.head.message {
             Ok(_) => Ruling::Kept,
             // Old nmeta, up to 6.x (dcp-protocol.md §4.2).

@@ -149,13 +149,22 @@ impl Kept {
         let late = |at: Timestamp| at >= self.last_at + PROOF_AFTER;
         match asked_at {
             // Up to era 6.5 no producer that has decided to close answers a NOOP (real-servers.md §2).
-            Some(asked) => late(asked) || self.looks_on && (late(seen.entry.at) || self.era(seen) <= Era::V6_5),
+            Some(asked) => late(asked) || self.looks_on && (late(seen.entry.at) || self.is_old(seen)),
             None => self.looks_on && late(seen.entry.at),
         }
     }
 
-    fn era(&self, seen: &Seen<'_>) -> Era {
-        self.era.unwrap_or_else(|| super::super::era_of(seen.session).0)
+    /// Whether the producer is known to be of 6.5 at the latest: that the requirement of July 2019 is judged by for want of
+    /// anything better says nothing of its age.
+    fn is_old(&self, seen: &Seen<'_>) -> bool {
+        match self.era {
+            Some(era) => era <= Era::V6_5,
+            None => {
+                let era = super::super::era_of(seen.session).0;
+                let told = seen.session.controls().is_true("enable_synchronous_replication");
+                era <= Era::V6_5 && (era != Era::V2019_07 || told)
+            }
+        }
     }
 
     fn prove(&mut self) {
