@@ -4,16 +4,23 @@
 //! [`Engine::settle`], drain [`Engine::poll`] until it returns `None`. With no interceptor the bytes of a chunk leave
 //! before they are looked at (law L1). With one, each frame waits for its head, and its fate is an [`Action`].
 
+mod act;
 mod asked;
+mod event;
 mod hold;
 mod outbox;
+mod sessions;
+
+pub use event::Action;
+pub use event::Actions;
+pub use event::Event;
+pub use event::Interceptor;
+pub use sessions::Sessions;
 
 use bytes::Bytes;
 
 use crate::Timestamp;
 use crate::dcp;
-use crate::dcp::FrameHead;
-use crate::journal::Act;
 use crate::journal::Direction;
 use crate::journal::Entry;
 use crate::journal::How;
@@ -24,7 +31,9 @@ use crate::session::Context;
 use crate::session::Session;
 use crate::wire::Deframer;
 use crate::wire::Frame;
+use crate::wire::FramingError;
 use crate::wire::Piece;
+use act::Fate;
 use asked::Asked;
 use hold::Held;
 use hold::Holds;
@@ -32,105 +41,6 @@ use outbox::Outbox;
 
 /// Frames up to this long are looked at whole; of longer ones the head is, and the value flows by.
 pub const WHOLE_LIMIT: usize = 128 * 1024;
-
-/// What happens on a connection, as an interceptor sees it.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A frame came; its head is whole, and its value where it is not longer than [`WHOLE_LIMIT`].
-    Frame {
-        /// Who sent it.
-        from: Side,
-        /// Its bytes.
-        frame: Frame<'a>,
-        /// What it says.
-        head: &'a FrameHead,
-        /// What it is in its session, at the edge of the end that sent it.
-        context: &'a Context,
-    },
-    /// The answer to a request that the interceptor injected. It goes no further (law L3).
-    Answer {
-        /// Who answered.
-        from: Side,
-        /// What it says.
-        head: &'a FrameHead,
-    },
-    /// Bytes without framing came.
-    Raw {
-        /// Who sent them.
-        from: Side,
-    },
-    /// One direction ended.
-    Closed {
-        /// Whose.
-        from: Side,
-        /// How.
-        how: How,
-    },
-    /// Reading from an end stopped (true) or goes on, as the other end does not take what came before.
-    Paused {
-        /// The end that is read from.
-        from: Side,
-        /// Whether it is paused.
-        paused: bool,
-    },
-    /// The time that the interceptor asked for has come.
-    Wakeup,
-    /// The driver is told to end: no new step is to be taken, what is under way is to be settled.
-    Settle,
-}
-
-/// What is to be done about an event. No action at all means [`Action::Forward`].
-#[derive(Clone, PartialEq, Debug)]
-pub enum Action {
-    /// The frame, the bytes or the close goes on as it came.
-    Forward,
-    /// Only so many bytes of the frame go on.
-    Truncate(usize),
-    /// The frame, the bytes or the close goes no further.
-    Drop,
-    /// A frame of the tool's own is sent. The answer to a request is withheld, and comes back as [`Event::Answer`].
-    Inject {
-        /// To whom.
-        to: Side,
-        /// The frame.
-        frame: Bytes,
-    },
-    /// A frame that an end had sent, and that was dropped, is sent after all; its answer belongs to that end.
-    Resume {
-        /// To whom.
-        to: Side,
-        /// The frame.
-        frame: Bytes,
-    },
-    /// What goes to an end, closes too, waits; injected frames do not.
-    Hold {
-        /// To whom.
-        to: Side,
-        /// Until when.
-        until: Timestamp,
-    },
-    /// A connection is closed by the tool.
-    Close {
-        /// Whose.
-        side: Side,
-        /// How.
-        how: How,
-    },
-    /// Something for the journal, at the edge of an end.
-    Note {
-        /// At whose edge.
-        edge: Side,
-        /// What.
-        act: Act,
-    },
-}
-
-impl Observer for () {
-    fn observe(&mut self, _: &Entry, _: &Context, _: &Session) {}
-}
-
-/// What an event leads to.
-pub type Actions = Vec<Action>;
 
 /// What the driver is to do.
 #[derive(Clone, PartialEq, Debug)]
@@ -153,50 +63,14 @@ pub enum Output {
     Wait(Option<Timestamp>),
 }
 
-/// The session at each edge.
-#[derive(Debug)]
-pub struct Sessions {
-    dialler: Session,
-    upstream: Session,
-}
-
-impl Sessions {
-    fn new() -> Self {
-        Self { dialler: Session::new(Side::Dialler), upstream: Session::new(Side::Upstream) }
-    }
-
-    /// The session at the edge of `side`.
-    pub const fn at(&self, side: Side) -> &Session {
-        match side {
-            Side::Dialler => &self.dialler,
-            Side::Upstream => &self.upstream,
-        }
-    }
-
-    const fn at_mut(&mut self, side: Side) -> &mut Session {
-        match side {
-            Side::Dialler => &mut self.dialler,
-            Side::Upstream => &mut self.upstream,
-        }
-    }
-}
-
-/// The one who acts. It decides the fate of each event; it judges nothing (law L6).
-pub trait Interceptor: Send {
-    /// Decides what happens.
-    fn on_event(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp) -> Actions;
-
-    /// When it wants to be woken.
-    fn wakeup(&self) -> Option<Timestamp>;
-
-    /// Whether all of its steps have fired and settled.
-    fn is_settled(&self) -> bool;
-}
-
 /// The one who reads the journal. It does nothing else (law L6).
 pub trait Observer: Send {
     /// Takes note of an entry; `session` is that of the entry's edge, which has taken it in already.
     fn observe(&mut self, entry: &Entry, context: &Context, session: &Session);
+}
+
+impl Observer for () {
+    fn observe(&mut self, _: &Entry, _: &Context, _: &Session) {}
 }
 
 /// One connection through the tool, without sockets, tasks or clocks.
@@ -455,7 +329,7 @@ impl<O: Observer> Engine<O> {
         }
     }
 
-    fn raw(&mut self, from: Side, bytes: &[u8], error: crate::wire::FramingError, now: Timestamp) {
+    fn raw(&mut self, from: Side, bytes: &[u8], error: FramingError, now: Timestamp) {
         let entry =
             |edge, direction| Entry { at: now, edge, direction, origin: Origin::Peer, what: What::FramingLost(error) };
         if !std::mem::replace(&mut self.lost[index(from)], true) {
@@ -477,101 +351,6 @@ impl<O: Observer> Engine<O> {
         }
     }
 
-    fn act(&mut self, actions: Actions, now: Timestamp) -> Fate {
-        self.fate(actions, now, |_, _| {})
-    }
-
-    /// Does what `actions` say, in their order; `place` puts the event's own subject where its fate is named, or first
-    /// where none is.
-    fn fate(&mut self, actions: Actions, now: Timestamp, place: impl FnOnce(&mut Self, Fate)) -> Fate {
-        let fate = actions.iter().find_map(|action| match action {
-            Action::Forward => Some(Fate::Forward),
-            Action::Drop => Some(Fate::Drop),
-            Action::Truncate(len) => Some(Fate::Truncate(*len)),
-            Action::Inject { .. }
-            | Action::Resume { .. }
-            | Action::Hold { .. }
-            | Action::Close { .. }
-            | Action::Note { .. } => None,
-        });
-        let mut place = Some(place);
-        if fate.is_none()
-            && let Some(place) = place.take()
-        {
-            place(self, Fate::Forward);
-        }
-        for action in actions {
-            match action {
-                Action::Forward | Action::Drop | Action::Truncate(_) => {
-                    if let (Some(place), Some(fate)) = (place.take(), fate) {
-                        place(self, fate);
-                    }
-                }
-                Action::Inject { to, frame } => self.inject(to, frame, Origin::Tool, now),
-                Action::Resume { to, frame } => self.inject(to, frame, Origin::Peer, now),
-                Action::Hold { to, until } => self.holds.hold(to, until),
-                Action::Close { side, how } => {
-                    let entry = Entry {
-                        at: now,
-                        edge: side,
-                        direction: Direction::To,
-                        origin: Origin::Tool,
-                        what: What::Closed { how, partial: 0 },
-                    };
-                    self.close(side, how, entry);
-                }
-                Action::Note { edge, act } => {
-                    self.note(&Entry {
-                        at: now,
-                        edge,
-                        direction: Direction::To,
-                        origin: Origin::Tool,
-                        what: What::Acted(act),
-                    });
-                }
-            }
-        }
-        fate.unwrap_or(Fate::Forward)
-    }
-
-    fn close(&mut self, side: Side, how: How, entry: Entry) {
-        if let Some(entry) = self.holds.pass(side, Held::Close(how, Box::new(entry)), &mut self.outbox) {
-            self.note(&entry);
-        }
-    }
-
-    /// Whether the last byte that was delivered to an end is inside a frame.
-    const fn is_inside_a_frame(&self, to: Side) -> bool {
-        let from = index(to.other());
-        self.rest[from] > 0 && !self.rest_is_held[from]
-    }
-
-    fn inject(&mut self, to: Side, bytes: Bytes, origin: Origin, now: Timestamp) {
-        if self.is_inside_a_frame(to) {
-            self.late[index(to)].push((bytes, origin));
-            return;
-        }
-        if !self.outbox.is_open(to) || self.gone[index(to)] {
-            return;
-        }
-        let Ok(frame) = Frame::new(&bytes) else {
-            debug_assert!(false, "only whole frames are injected");
-            return;
-        };
-        if origin == Origin::Tool {
-            self.asked.sent(to, &frame);
-        }
-        let head = Box::new(dcp::head(&frame, self.sessions.at(to).negotiated(), self.key_seed));
-        self.note(&Entry { at: now, edge: to, direction: Direction::To, origin, what: What::Frame(head) });
-        self.outbox.write(to, bytes);
-    }
-
-    fn flush_late(&mut self, to: Side, now: Timestamp) {
-        for (bytes, origin) in std::mem::take(&mut self.late[index(to)]) {
-            self.inject(to, bytes, origin, now);
-        }
-    }
-
     fn announce(&mut self) {
         let wanted = self.interceptor.as_ref().and_then(|interceptor| interceptor.wakeup());
         let wanted = [wanted, self.holds.wakeup()].into_iter().flatten().min();
@@ -580,12 +359,4 @@ impl<O: Observer> Engine<O> {
             self.outbox.wait(wanted);
         }
     }
-}
-
-/// What becomes of the subject of an event.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
-    Forward,
-    Drop,
-    Truncate(usize),
 }

@@ -19,6 +19,7 @@ mod front;
 mod kv;
 mod noops;
 mod opening;
+mod parts;
 mod producer;
 mod quirk;
 mod respond;

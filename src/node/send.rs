@@ -3,26 +3,17 @@
 use super::data::Kind;
 use super::document::Item;
 use super::events;
+use super::parts::Address;
+use super::parts::Parts;
+use super::parts::charge;
 use super::terms::Terms;
 use super::terms::Values;
 use crate::dcp::MarkerVersion;
 use crate::dcp::SnapshotMarker;
 use crate::era::Era;
 use crate::wire::Datatype;
-use crate::wire::FrameInfo;
-use crate::wire::HEADER_LEN;
-use crate::wire::Magic;
-use crate::wire::Opaque;
 use crate::wire::Opcode;
 use crate::wire::leb128;
-
-/// Which stream a frame belongs to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Address {
-    pub(super) vbucket: u16,
-    pub(super) opaque: Opaque,
-    pub(super) stream_id: Option<u16>,
-}
 
 /// Writes the frames of streams. It keeps its buffers, so that an item costs no allocation.
 #[derive(Debug)]
@@ -31,68 +22,6 @@ pub(super) struct Sender {
     compressed: Vec<u8>,
     key: Vec<u8>,
     snappy: snap::raw::Encoder,
-}
-
-/// A frame in its parts.
-struct Parts<'a> {
-    opcode: Opcode,
-    datatype: Datatype,
-    cas: u64,
-    extras: &'a [u8],
-    key: &'a [u8],
-    value: &'a [u8],
-}
-
-impl<'a> Parts<'a> {
-    const fn bare(opcode: Opcode, extras: &'a [u8]) -> Self {
-        Self { opcode, datatype: Datatype::RAW, cas: 0, extras, key: &[], value: &[] }
-    }
-
-    /// Appends the frame and gives its charge (dcp-protocol.md §5).
-    fn write(&self, to: &Address, era: Era, out: &mut Vec<u8>) -> u32 {
-        let carries_stream_id = !matches!(
-            self.opcode,
-            Opcode::DCP_PREPARE | Opcode::DCP_COMMIT | Opcode::DCP_ABORT | Opcode::DCP_SET_VBUCKET_STATE
-        );
-        let stream_id = to.stream_id.filter(|_| carries_stream_id);
-        let framing = if stream_id.is_some() { 3 } else { 0 };
-        let body_len = framing + self.extras.len() + self.key.len() + self.value.len();
-        out.reserve(HEADER_LEN + body_len);
-        match stream_id {
-            Some(_) => out.extend([Magic::FLEX_REQUEST.0, self.opcode.0, 3, self.key.len() as u8]),
-            None => {
-                let [hi, lo] = (self.key.len() as u16).to_be_bytes();
-                out.extend([Magic::REQUEST.0, self.opcode.0, hi, lo]);
-            }
-        }
-        out.extend([self.extras.len() as u8, self.datatype.0]);
-        out.extend(to.vbucket.to_be_bytes());
-        out.extend((body_len as u32).to_be_bytes());
-        out.extend(to.opaque.0);
-        out.extend(self.cas.to_be_bytes());
-        if let Some(id) = stream_id {
-            let [hi, lo] = id.to_be_bytes();
-            out.extend([(FrameInfo::STREAM_ID as u8) << 4 | 2, hi, lo]);
-        }
-        out.extend_from_slice(self.extras);
-        out.extend_from_slice(self.key);
-        out.extend_from_slice(self.value);
-        charge(self.opcode, (HEADER_LEN + body_len) as u32, framing as u32, era)
-    }
-}
-
-/// What a frame costs (dcp-protocol.md §5): its length, 2 more for a PREPARE (MB-46634).
-fn charge(opcode: Opcode, len: u32, framing: u32, era: Era) -> u32 {
-    match opcode {
-        Opcode::DCP_PREPARE => len + 2,
-        // MB-40277, MB-42506: before 7.0 the bytes of the stream id were forgotten.
-        Opcode::DCP_MUTATION | Opcode::DCP_SNAPSHOT_MARKER | Opcode::DCP_SYSTEM_EVENT | Opcode::DCP_STREAM_END
-            if era < Era::V7_0 =>
-        {
-            len - framing
-        }
-        _ => len,
-    }
 }
 
 impl Sender {
@@ -286,6 +215,7 @@ mod tests {
     use super::super::document::Author;
     use super::*;
     use crate::wire::Frame;
+    use crate::wire::Opaque;
 
     const TO: Address = Address { vbucket: 7, opaque: Opaque([9, 8, 7, 6]), stream_id: None };
 

@@ -1,7 +1,7 @@
 use super::document::Item;
 use super::filter::Filter;
+use super::parts::Address;
 use super::send;
-use super::send::Address;
 use super::send::Sender;
 use super::takeover::Takeover;
 use super::takeover::Turn;

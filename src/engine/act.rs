@@ -1,0 +1,133 @@
+use bytes::Bytes;
+
+use super::Action;
+use super::Actions;
+use super::Engine;
+use super::Observer;
+use super::hold::Held;
+use super::index;
+use crate::Timestamp;
+use crate::dcp;
+use crate::journal::Direction;
+use crate::journal::Entry;
+use crate::journal::How;
+use crate::journal::Origin;
+use crate::journal::Side;
+use crate::journal::What;
+use crate::wire::Frame;
+
+/// What becomes of the subject of an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fate {
+    Forward,
+    Drop,
+    Truncate(usize),
+}
+
+impl Fate {
+    /// The fate that is named first among the actions.
+    pub(super) fn named(actions: &[Action]) -> Option<Self> {
+        actions.iter().find_map(|action| match action {
+            Action::Forward => Some(Self::Forward),
+            Action::Drop => Some(Self::Drop),
+            Action::Truncate(len) => Some(Self::Truncate(*len)),
+            Action::Inject { .. }
+            | Action::Resume { .. }
+            | Action::Hold { .. }
+            | Action::Close { .. }
+            | Action::Note { .. } => None,
+        })
+    }
+}
+
+impl<O: Observer> Engine<O> {
+    /// Does what `actions` say, and tells what becomes of the event's subject.
+    pub(super) fn act(&mut self, actions: Actions, now: Timestamp) -> Fate {
+        self.fate(actions, now, |_, _| {})
+    }
+
+    /// Does what `actions` say, in their order; `place` puts the event's own subject where its fate is named, or first
+    /// where none is.
+    pub(super) fn fate(&mut self, actions: Actions, now: Timestamp, place: impl FnOnce(&mut Self, Fate)) -> Fate {
+        let fate = Fate::named(&actions);
+        let mut place = Some(place);
+        if fate.is_none()
+            && let Some(place) = place.take()
+        {
+            place(self, Fate::Forward);
+        }
+        for action in actions {
+            match action {
+                Action::Forward | Action::Drop | Action::Truncate(_) => {
+                    if let (Some(place), Some(fate)) = (place.take(), fate) {
+                        place(self, fate);
+                    }
+                }
+                Action::Inject { to, frame } => self.inject(to, frame, Origin::Tool, now),
+                Action::Resume { to, frame } => self.inject(to, frame, Origin::Peer, now),
+                Action::Hold { to, until } => self.holds.hold(to, until),
+                Action::Close { side, how } => {
+                    let entry = Entry {
+                        at: now,
+                        edge: side,
+                        direction: Direction::To,
+                        origin: Origin::Tool,
+                        what: What::Closed { how, partial: 0 },
+                    };
+                    self.close(side, how, entry);
+                }
+                Action::Note { edge, act } => {
+                    self.note(&Entry {
+                        at: now,
+                        edge,
+                        direction: Direction::To,
+                        origin: Origin::Tool,
+                        what: What::Acted(act),
+                    });
+                }
+            }
+        }
+        fate.unwrap_or(Fate::Forward)
+    }
+
+    /// Closes an end, behind what is held back from it.
+    pub(super) fn close(&mut self, side: Side, how: How, entry: Entry) {
+        if let Some(entry) = self.holds.pass(side, Held::Close(how, Box::new(entry)), &mut self.outbox) {
+            self.note(&entry);
+        }
+    }
+
+    /// Whether the last byte that was delivered to an end is inside a frame.
+    pub(super) const fn is_inside_a_frame(&self, to: Side) -> bool {
+        let from = index(to.other());
+        self.rest[from] > 0 && !self.rest_is_held[from]
+    }
+
+    /// Sends a frame behind the end of the value that flows by, if one does.
+    pub(super) fn inject(&mut self, to: Side, bytes: Bytes, origin: Origin, now: Timestamp) {
+        if self.is_inside_a_frame(to) {
+            self.late[index(to)].push((bytes, origin));
+            return;
+        }
+        if !self.outbox.is_open(to) || self.gone[index(to)] {
+            return;
+        }
+        let Ok(frame) = Frame::new(&bytes) else {
+            debug_assert!(false, "only whole frames are injected");
+            return;
+        };
+        if origin == Origin::Tool {
+            self.asked.sent(to, &frame);
+        }
+        let head = Box::new(dcp::head(&frame, self.sessions.at(to).negotiated(), self.key_seed));
+        self.note(&Entry { at: now, edge: to, direction: Direction::To, origin, what: What::Frame(head) });
+        self.outbox.write(to, bytes);
+    }
+
+    /// Sends what waited for the end of a value.
+    pub(super) fn flush_late(&mut self, to: Side, now: Timestamp) {
+        for (bytes, origin) in std::mem::take(&mut self.late[index(to)]) {
+            self.inject(to, bytes, origin, now);
+        }
+    }
+}

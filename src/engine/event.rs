@@ -1,0 +1,117 @@
+use bytes::Bytes;
+
+use super::Sessions;
+use crate::Timestamp;
+use crate::dcp::FrameHead;
+use crate::journal::Act;
+use crate::journal::How;
+use crate::journal::Side;
+use crate::session::Context;
+use crate::wire::Frame;
+
+/// What happens on a connection, as an interceptor sees it.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A frame came; its head is whole, and its value where it is not longer than [`super::WHOLE_LIMIT`].
+    Frame {
+        /// Who sent it.
+        from: Side,
+        /// Its bytes.
+        frame: Frame<'a>,
+        /// What it says.
+        head: &'a FrameHead,
+        /// What it is in its session, at the edge of the end that sent it.
+        context: &'a Context,
+    },
+    /// The answer to a request that the interceptor injected. It goes no further (law L3).
+    Answer {
+        /// Who answered.
+        from: Side,
+        /// What it says.
+        head: &'a FrameHead,
+    },
+    /// Bytes without framing came.
+    Raw {
+        /// Who sent them.
+        from: Side,
+    },
+    /// One direction ended.
+    Closed {
+        /// Whose.
+        from: Side,
+        /// How.
+        how: How,
+    },
+    /// Reading from an end stopped (true) or goes on, as the other end does not take what came before.
+    Paused {
+        /// The end that is read from.
+        from: Side,
+        /// Whether it is paused.
+        paused: bool,
+    },
+    /// The time that the interceptor asked for has come.
+    Wakeup,
+    /// The driver is told to end: no new step is to be taken, what is under way is to be settled.
+    Settle,
+}
+
+/// What is to be done about an event. No action at all means [`Action::Forward`].
+#[derive(Clone, PartialEq, Debug)]
+pub enum Action {
+    /// The frame, the bytes or the close goes on as it came.
+    Forward,
+    /// Only so many bytes of the frame go on.
+    Truncate(usize),
+    /// The frame, the bytes or the close goes no further.
+    Drop,
+    /// A frame of the tool's own is sent. The answer to a request is withheld, and comes back as [`Event::Answer`].
+    Inject {
+        /// To whom.
+        to: Side,
+        /// The frame.
+        frame: Bytes,
+    },
+    /// A frame that an end had sent, and that was dropped, is sent after all; its answer belongs to that end.
+    Resume {
+        /// To whom.
+        to: Side,
+        /// The frame.
+        frame: Bytes,
+    },
+    /// What goes to an end, closes too, waits; injected frames do not.
+    Hold {
+        /// To whom.
+        to: Side,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// A connection is closed by the tool.
+    Close {
+        /// Whose.
+        side: Side,
+        /// How.
+        how: How,
+    },
+    /// Something for the journal, at the edge of an end.
+    Note {
+        /// At whose edge.
+        edge: Side,
+        /// What.
+        act: Act,
+    },
+}
+
+/// What an event leads to.
+pub type Actions = Vec<Action>;
+
+/// The one who acts. It decides the fate of each event; it judges nothing (law L6).
+pub trait Interceptor: Send {
+    /// Decides what happens.
+    fn on_event(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp) -> Actions;
+
+    /// When it wants to be woken.
+    fn wakeup(&self) -> Option<Timestamp>;
+
+    /// Whether all of its steps have fired and settled.
+    fn is_settled(&self) -> bool;
+}
