@@ -32,11 +32,6 @@ impl Deletion {
         Self { version: 2, by_seqno, rev_seqno, delete_time: Some(delete_time), nmeta: None, unused: Some(0) }
     }
 
-    /// A version 1 deletion.
-    pub const fn v1(by_seqno: u64, rev_seqno: u64) -> Self {
-        Self { version: 1, by_seqno, rev_seqno, delete_time: None, nmeta: Some(0), unused: None }
-    }
-
     /// Reads the message out of its frame.
     ///
     /// # Errors

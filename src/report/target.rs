@@ -1,4 +1,3 @@
-use std::path::Path;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -57,14 +56,6 @@ impl Target {
         match self {
             Self::Stdout => Format::Text,
             Self::File { format, .. } => *format,
-        }
-    }
-
-    /// The file; none for stdout.
-    pub fn path(&self) -> Option<&Path> {
-        match self {
-            Self::Stdout => None,
-            Self::File { path, .. } => Some(path),
         }
     }
 }

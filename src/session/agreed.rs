@@ -50,11 +50,6 @@ impl Features {
         self.accepted.contains(&feature)
     }
 
-    /// The features that were agreed on, ascending.
-    pub fn accepted(&self) -> impl Iterator<Item = u16> {
-        self.accepted.iter().copied()
-    }
-
     /// The features that were asked for and not granted, ascending.
     pub fn refused(&self) -> impl Iterator<Item = u16> {
         self.asked.difference(&self.accepted).copied()
