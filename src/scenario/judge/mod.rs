@@ -311,7 +311,7 @@ impl Observer for Judge {
         }
         let before =
             matches!(entry.what, What::Acted(_) | What::Closed { .. }).then(|| self.story.replay.clone()).flatten();
-        self.story.observe(entry, session);
+        self.story.observe(entry);
         let seen = Seen { entry, context, session, story: &self.story, before };
         self.kept.observe(&seen);
         self.undisturbed.observe(&seen);

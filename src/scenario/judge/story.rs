@@ -11,8 +11,8 @@ use crate::journal::Direction;
 use crate::journal::Entry;
 use crate::journal::Origin;
 use crate::journal::What;
-use crate::session::Session;
 use crate::session::StreamKey;
+use crate::wire::Header;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
 use crate::wire::Status;
@@ -30,6 +30,8 @@ pub(super) struct Story {
     /// The tool's own request for it.
     pub(super) replay: Option<ReplayStory>,
     own: Vec<(StreamKey, Opaque)>,
+    /// The producer's last message of a stream.
+    last_said: Option<Said>,
     /// The seqnos of swallowed messages whose answers the tool has not told yet: it answers each kind in order.
     unanswered: BTreeMap<(Opcode, Opaque), Unanswered>,
     /// Messages that were left without an answer, and what a consumer of the era would have said.
@@ -53,6 +55,15 @@ pub(super) struct Fired {
     pub(super) opaque: Opaque,
     pub(super) seqno: u64,
     pub(super) at: Timestamp,
+}
+
+/// A message of a stream.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    header: Header,
+    stream_id: Option<u16>,
+    seqno: u64,
+    key_hash: Option<u64>,
 }
 
 /// A stream whose messages the tool swallows.
@@ -110,10 +121,10 @@ impl Unanswered {
 
 impl Story {
     /// Takes in an entry of the producer's edge.
-    pub(super) fn observe(&mut self, entry: &Entry, session: &Session) {
+    pub(super) fn observe(&mut self, entry: &Entry) {
         self.now = entry.at;
         match &entry.what {
-            What::Acted(act) => self.acted(act, entry.at, session),
+            What::Acted(act) => self.acted(act, entry.at),
             What::Paused(paused) => {
                 self.paused = *paused;
                 self.resumed_at = entry.at;
@@ -137,19 +148,21 @@ impl Story {
         self.own.contains(&(key, opaque))
     }
 
-    fn acted(&mut self, act: &Act, at: Timestamp, session: &Session) {
+    fn acted(&mut self, act: &Act, at: Timestamp) {
         match act {
             Act::Fired { step, vbucket, stream_id, opaque, seqno, cut } => {
                 let key = StreamKey { vbucket: *vbucket, stream_id: *stream_id };
                 self.own.push((key, *opaque));
                 self.steps.push(Fired { step: step.clone(), key, opaque: *opaque, seqno: *seqno, at });
                 if *cut {
-                    // The message that it fired at has crossed already, and is the first that was swallowed.
-                    let sent = session.streams().of(key, *opaque).map_or(0, |stream| stream.last_seqno);
-                    let last_seqno = sent.max(*seqno);
-                    self.cut = Some(CutStory { key, opaque: *opaque, last_seqno, items: 0, keys: BTreeMap::new() });
+                    let cut = CutStory { key, opaque: *opaque, last_seqno: *seqno, items: 0, keys: BTreeMap::new() };
+                    self.cut = Some(cut);
                     self.unanswered.clear();
                     self.replay = None;
+                    // The message that it fired at has crossed already, and is the first that is swallowed.
+                    if let Some(first) = self.last_said.take() {
+                        self.swallow(&first);
+                    }
                 }
             }
             Act::Resuming { opaque, start_seqno, .. } => {
@@ -178,6 +191,21 @@ impl Story {
         }
     }
 
+    /// Takes in a message that is kept from the consumer, if it is one of the cut stream.
+    fn swallow(&mut self, said: &Said) {
+        let header = &said.header;
+        let Some(cut) = &mut self.cut else { return };
+        if cut.opaque != header.opaque || !is_of(header, said.stream_id, cut.key) {
+            return;
+        }
+        cut.last_seqno = cut.last_seqno.max(said.seqno);
+        cut.items = cut.items.saturating_add(1);
+        if let Some(key_hash) = said.key_hash.filter(|_| cut.keys.len() < MAX_SWALLOWED) {
+            cut.keys.insert(said.seqno, key_hash);
+        }
+        self.unanswered.entry((header.opcode, header.opaque)).or_default().swallowed(said.seqno);
+    }
+
     fn told(&mut self, entry: &Entry, head: &FrameHead) {
         let header = &head.header;
         if !header.is_request() {
@@ -186,7 +214,7 @@ impl Story {
         if entry.origin == Origin::Tool
             && header.opcode == Opcode::DCP_CLOSE_STREAM
             && let Some(replay) = &mut self.replay
-            && is_of(head, replay.key)
+            && is_of(header, head.stream_id, replay.key)
         {
             replay.closed_after.get_or_insert(entry.at.since(replay.last_at.max(self.resumed_at)));
         } else if entry.origin == Origin::Peer && header.opcode == Opcode::DCP_STREAM_REQ {
@@ -211,21 +239,18 @@ impl Story {
             return;
         }
         let seqno = head.message.as_ref().ok().and_then(Message::by_seqno);
-        if let Some(cut) = &mut self.cut
-            && cut.opaque == header.opaque
-            && is_of(head, cut.key)
-            && let Some(seqno) = seqno
-        {
-            cut.last_seqno = cut.last_seqno.max(seqno);
-            cut.items = cut.items.saturating_add(1);
-            if cut.keys.len() < MAX_SWALLOWED && header.key_len > 0 {
-                cut.keys.insert(seqno, head.key_hash);
-            }
-            self.unanswered.entry((header.opcode, header.opaque)).or_default().swallowed(seqno);
+        self.last_said = seqno.map(|seqno| Said {
+            header: *header,
+            stream_id: head.stream_id,
+            seqno,
+            key_hash: (header.key_len > 0).then_some(head.key_hash),
+        });
+        if let Some(said) = self.last_said.filter(|_| self.cut.is_some()) {
+            self.swallow(&said);
         }
         if let Some(replay) = &mut self.replay
             && replay.opaque == header.opaque
-            && is_of(head, replay.key)
+            && is_of(header, head.stream_id, replay.key)
         {
             replay.message(entry.at, head, seqno);
         }
@@ -233,8 +258,8 @@ impl Story {
 }
 
 /// Whether a frame is of that stream, as far as it says; some have no stream id where they should (dcp-protocol.md §3).
-fn is_of(head: &FrameHead, key: StreamKey) -> bool {
-    head.header.vbucket() == Some(key.vbucket) && (head.stream_id.is_none() || head.stream_id == key.stream_id)
+fn is_of(header: &Header, stream_id: Option<u16>, key: StreamKey) -> bool {
+    header.vbucket() == Some(key.vbucket) && (stream_id.is_none() || stream_id == key.stream_id)
 }
 
 impl ReplayStory {

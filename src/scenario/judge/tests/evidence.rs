@@ -164,6 +164,17 @@ fn orphans_are_listed_with_whose_they_are() {
 }
 
 #[test]
+fn an_injected_one_tells_the_seqno_that_it_answers_the_first_included() {
+    let mut stage = Stage::flowing(acting());
+    stage.fire(true);
+    stage.said(mutation(1, OPAQUE, 3));
+    stage.orphan(Opcode::DCP_MUTATION, Status::KEY_ENOENT);
+    stage.orphan(Opcode::DCP_MUTATION, Status::KEY_ENOENT);
+    let seqnos: Vec<_> = stage.judgement().connection.orphans.iter().map(|orphan| orphan.seqno).collect();
+    assert_eq!(seqnos, [Some(2), Some(3)]);
+}
+
+#[test]
 fn steps_are_told_with_their_first_place() {
     let mut stage = Stage::cut(acting());
     stage.acted(Act::Fired { step: "cut".into(), vbucket: 2, stream_id: None, opaque: op(20), seqno: 1, cut: true });
