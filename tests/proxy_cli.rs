@@ -46,11 +46,26 @@ impl Started {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill").success());
     }
 
+    /// Everything on stdout, once it has ended.
+    fn stdout(&mut self) -> String {
+        let mut text = String::new();
+        self.child.stdout.take().expect("piped").read_to_string(&mut text).expect("text");
+        text
+    }
+
     /// The exit code and the rest of stderr.
     fn end(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         self.stderr.read_to_string(&mut rest).expect("text");
         (self.child.wait().expect("it ends").code(), rest)
+    }
+}
+
+/// A test that fails leaves no process behind.
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 
@@ -114,17 +129,15 @@ fn an_interrupt_writes_the_report() {
     run(async {
         let upstream = loopback().await;
         let target = upstream.local_addr().expect("bound").to_string();
-        let started = start(&["proxy", "--listen", "0", "--upstream", &target, "--report", "-"]);
+        let mut started = start(&["proxy", "--listen", "0", "--upstream", &target, "--report", "-"]);
         let mut dialler = TcpStream::connect(started.address).await.expect("connected");
         let mut served = upstream.accept().await.expect("dialled").0;
         dialler.write_all(b"\x80").await.expect("written");
         assert_eq!(served.read_u8().await.expect("relayed"), 0x80);
         started.signal("INT");
         assert_eq!(within(PATIENCE, dialler.read(&mut [0])).await.expect("closed"), 0);
-        let mut child = started.child;
-        let mut report = String::new();
-        child.stdout.take().expect("piped").read_to_string(&mut report).expect("text");
-        assert_eq!(child.wait().expect("it ends").code(), Some(0));
+        let report = started.stdout();
+        assert_eq!(started.end().0, Some(0));
         assert!(report.starts_with("verdict: PASS") && report.contains("connections: 1"), "{report}");
     });
 }
@@ -192,7 +205,7 @@ fn the_scenario_passes_a_node_and_fails_one_with_a_quirk() {
         for (quirk, expected) in [(None, 0), (Some("mb-35287"), 1)] {
             let mut args = vec!["node", "--listen", "0", "--items", "2000"];
             args.extend(quirk.iter().flat_map(|quirk| ["--quirk", quirk]));
-            let mut node = start(&args);
+            let node = start(&args);
             let (upstream, report) = (node.address.to_string(), directory.path().join("r.json"));
             let file = report.to_string_lossy();
             let scenario = ["--once", "--scenario", "orphaned-responses", "--report", &file];
@@ -205,7 +218,7 @@ fn the_scenario_passes_a_node_and_fails_one_with_a_quirk() {
             let report = std::fs::read_to_string(report).expect("written");
             assert_eq!(code, Some(expected), "{rest}{report}");
             node.signal("TERM");
-            assert_eq!(node.child.wait().expect("it ends").code(), Some(0));
+            assert_eq!(node.end().0, Some(0));
         }
     });
 }

@@ -54,6 +54,14 @@ impl Binary {
     }
 }
 
+/// A run that fails leaves no process behind.
+impl Drop for Binary {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
 fn on_a_runtime(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime").block_on(test);
 }
