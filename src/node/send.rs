@@ -46,11 +46,7 @@ impl Sender {
             Kind::Abort { prepared } => self.completion(Opcode::DCP_ABORT, prepared, item, terms, to, out),
             Kind::Prepare { level, deleted } => {
                 let datatype = self.take(item, terms);
-                let mut extras = [0; 31];
-                extras[..8].copy_from_slice(&by_seqno);
-                extras[8..16].copy_from_slice(&rev_seqno);
-                extras[16..20].copy_from_slice(&item.flags.to_be_bytes());
-                extras[20..24].copy_from_slice(&item.expiration.to_be_bytes());
+                let mut extras = written(item);
                 extras[28] = NRU;
                 extras[29] = deleted.into();
                 extras[30] = level;
@@ -58,11 +54,7 @@ impl Sender {
             }
             Kind::Mutation | Kind::Commit { deleted: false, .. } => {
                 let datatype = self.take(item, terms);
-                let mut extras = [0; 31];
-                extras[..8].copy_from_slice(&by_seqno);
-                extras[8..16].copy_from_slice(&rev_seqno);
-                extras[16..20].copy_from_slice(&item.flags.to_be_bytes());
-                extras[20..24].copy_from_slice(&item.expiration.to_be_bytes());
+                let mut extras = written(item);
                 extras[30] = NRU;
                 self.document(Opcode::DCP_MUTATION, datatype, item.cas, &extras, terms, to, out)
             }
@@ -205,6 +197,16 @@ pub(super) fn seqno_advanced(seqno: u64, era: Era, to: &Address, out: &mut Vec<u
 /// Appends a SET_VBUCKET_STATE and gives its charge.
 pub(super) fn vbucket_state(state: u8, era: Era, to: &Address, out: &mut Vec<u8>) -> u32 {
     Parts::bare(Opcode::DCP_SET_VBUCKET_STATE, &[state]).write(to, era, out)
+}
+
+/// The extras of a mutation or a prepare, as far as the two are the same.
+fn written(item: &Item) -> [u8; 31] {
+    let mut extras = [0; 31];
+    extras[..8].copy_from_slice(&item.outline.seqno.to_be_bytes());
+    extras[8..16].copy_from_slice(&item.rev_seqno.to_be_bytes());
+    extras[16..20].copy_from_slice(&item.flags.to_be_bytes());
+    extras[20..24].copy_from_slice(&item.expiration.to_be_bytes());
+    extras
 }
 
 /// The nru byte of a document that was just used.
