@@ -71,6 +71,12 @@ impl Pipe {
         }
     }
 
+    /// Nobody will take what is in it.
+    fn give_up(&mut self) {
+        self.bytes.clear();
+        self.done = true;
+    }
+
     fn take(&mut self, len: usize) -> Bytes {
         let len = len.min(self.bytes.len());
         self.bytes.drain(..len).collect()
@@ -294,7 +300,7 @@ impl<O: Observer> World<O> {
                 Said::Close(how) => {
                     self.to_tool[at(side)].end(how);
                     if how == How::Reset {
-                        self.to_end[at(side)].done = true;
+                        self.to_end[at(side)].give_up();
                     }
                 }
                 Said::Wait(until) => self.alarms[at(side)] = until,
