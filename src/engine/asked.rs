@@ -57,3 +57,54 @@ impl Asked {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::FrameBuilder;
+    use crate::wire::Status;
+
+    fn request(opcode: Opcode, n: u32) -> bytes::Bytes {
+        FrameBuilder::request(opcode).opaque(Opaque(n.to_be_bytes())).build()
+    }
+
+    fn answers(asked: &mut Asked, from: Side, opcode: Opcode, n: u32) -> bool {
+        let frame = FrameBuilder::response(opcode, Status::EINVAL).opaque(Opaque(n.to_be_bytes())).build();
+        asked.is_answer(from, &Frame::new(&frame).unwrap(), &Session::new(from))
+    }
+
+    fn sent(asked: &mut Asked, opcode: Opcode, n: u32) {
+        asked.sent(Side::Upstream, &Frame::new(&request(opcode, n)).unwrap());
+    }
+
+    #[test]
+    fn an_answer_comes_from_whom_was_asked_what_was_asked_once() {
+        let mut asked = Asked::default();
+        sent(&mut asked, Opcode::NOOP, 1);
+        assert!(!answers(&mut asked, Side::Dialler, Opcode::NOOP, 1));
+        assert!(!answers(&mut asked, Side::Upstream, Opcode::VERSION, 1));
+        assert!(!answers(&mut asked, Side::Upstream, Opcode::NOOP, 2));
+        assert!(answers(&mut asked, Side::Upstream, Opcode::NOOP, 1));
+        assert!(!answers(&mut asked, Side::Upstream, Opcode::NOOP, 1));
+    }
+
+    #[test]
+    fn what_is_said_to_a_forged_stream_end_goes_on() {
+        let mut asked = Asked::default();
+        sent(&mut asked, Opcode::DCP_STREAM_END, 1);
+        assert!(!answers(&mut asked, Side::Upstream, Opcode::DCP_STREAM_END, 1));
+    }
+
+    #[test]
+    fn neither_a_peer_that_never_answers_nor_one_that_never_has_to_costs_memory() {
+        let mut asked = Asked::default();
+        for n in 0..20_000 {
+            sent(&mut asked, Opcode::NOOP, n);
+            sent(&mut asked, Opcode::DCP_BUFFER_ACK, n);
+        }
+        assert_eq!((asked.open.len(), asked.quiet.len()), (Asked::MOST, Asked::MOST_QUIET));
+        assert!(!answers(&mut asked, Side::Upstream, Opcode::NOOP, 0), "the oldest is given up");
+        assert!(answers(&mut asked, Side::Upstream, Opcode::NOOP, 19_999));
+        assert!(answers(&mut asked, Side::Upstream, Opcode::DCP_BUFFER_ACK, 19_999));
+    }
+}

@@ -100,3 +100,60 @@ fn deliver(to: Side, held: Held, outbox: &mut Outbox) -> Option<Entry> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Output;
+    use crate::journal::Direction;
+    use crate::journal::Origin;
+    use crate::journal::What;
+
+    fn raw(bytes: &'static [u8]) -> Held {
+        Held::Raw(Bytes::from_static(bytes))
+    }
+
+    fn close(how: How) -> Held {
+        let what = What::Closed { how, partial: 0 };
+        let (edge, direction) = (Side::Upstream, Direction::To);
+        Held::Close(how, Box::new(Entry { at: Timestamp(1), edge, direction, origin: Origin::Peer, what }))
+    }
+
+    fn popped(outbox: &mut Outbox) -> Vec<Output> {
+        std::iter::from_fn(|| outbox.pop()).collect()
+    }
+
+    #[test]
+    fn all_waits_in_order_and_is_let_go_at_its_time() {
+        let (mut holds, mut outbox) = (Holds::default(), Outbox::default());
+        holds.hold(Side::Upstream, Timestamp(100));
+        assert_eq!((holds.is_held(Side::Upstream), holds.is_held(Side::Dialler)), (true, false));
+        assert_eq!(holds.wakeup(), Some(Timestamp(100)));
+        holds.pass(Side::Upstream, raw(b"ab"), &mut outbox);
+        holds.pass(Side::Upstream, raw(b"c"), &mut outbox);
+        assert!(holds.pass(Side::Upstream, close(How::Fin), &mut outbox).is_none());
+        holds.pass(Side::Dialler, raw(b"x"), &mut outbox);
+        assert_eq!((holds.bytes(Side::Upstream), holds.bytes(Side::Dialler)), (3, 0));
+        assert_eq!(popped(&mut outbox).len(), 1, "the other end is not held");
+
+        assert!(holds.release(Timestamp(99), &mut outbox).is_empty());
+        assert!(popped(&mut outbox).is_empty());
+        let entries = holds.release(Timestamp(100), &mut outbox);
+        assert_eq!(entries.iter().map(|entry| entry.at).collect::<Vec<_>>(), [Timestamp(100)]);
+        let write = |bytes| Output::Write { to: Side::Upstream, bytes: Bytes::from_static(bytes) };
+        let closed = Output::Close { side: Side::Upstream, how: How::Fin };
+        assert_eq!(popped(&mut outbox), [write(b"ab"), write(b"c"), closed]);
+        assert_eq!((holds.bytes(Side::Upstream), holds.wakeup()), (0, None));
+    }
+
+    #[test]
+    fn behind_a_close_only_a_reset_goes_on() {
+        let (mut holds, mut outbox) = (Holds::default(), Outbox::default());
+        assert!(holds.pass(Side::Upstream, close(How::Fin), &mut outbox).is_some());
+        assert!(holds.pass(Side::Upstream, raw(b"late"), &mut outbox).is_none());
+        assert!(holds.pass(Side::Upstream, close(How::Fin), &mut outbox).is_none());
+        assert!(holds.pass(Side::Upstream, close(How::Reset), &mut outbox).is_some());
+        let closed = |how| Output::Close { side: Side::Upstream, how };
+        assert_eq!(popped(&mut outbox), [closed(How::Fin), closed(How::Reset)]);
+    }
+}

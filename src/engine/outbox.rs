@@ -79,3 +79,62 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn popped(outbox: &mut Outbox) -> Vec<Output> {
+        std::iter::from_fn(|| outbox.pop()).collect()
+    }
+
+    fn write(to: Side, bytes: &'static [u8]) -> Output {
+        Output::Write { to, bytes: Bytes::from_static(bytes) }
+    }
+
+    #[test]
+    fn what_lies_side_by_side_is_one_write_without_a_copy() {
+        let chunk = Bytes::from_static(b"abcdefgh");
+        let mut outbox = Outbox::default();
+        outbox.begin(&chunk);
+        outbox.relay(Side::Dialler, &chunk[0..2]);
+        outbox.relay(Side::Dialler, &chunk[2..5]);
+        outbox.relay(Side::Dialler, &chunk[6..7]);
+        outbox.relay(Side::Upstream, &chunk[7..8]);
+        outbox.end();
+        let all = popped(&mut outbox);
+        assert_eq!(all, [write(Side::Dialler, b"abcde"), write(Side::Dialler, b"g"), write(Side::Upstream, b"h")]);
+        let Output::Write { bytes, .. } = &all[0] else { panic!("a write") };
+        assert_eq!(bytes.as_ptr(), chunk.as_ptr());
+    }
+
+    #[test]
+    fn what_comes_between_keeps_its_place() {
+        let chunk = Bytes::from_static(b"abcd");
+        let mut outbox = Outbox::default();
+        outbox.begin(&chunk);
+        outbox.relay(Side::Dialler, &chunk[0..2]);
+        outbox.write(Side::Dialler, Bytes::from_static(b"X"));
+        outbox.relay(Side::Dialler, &chunk[2..4]);
+        outbox.wait(None);
+        outbox.relay(Side::Dialler, b"elsewhere");
+        outbox.end();
+        assert_eq!(
+            popped(&mut outbox),
+            [
+                write(Side::Dialler, b"ab"),
+                write(Side::Dialler, b"X"),
+                write(Side::Dialler, b"cd"),
+                Output::Wait(None),
+                write(Side::Dialler, b"elsewhere"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_close_is_known() {
+        let mut outbox = Outbox::default();
+        outbox.close(Side::Dialler, How::Fin);
+        assert!(!outbox.is_open(Side::Dialler) && outbox.is_open(Side::Upstream));
+    }
+}

@@ -110,3 +110,86 @@ impl Bursts {
         actions.extend(bytes.into_iter().map(|frame| Action::Inject { to: self.producer, frame }));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::era::Era;
+    use crate::wire::Header;
+
+    const MS: u64 = 1_000_000;
+
+    struct Bench {
+        bursts: Bursts,
+        tools: Toolbox,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let tools = Toolbox::new(Era::V7_0, Duration::from_secs(2), false);
+            Self { bursts: Bursts::new(Side::Upstream), tools }
+        }
+
+        fn add(&mut self, message: Opcode, status: Status, stream: u8, count: u64) {
+            for _ in 0..count {
+                self.bursts.add(message, status, Opaque([stream; 4]), Timestamp(0));
+            }
+        }
+
+        /// What is sent at `ms`: each header once, and how often it is repeated.
+        fn at(&mut self, ms: u64) -> Vec<(Opcode, Option<Status>, Opaque, usize)> {
+            let mut actions = Actions::new();
+            self.bursts.step(&mut self.tools, Timestamp(ms * MS), &mut actions);
+            let mut all: Vec<(Opcode, Option<Status>, Opaque, usize)> = Vec::new();
+            for action in actions {
+                let Action::Inject { to: Side::Upstream, frame } = action else { panic!("an injected frame") };
+                let header = Header::parse_slice(&frame).unwrap();
+                match all.last_mut() {
+                    Some(last) if (last.0, last.1, last.2) == (header.opcode, header.status(), header.opaque) => {
+                        last.3 += 1
+                    }
+                    _ => all.push((header.opcode, header.status(), header.opaque, 1)),
+                }
+            }
+            all
+        }
+    }
+
+    const M: Opcode = Opcode::DCP_MUTATION;
+    const C: Opcode = Opcode::DCP_COMMIT;
+    const S1: Status = Status::KEY_ENOENT;
+    const S2: Status = Status::KEY_EEXISTS;
+
+    #[test]
+    fn each_kind_is_a_burst_and_each_burst_has_its_proof() {
+        let mut bench = Bench::new();
+        bench.add(C, S2, 1, 2);
+        bench.add(M, S1, 2, 3);
+        bench.add(M, S1, 1, 1);
+        assert_eq!(bench.bursts.wakeup(), Some(Timestamp(50 * MS)));
+        assert_eq!(bench.at(49), []);
+        assert_eq!(bench.at(50), [(M, Some(S1), Opaque([1; 4]), 1), (M, Some(S1), Opaque([2; 4]), 3)]);
+        assert_eq!(bench.bursts.last_told(), Some(Timestamp(50 * MS)));
+        assert_eq!(bench.at(199), []);
+        let noop = Opaque([0xdc, 0x0d, 0, 1]);
+        assert_eq!(bench.at(200), [(Opcode::NOOP, None, noop, 1)]);
+        assert_eq!(bench.bursts.awaited_since(), Some(Timestamp(200 * MS)));
+        assert_eq!(bench.at(9000), [], "nothing before the proof");
+        bench.bursts.answered(Opcode::NOOP, noop);
+        assert_eq!(bench.at(9001), [(C, Some(S2), Opaque([1; 4]), 2)], "what comes later is not gathered again");
+        assert!(!bench.bursts.is_idle());
+        assert_eq!(bench.at(9151).len(), 1);
+        bench.bursts.answered(Opcode::NOOP, Opaque([0xdc, 0x0d, 0, 2]));
+        assert!(bench.bursts.is_idle() && bench.at(9152).is_empty() && bench.bursts.wakeup().is_none());
+    }
+
+    #[test]
+    fn a_burst_is_not_endless() {
+        let mut bench = Bench::new();
+        bench.add(M, S1, 1, 5000);
+        assert_eq!(bench.at(50), [(M, Some(S1), Opaque([1; 4]), 4096)]);
+        bench.at(200);
+        bench.bursts.answered(Opcode::NOOP, Opaque([0xdc, 0x0d, 0, 1]));
+        assert_eq!(bench.at(201), [(M, Some(S1), Opaque([1; 4]), 904)]);
+    }
+}

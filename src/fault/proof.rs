@@ -73,3 +73,46 @@ impl Proof {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::era::Era;
+
+    #[test]
+    fn it_is_asked_for_when_it_is_time_and_given_by_its_own_answer() {
+        let mut tools = Toolbox::new(Era::V7_0, Duration::from_secs(2), false);
+        let (mut proof, mut actions) = (Proof::Idle, Actions::new());
+        let step = |proof: &mut Proof, tools: &mut Toolbox, actions: &mut Actions, at| {
+            proof.step(Side::Upstream, tools, Timestamp(at), actions);
+        };
+        step(&mut proof, &mut tools, &mut actions, 5);
+        proof.want(Timestamp(10), PROOF_AFTER);
+        let due = 10 + 150_000_000;
+        assert_eq!(proof.wakeup(), Some(Timestamp(due)));
+        step(&mut proof, &mut tools, &mut actions, due - 1);
+        assert!(actions.is_empty());
+        step(&mut proof, &mut tools, &mut actions, due);
+        step(&mut proof, &mut tools, &mut actions, due + 1);
+        let opaque = Opaque([0xdc, 0x0d, 0, 1]);
+        let frame = FrameBuilder::request(Opcode::NOOP).opaque(opaque).build();
+        assert_eq!(actions, [Action::Inject { to: Side::Upstream, frame }]);
+        assert_eq!((proof.asked_at(), proof.wakeup()), (Some(Timestamp(due)), None));
+        assert!(!proof.given(Opcode::NOOP, Opaque::default()));
+        assert!(!proof.given(Opcode::DCP_NOOP, opaque));
+        assert!(proof.given(Opcode::NOOP, opaque) && proof == Proof::Idle);
+        assert!(!proof.given(Opcode::NOOP, opaque));
+    }
+
+    #[test]
+    fn one_that_is_wanted_anew_is_asked_for_anew() {
+        let mut tools = Toolbox::new(Era::V7_0, Duration::from_secs(2), false);
+        let (mut proof, mut actions) = (Proof::Idle, Actions::new());
+        proof.want(Timestamp(0), Duration::ZERO);
+        proof.step(Side::Upstream, &mut tools, Timestamp(0), &mut actions);
+        proof.want(Timestamp(5), Duration::ZERO);
+        assert!(!proof.given(Opcode::NOOP, Opaque([0xdc, 0x0d, 0, 1])), "the answer to the one before proves nothing");
+        proof.step(Side::Upstream, &mut tools, Timestamp(5), &mut actions);
+        assert_eq!(actions.len(), 2);
+    }
+}

@@ -95,4 +95,24 @@ mod tests {
         tools.avoid(second);
         assert_ne!(tools.opaque().0[..2], second.0[..2]);
     }
+
+    #[test]
+    fn what_was_forged_is_taken_out_of_acknowledgements_once() {
+        let mut tools = Toolbox::new(Era::V7_0, Duration::from_secs(2), false);
+        assert_eq!(tools.take_surplus(100), 0);
+        tools.will_be_acknowledged(28);
+        tools.will_be_acknowledged(28);
+        assert_eq!((tools.take_surplus(30), tools.take_surplus(30), tools.take_surplus(30)), (30, 26, 0));
+    }
+
+    #[test]
+    fn streams_that_are_kept_from_the_consumer_are_not_kept_in_mind_without_end() {
+        let mut tools = Toolbox::new(Era::V7_0, Duration::from_secs(2), false);
+        for n in 0..100_000_u32 {
+            tools.keep_from_consumer(Opaque(n.to_be_bytes()));
+        }
+        assert_eq!(tools.strange.len(), MOST_STRANGE);
+        assert!(tools.is_kept_from_consumer(Opaque(99_999_u32.to_be_bytes())));
+        assert!(!tools.is_kept_from_consumer(Opaque([9; 4])));
+    }
 }

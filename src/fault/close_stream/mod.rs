@@ -160,3 +160,18 @@ fn is_answer(event: &Event<'_>, opcode: Opcode, opaque: Opaque) -> Option<Status
 fn says_stream_end(session: &Session) -> bool {
     session.controls().is_true("send_stream_end_on_client_close_stream")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_both_ways() {
+        for at in CloseAt::ALL {
+            assert_eq!(at.to_string().parse(), Ok(at));
+        }
+        let error = "Cut".parse::<CloseAt>().unwrap_err();
+        assert_eq!(error, "expected cut, end, consumer, producer or both, found 'Cut'");
+        assert_eq!(CloseAt::default(), CloseAt::Cut);
+    }
+}
