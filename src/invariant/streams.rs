@@ -55,9 +55,10 @@ impl Rule for OfAStream {
         }
         let found = match stream.owner {
             Owner::Current(State::Open | State::Closing | State::Closed) => return Ruling::Kept,
-            Owner::Current(State::Ended(_) | State::Requested) | Owner::Gone(State::Ended(_)) | Owner::Requested => {
-                return Ruling::Silent;
-            }
+            // What was queued when the stream was closed may still come, also past its replacement (C9).
+            Owner::Gone(State::Ended(_) | State::Closing | State::Closed)
+            | Owner::Current(State::Ended(_) | State::Requested)
+            | Owner::Requested => return Ruling::Silent,
             Owner::Current(State::Refused(status)) => format!("the request was answered with {status}"),
             Owner::Current(State::RolledBack(_)) => "the request was answered with Rollback".to_owned(),
             Owner::Gone(_) => "a later request has replaced the stream".to_owned(),

@@ -59,7 +59,10 @@ impl Judged {
 
     fn source(&self) -> Source {
         if self.armed() {
-            Source::Acting { makes_orphans: self.plan.scenarios.iter().any(|scenario| scenario.makes_orphans()) }
+            Source::Acting {
+                makes_orphans: self.plan.scenarios.iter().any(|scenario| scenario.makes_orphans()),
+                fatal_too: self.plan.fatal_too,
+            }
         } else {
             Source::Watching
         }

@@ -82,7 +82,7 @@ fn run(seed: u64, era: Era, quirk: Option<Quirk>, leaves: Leaves) -> Run {
         fatal_too: false,
         seed: dice.next(),
     };
-    let source = Source::Acting { makes_orphans: true };
+    let source = Source::Acting { makes_orphans: true, fatal_too: false };
     let (messages, settle) = (plan.messages.clone(), plan.settle);
     let terms = Terms { era: plan.era, messages, settle, judge: verdict::Judge::Producer, source };
     let judge = Judge::new(terms, 1, "consumer", "producer");

@@ -79,7 +79,7 @@ impl Stage {
             messages: plan.messages.clone(),
             settle: plan.settle,
             judge: dcproxy::verdict::Judge::Producer,
-            source: Source::Acting { makes_orphans },
+            source: Source::Acting { makes_orphans, fatal_too: plan.fatal_too },
         };
         let witness = Witness { log: Vec::new(), judge: Judge::new(terms, 1, "consumer:1", "producer:2") };
         Self {

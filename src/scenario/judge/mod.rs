@@ -72,6 +72,8 @@ pub enum Source {
     Acting {
         /// Whether the steps are there to make orphaned responses.
         makes_orphans: bool,
+        /// Whether answers at which the era's producer may or must close are given too, so that none is left out.
+        fatal_too: bool,
     },
 }
 
@@ -222,14 +224,13 @@ impl Judge {
 
     /// Rows for the wanted types that no orphaned response answers, where it was the tool's to make one.
     fn rows_of_missing(&self, end: &End<'_>) -> Vec<Row> {
-        if self.terms.source != (Source::Acting { makes_orphans: true }) {
-            return Vec::new();
-        }
+        let Source::Acting { makes_orphans: true, fatal_too } = self.terms.source else { return Vec::new() };
         let missing = self.terms.messages.iter().filter(|&&message| !self.kept.has(message));
         missing
             .map(|&message| {
                 let answer = era::cut_status(end.era, end.v7, message);
-                if answer.cell == Cell::Keep && !self.story.left_out.contains_key(&message) {
+                let tried = fatal_too || answer.cell == Cell::Keep;
+                if tried && !self.story.left_out.contains_key(&message) {
                     Row::new(message.to_string(), None, 0, Outcome::NotExercised)
                 } else {
                     Row::new(message.to_string(), Some(answer.own.to_string()), 0, Outcome::LeftOut)
@@ -247,7 +248,7 @@ impl Judge {
         if session.gap() {
             missing.push(not_enough("a recording without gaps", "bytes are missing"));
         }
-        let Source::Acting { makes_orphans } = self.terms.source else { return missing };
+        let Source::Acting { makes_orphans, .. } = self.terms.source else { return missing };
         if self.story.steps.is_empty() {
             missing.push(not_enough(
                 "a stream that is closed in the middle of a transfer",

@@ -34,7 +34,8 @@ fn where_nothing_fired_there_is_no_verdict() {
     stage.settle();
     assert!(missing(&mut stage).contains("no message of a wanted type came"));
     for makes_orphans in [true, false] {
-        let mut stage = Stage::flowing(Terms { source: Source::Acting { makes_orphans }, ..acting() });
+        let mut stage =
+            Stage::flowing(Terms { source: Source::Acting { makes_orphans, fatal_too: false }, ..acting() });
         stage.settle();
         assert!(missing(&mut stage).contains("in the middle of a transfer"));
     }
@@ -111,6 +112,14 @@ fn what_the_era_forbids_to_try_is_left_out_and_not_held_against_it() {
     assert_eq!(connection.verdict, Pass, "{:#?}", connection.findings);
     let row = connection.matrix.into_iter().find(|row| row.message == "DCP_PREPARE").unwrap();
     assert_eq!((row.outcome, row.status.as_deref(), row.verdict), (Outcome::LeftOut, Some("KeyEnoent"), Pass));
+}
+
+#[test]
+fn nothing_is_left_out_where_all_was_asked_for() {
+    let source = Source::Acting { makes_orphans: true, fatal_too: true };
+    let terms = Terms { era: Some(Era::V6_0), source, ..wanting(&[Opcode::DCP_MUTATION, Opcode::DCP_PREPARE]) };
+    let mut stage = Stage::handled(terms);
+    assert!(missing(&mut stage).contains("never came: DCP_PREPARE"));
 }
 
 #[test]

@@ -251,7 +251,7 @@ fn in_a_recording_up_to_6_5_an_answered_noop_is_a_proof_at_once() {
 
 #[test]
 fn without_orphans_it_must_live_on_all_the_same() {
-    let terms = || Terms { source: Source::Acting { makes_orphans: false }, ..acting() };
+    let terms = || Terms { source: Source::Acting { makes_orphans: false, fatal_too: false }, ..acting() };
     let closed = |late: bool, how: fn(&mut Stage)| {
         let mut stage = Stage::flowing(terms());
         stage.fire(false);

@@ -58,7 +58,7 @@ pub(super) fn acting() -> Terms {
         messages: BTreeSet::from([Opcode::DCP_MUTATION]),
         settle: Duration::from_secs(2),
         judge: Whose::Producer,
-        source: Source::Acting { makes_orphans: true },
+        source: Source::Acting { makes_orphans: true, fatal_too: false },
     }
 }
 
