@@ -1,5 +1,12 @@
 use std::ops::Range;
 
+/// The seeds of a test: so many, times `DCPROXY_SEEDS` where that is set, from `DCPROXY_FIRST_SEED` on.
+pub(crate) fn seeds(usual: u64) -> Range<u64> {
+    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().expect(name));
+    let first = number("DCPROXY_FIRST_SEED", 0);
+    first..first + usual * number("DCPROXY_SEEDS", 1)
+}
+
 /// A small seeded generator (splitmix64): the same seed throws the same dice on every machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Dice(u64);

@@ -24,6 +24,7 @@ use dcproxy::verdict;
 use dcproxy::verdict::Verdict;
 
 use crate::dice::Dice;
+use crate::dice::seeds;
 use crate::ends::Consumer;
 use crate::ends::Leaver;
 use crate::ends::Server;
@@ -104,7 +105,7 @@ fn failed(connection: &Connection) -> Vec<String> {
 
 #[test]
 fn without_a_quirk_there_is_no_false_alarm() {
-    for (seed, era) in (0..48).zip(Era::ALL.into_iter().cycle()) {
+    for (seed, era) in seeds(48).zip(Era::ALL.into_iter().cycle()) {
         let run = run(seed, era, None, Leaves::Nobody);
         assert!(run.in_time && run.settled, "seed {seed}, {era}: not settled in time");
         assert_eq!(run.connection.verdict, Verdict::Pass, "seed {seed}, {era}: {:#?}", failed(&run.connection));
@@ -114,7 +115,7 @@ fn without_a_quirk_there_is_no_false_alarm() {
 
 #[test]
 fn each_quirk_is_caught_by_its_finding() {
-    for (seed, quirk) in (0..54).zip(Quirk::ALL.into_iter().cycle()) {
+    for (seed, quirk) in seeds(54).zip(Quirk::ALL.into_iter().cycle()) {
         let run = run(seed, Era::V7_0, Some(quirk), Leaves::Nobody);
         let found = run
             .connection
@@ -130,7 +131,7 @@ fn each_quirk_is_caught_by_its_finding() {
 #[test]
 fn a_consumer_that_goes_away_is_not_the_producers_fault() {
     let mut cut_short = 0;
-    for (seed, era) in (0..48).zip(Era::ALL.into_iter().cycle()) {
+    for (seed, era) in seeds(48).zip(Era::ALL.into_iter().cycle()) {
         let run = run(seed, era, None, Leaves::Consumer);
         assert!(run.in_time, "seed {seed}, {era}: not over in time");
         assert_ne!(run.connection.verdict, Verdict::Fail, "seed {seed}, {era}: {:#?}", failed(&run.connection));
@@ -143,7 +144,7 @@ fn a_consumer_that_goes_away_is_not_the_producers_fault() {
 #[test]
 fn a_producer_that_goes_away_in_the_middle_does_not_pass() {
     let mut cut_short = 0;
-    for (seed, era) in (0..48).zip(Era::ALL.into_iter().cycle()) {
+    for (seed, era) in seeds(48).zip(Era::ALL.into_iter().cycle()) {
         let run = run(seed, era, None, Leaves::Producer);
         assert!(run.in_time, "seed {seed}, {era}: not over in time");
         assert!(
