@@ -14,6 +14,11 @@ pub(crate) fn announce(what: &str, addr: SocketAddr) {
     let _ = io::stderr().write_all(format!("{what}{space}listening on {addr}\n").as_bytes());
 }
 
+/// One plain line on stderr, whatever the log settings.
+pub(super) fn remark(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
 /// Stdout, buffered; flush it before the command ends. When nobody reads any more it fails with an error that, returned by the
 /// command, ends it as a success.
 pub(crate) fn stdout() -> impl Write {

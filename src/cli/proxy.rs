@@ -1,13 +1,13 @@
 use std::time::Duration;
 
 use super::judging::Judging;
-use super::{announce, values};
+use super::{announce, output, values};
 use crate::net;
 use crate::net::proxy::{Options, Summary, serve};
 use crate::net::{Judged, Limits, Shutdown, Target};
 use crate::report::Report;
 use crate::scenario::{MESSAGES, Plan, Scenario};
-use crate::verdict::ExitStatus;
+use crate::verdict::{ExitStatus, Verdict};
 
 /// Relays DCP between a consumer and a producer, runs scenarios on it and judges
 ///
@@ -101,7 +101,21 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     })??;
     let report = judged.report(&summary);
     args.judging.deliver(&report)?;
+    if !args.scenario.is_empty() {
+        output::remark(&verdict_line(&report));
+    }
     args.status(&report, summary)
+}
+
+/// The verdict, and the first thing that decided it.
+fn verdict_line(report: &Report) -> String {
+    let findings = report.connections.iter().flat_map(|connection| &connection.findings).chain(&report.findings);
+    let decided =
+        findings.filter(|finding| finding.verdict == report.verdict).find(|_| report.verdict != Verdict::Pass);
+    match decided {
+        Some(finding) => format!("verdict: {}: {}: {}", report.verdict, finding.id, finding.actual),
+        None => format!("verdict: {}", report.verdict),
+    }
 }
 
 /// Another at each run, short enough to be typed.

@@ -9,6 +9,7 @@ use crate::journal::Side;
 use crate::report::{Connection, Report};
 use crate::scenario::judge::{Judge, Source, Terms, not_enough};
 use crate::scenario::{Plan, Runner};
+use crate::verdict::Finding;
 use crate::{Timestamp, verdict};
 
 /// Connections that a plan's steps are taken on, and that are judged: what `proxy` serves. A plan without scenarios arms
@@ -18,18 +19,24 @@ pub struct Judged {
     plan: Plan,
     judge: verdict::Judge,
     connections: BTreeMap<u64, Connection>,
+    /// What the connections came to that are no longer listed, and how many they are.
+    unlisted: (Report, u64),
     addresses: BTreeMap<u64, (SocketAddr, SocketAddr)>,
     has_producer: bool,
     errors: Vec<String>,
 }
 
+/// Connections that a report lists; a proxy may serve for weeks.
+const MAX_LISTED: usize = 10_000;
+
 impl Judged {
     /// Takes the steps of `plan` on each connection; `judge` says whose faults decide.
-    pub const fn new(plan: Plan, judge: verdict::Judge) -> Self {
+    pub fn new(plan: Plan, judge: verdict::Judge) -> Self {
         Self {
             plan,
             judge,
             connections: BTreeMap::new(),
+            unlisted: (Report::new(judge), 0),
             addresses: BTreeMap::new(),
             has_producer: false,
             errors: Vec::new(),
@@ -38,10 +45,14 @@ impl Judged {
 
     /// What the run came to.
     pub fn report(self, summary: &Summary) -> Report {
-        let mut report = Report::new(self.judge);
+        let armed = self.armed();
+        let (mut report, unlisted) = self.unlisted;
+        if unlisted > 0 {
+            let told = format!("{unlisted} connections, the earliest, are part of the verdict and the matrix only");
+            report.add_finding(&Finding::pass("connections-listed", "the latest connections are listed").actual(told));
+        }
         report.seed = Some(self.plan.seed);
         report.scenarios = self.plan.scenarios.iter().map(|scenario| scenario.name.clone()).collect();
-        let armed = self.armed();
         for connection in self.connections.into_values() {
             report.add_connection(connection);
         }
@@ -110,6 +121,13 @@ impl Served for Judged {
             self.errors.push(format!("the task of connection {id} crashed: {said}"));
         }
         self.connections.insert(id, connection);
+        if self.connections.len() > MAX_LISTED
+            && let Some((_, earliest)) = self.connections.pop_first()
+        {
+            self.unlisted.0.add_connection(earliest);
+            self.unlisted.0.connections.clear();
+            self.unlisted.1 += 1;
+        }
         if opened || !self.armed() { Counted::Yes } else { Counted::No }
     }
 
