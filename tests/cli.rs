@@ -79,3 +79,22 @@ fn the_environment_is_read_and_flags_beat_it() {
     let beaten = run(&["check", "/does/not/exist.pcap", "--judge", "both"], &wrong);
     assert!(!beaten.stderr.contains("server"), "{}", beaten.stderr);
 }
+
+/// `docs/QUIRKS.md` is what the code says of its quirks; `DCPROXY_WRITE_DOCS=1` writes it anew.
+#[test]
+fn the_quirks_are_documented() {
+    let mut text = "# Quirks of the embedded node\n\nHistorical bugs, and some made up after them, that `dcproxy node --quirk NAME` has. \
+                    `dcproxy proxy --scenario orphaned-responses` fails with each,\nby the finding named; in eras that a quirk does not need, it \
+                    shows nothing.\n\n| quirk | does | needs | caught by | history |\n|---|---|---|---|---|\n"
+        .to_owned();
+    for quirk in dcproxy::node::Quirk::ALL {
+        let about = quirk.about();
+        text +=
+            &format!("| `{quirk}` | {} | {} | `{}` | {} |\n", about.does, about.needs, about.finding, about.history);
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/QUIRKS.md");
+    if std::env::var_os("DCPROXY_WRITE_DOCS").is_some() {
+        std::fs::write(path, &text).expect("docs/ can be written");
+    }
+    assert_eq!(std::fs::read_to_string(path).expect("docs/QUIRKS.md is there"), text);
+}
