@@ -99,6 +99,7 @@ mod tests {
         assert_eq!(actions, [Action::Inject { to: Side::Upstream, frame }]);
         assert_eq!((proof.asked_at(), proof.wakeup()), (Some(Timestamp(due)), None));
         assert!(!proof.given(Opcode::NOOP, Opaque::default()));
+        assert!(!proof.given(Opcode::NOOP, Opaque([0xdc, 0x0d, 0, 2])), "another proof's answer");
         assert!(!proof.given(Opcode::DCP_NOOP, opaque));
         assert!(proof.given(Opcode::NOOP, opaque) && proof == Proof::Idle);
         assert!(!proof.given(Opcode::NOOP, opaque));

@@ -39,7 +39,9 @@ fn version_is_asked_once_open_is_accepted_and_its_answer_is_withheld() {
     stage.c(dcp::Hello { agent: "c".into(), features: vec![] }.request(op(1)));
     stage.p(dcp::HelloResponse { features: vec![] }.response(op(1)));
     stage.c(open(2));
-    assert_eq!(stage.at_producer().len(), 2, "nothing is asked before DCP_OPEN is accepted");
+    stage.c(dcp::Noop.request(op(8)));
+    stage.p(ok(Opcode::NOOP, 8));
+    assert_eq!(stage.at_producer().len(), 3, "nothing is asked before DCP_OPEN is accepted");
     stage.p(FrameBuilder::response(Opcode::DCP_OPEN, Status::EINVAL).opaque(op(2)));
     assert_eq!(stage.at_producer(), [""; 0], "a refused DCP_OPEN makes no producer");
     stage.c(open(3));

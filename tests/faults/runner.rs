@@ -74,6 +74,14 @@ fn a_message_with_a_strange_opaque_is_no_trigger() {
     mutations(&mut stage, 0, 4444, 1..=60);
     assert!(stage.acts().is_empty());
     assert_eq!(stage.at_consumer().len(), 61);
+    // Nor where it has the seqno at which the stream stands.
+    mutations(&mut stage, 0, O, 1..=2);
+    for _ in 0..5 {
+        stage.p(mutation(0, op(4444), 2));
+    }
+    assert!(stage.acts().is_empty());
+    stage.p(mutation(0, op(O), 3));
+    assert_eq!(fired(&mut stage), ["cut"]);
 }
 
 #[test]

@@ -48,6 +48,16 @@ fn a_partial_frame_goes_before_the_close() {
 }
 
 #[test]
+fn a_partial_frame_goes_once_though_a_reset_follows_the_fin() {
+    let mut play = Playbook::armed(|event| {
+        if matches!(event, Event::Closed { how: How::Fin, .. }) { vec![Action::Drop] } else { Vec::new() }
+    });
+    play.feed(D, &set(1, 50)[..40]).gives_nothing();
+    play.closed(D, How::Fin).gives([write(U, &set(1, 50)[..40])]);
+    play.closed(D, How::Reset).gives([close(U, How::Reset)]);
+}
+
+#[test]
 fn a_value_that_ends_early_is_told_of() {
     let big = set(1, WHOLE_LIMIT + 100);
     for mut play in [Playbook::passive(), Playbook::forwarding()] {

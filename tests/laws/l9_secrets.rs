@@ -32,8 +32,10 @@ fn has_none(text: &str, secrets: &[&str], of: &str) {
     for secret in secrets {
         let numbers = secret.bytes().take(6).map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
         let escaped = secret.escape_default().to_string();
+        let eight = secret.as_bytes().first_chunk().unwrap();
+        let (big, little) = (u64::from_be_bytes(*eight).to_string(), u64::from_le_bytes(*eight).to_string());
         let words = secret.trim_matches('\0').rsplit('\0').next().unwrap();
-        for form in [*secret, &escaped, words, &hex::encode(&secret.as_bytes()[..6]), &numbers] {
+        for form in [*secret, &escaped, words, &hex::encode(&secret.as_bytes()[..6]), &numbers, &big, &little] {
             assert!(!text.contains(form), "{of}: {form:?} is in {text}");
         }
     }
