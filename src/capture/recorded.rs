@@ -70,6 +70,10 @@ pub struct Happened<'a> {
     pub negotiated: Negotiated,
     /// The frame's bytes, where it is one. Its value may be cut (`value()` is `None`).
     pub frame: Option<Frame<'a>>,
+    /// Whether the frame is the first that was found again after framing was lost: by its looks, so without certainty.
+    pub resynchronised: bool,
+    /// Of a gap: bytes that its sender had sent before it, delivered or missing.
+    pub gap_offset: Option<u64>,
 }
 
 /// How [`Recorded`] tells of what it finds.
@@ -102,6 +106,7 @@ impl Recorded {
             key_seed: self.key_seed,
             assumed: self.assumed,
             sink,
+            gap_offset: None,
         };
         match event.what {
             What::Opened { .. } => {}
@@ -109,7 +114,8 @@ impl Recorded {
                 let framing = if from == EDGE { &mut connection.from } else { &mut connection.to };
                 framing.data(bytes, &mut |found| tell.found(from, found));
             }
-            What::Gap { from, bytes, .. } => {
+            What::Gap { from, offset, bytes } => {
+                tell.gap_offset = Some(offset);
                 let framing = if from == EDGE { &mut connection.from } else { &mut connection.to };
                 let negotiated = tell.negotiated();
                 let mut readable = |frame: &Frame<'_>| is_readable(frame, &negotiated);
@@ -117,7 +123,7 @@ impl Recorded {
             }
             What::Closed { from, how } => {
                 let framing = if from == EDGE { &connection.from } else { &connection.to };
-                tell.entry(from, journal::What::Closed { how, partial: framing.partial() }, None);
+                tell.entry(from, journal::What::Closed { how, partial: framing.partial() }, None, false);
             }
             What::Ended => {
                 self.connections.remove(&event.conn);
@@ -139,27 +145,38 @@ struct Tell<'t> {
     key_seed: u64,
     assumed: Negotiated,
     sink: Sink<'t>,
+    gap_offset: Option<u64>,
 }
 
 impl Tell<'_> {
     fn found(&mut self, from: Side, found: Found<'_>) {
         match found {
-            Found::Frame(frame) => {
+            Found::Frame { frame, resynchronised } => {
                 let head = dcp::head(&frame, &self.negotiated(), self.key_seed);
-                self.entry(from, journal::What::Frame(Box::new(head)), Some(frame));
+                self.entry(from, journal::What::Frame(Box::new(head)), Some(frame), resynchronised);
             }
-            Found::Gap(bytes) => self.entry(from, journal::What::Gap(bytes), None),
-            Found::Lost(error) => self.entry(from, journal::What::FramingLost(error), None),
+            Found::Gap(bytes) => self.entry(from, journal::What::Gap(bytes), None, false),
+            Found::Lost(error) => self.entry(from, journal::What::FramingLost(error), None, false),
         }
     }
 
-    fn entry(&mut self, from: Side, what: journal::What, frame: Option<Frame<'_>>) {
+    fn entry(&mut self, from: Side, what: journal::What, frame: Option<Frame<'_>>, resynchronised: bool) {
         let direction = if from == EDGE { Direction::From } else { Direction::To };
         let entry = Entry { at: self.at, edge: EDGE, direction, origin: Origin::Peer, what };
         let negotiated = self.negotiated();
         let context = self.session.observe(&entry);
         let session = &*self.session;
-        (self.sink)(Happened { conn: self.conn, entry: &entry, context: &context, session, negotiated, frame });
+        let gap_offset = self.gap_offset.filter(|_| matches!(entry.what, journal::What::Gap(_)));
+        (self.sink)(Happened {
+            conn: self.conn,
+            entry: &entry,
+            context: &context,
+            session,
+            negotiated,
+            frame,
+            resynchronised,
+            gap_offset,
+        });
     }
 
     fn negotiated(&self) -> Negotiated {

@@ -9,7 +9,11 @@ use crate::wire::Piece;
 /// What one direction of a recording turns out to hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Found<'a> {
-    Frame(Frame<'a>),
+    Frame {
+        frame: Frame<'a>,
+        /// Whether a search found it, after framing was lost.
+        resynchronised: bool,
+    },
     Gap(Option<u64>),
     Lost(FramingError),
 }
@@ -31,6 +35,8 @@ pub(super) struct Framing {
     state: State,
     /// Times that frames may still be found again by mistake; 0 before the first gap.
     mistakes_left: u8,
+    /// Whether a search has just ended, so that the next frame is the one that it found.
+    found_again: bool,
 }
 
 #[derive(Debug)]
@@ -64,7 +70,9 @@ impl Framing {
         while !bytes.is_empty() {
             match &mut self.state {
                 State::Framed(deframer) => match deframer.next(&mut bytes) {
-                    Some(Piece::Frame(frame)) => out(Found::Frame(frame)),
+                    Some(Piece::Frame(frame)) => {
+                        out(Found::Frame { frame, resynchronised: std::mem::take(&mut self.found_again) });
+                    }
                     Some(Piece::Raw { bytes: raw, error }) => {
                         let Some(left) = self.mistakes_left.checked_sub(1) else {
                             out(Found::Lost(error));
@@ -72,7 +80,11 @@ impl Framing {
                             return None;
                         };
                         let again = [raw, bytes].concat();
-                        *self = Self { state: State::Searching(Search::default()), mistakes_left: left };
+                        *self = Self {
+                            state: State::Searching(Search::default()),
+                            mistakes_left: left,
+                            found_again: false,
+                        };
                         return Some(again);
                     }
                     Some(Piece::Value { .. }) | None => {}
@@ -88,6 +100,7 @@ impl Framing {
                 State::Searching(search) => {
                     let found = search.data(bytes)?;
                     self.state = State::default();
+                    self.found_again = true;
                     return Some(found);
                 }
                 State::Lost => return None,
@@ -109,7 +122,7 @@ impl Framing {
                 if let Ok(frame) = Frame::new(partial)
                     && readable(&frame)
                 {
-                    out(Found::Frame(frame));
+                    out(Found::Frame { frame, resynchronised: std::mem::take(&mut self.found_again) });
                 }
                 match Header::parse_slice(partial) {
                     Ok(header) => header.frame_len().saturating_sub(partial.len() as u64),
@@ -121,6 +134,7 @@ impl Framing {
         };
         out(Found::Gap(bytes));
         self.mistakes_left = MAX_MISTAKES;
+        self.found_again = false;
         self.state = match bytes.and_then(|bytes| left.checked_sub(bytes)) {
             Some(0) => State::default(),
             Some(left) => State::Skipping(left),
@@ -159,8 +173,9 @@ mod tests {
     impl Run {
         fn tell(seen: &mut Vec<String>, found: Found<'_>) {
             seen.push(match found {
-                Found::Frame(frame) => format!(
-                    "{}{}",
+                Found::Frame { frame, resynchronised } => format!(
+                    "{}{}{}",
+                    if resynchronised { "found " } else { "" },
                     u32::from_be_bytes(frame.header().opaque.0),
                     if frame.is_whole() { "" } else { " cut" }
                 ),
@@ -225,7 +240,8 @@ mod tests {
                 }
                 let first = (len + 10 + missing).div_ceil(len) + 1;
                 let mut expected = vec!["1".to_owned(), format!("gap Some({missing})")];
-                expected.extend((first..=9).map(|n| n.to_string()));
+                expected.push(format!("found {first}"));
+                expected.extend((first + 1..=9).map(|n| n.to_string()));
                 assert_eq!(run.seen, expected, "missing {missing}, chunks of {chunk}");
             }
         }
@@ -236,10 +252,10 @@ mod tests {
         let stream: Vec<u8> = (1..=3).flat_map(|n| mutation(n, 100)).collect();
         let mut run = Run::default();
         run.gap(None).data(&stream[50..]);
-        assert_eq!(run.seen, ["gap None", "2", "3"]);
+        assert_eq!(run.seen, ["gap None", "found 2", "3"]);
         let mut run = Run::default();
         run.gap(None).data(&stream[..158]);
-        assert_eq!(run.seen, ["gap None", "1"], "a segment with one frame");
+        assert_eq!(run.seen, ["gap None", "found 1"], "a segment with one frame");
     }
 
     #[test]
@@ -249,7 +265,7 @@ mod tests {
         let stream: Vec<u8> = [trap, mutation(2, 10), mutation(3, 10)].concat();
         let mut run = Run::default();
         run.gap(None).data(&stream[60..]);
-        assert_eq!(run.seen, ["gap None", "2", "3"]);
+        assert_eq!(run.seen, ["gap None", "found 2", "3"]);
     }
 
     #[test]
@@ -259,7 +275,7 @@ mod tests {
         let mut run = Run::default();
         run.gap(None).data(&[&two[..], b"no frame at all, but text"].concat());
         run.data(&mutation(3, 5)).data(&mutation(4, 5));
-        assert_eq!(run.seen, ["gap None", "8", "9", "3", "4"]);
+        assert_eq!(run.seen, ["gap None", "found 8", "9", "found 3", "4"]);
     }
 
     #[test]
@@ -268,7 +284,7 @@ mod tests {
         run.data(&mutation(1, 0)).data(b"GET / HTTP/1.1").data(&mutation(2, 0)).gap(Some(5)).data(&mutation(3, 0));
         assert_eq!(run.seen[0], "1");
         assert!(run.seen[1].starts_with("lost: expected a magic"), "{:?}", run.seen);
-        assert_eq!(run.seen[2..], ["gap Some(5)", "3"]);
+        assert_eq!(run.seen[2..], ["gap Some(5)", "found 3"]);
     }
 
     #[test]
@@ -282,6 +298,6 @@ mod tests {
         assert_eq!(run.seen, ["gap None"]);
         noise.truncate(10);
         run.data(&mutation(5, 9)).data(&mutation(6, 9));
-        assert_eq!(run.seen, ["gap None", "5", "6"]);
+        assert_eq!(run.seen, ["gap None", "found 5", "6"]);
     }
 }
