@@ -19,11 +19,15 @@ use dcproxy::verdict::Verdict;
 
 /// The findings of every connection of a capture.
 fn findings(capture: &Path) -> Vec<(u32, Finding)> {
+    findings_of(capture, Suite::new)
+}
+
+fn findings_of(capture: &Path, suite: fn() -> Suite) -> Vec<(u32, Finding)> {
     let mut recorded = Recorded::new(7);
     let mut suites: BTreeMap<u32, Suite> = BTreeMap::new();
     capture::read(File::open(capture).unwrap(), &mut |event| {
         recorded.event(&event, &mut |happened| {
-            suites.entry(happened.conn).or_default().observe(happened.entry, happened.session);
+            suites.entry(happened.conn).or_insert_with(suite).observe(happened.entry, happened.session);
         });
     })
     .unwrap();
@@ -119,4 +123,12 @@ fn real_producers_keep_every_rule_that_decides() {
     assert_eq!(wrong.len(), WRONG.len(), "what is wrong goes unseen: {wrong:?}");
     let missing: Vec<_> = EXERCISED.iter().filter(|id| !exercised.contains(**id)).collect();
     assert!(missing.is_empty(), "not exercised: {missing:?}");
+}
+
+#[test]
+fn a_rule_misses_nothing_by_being_shown_only_what_concerns_it() {
+    for capture in captures() {
+        let all = findings_of(&capture, Suite::showing_all);
+        assert_eq!(findings(&capture), all, "{}", capture.display());
+    }
 }

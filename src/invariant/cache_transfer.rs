@@ -1,5 +1,6 @@
 //! Section D, last part: cache transfers.
 
+use super::Concerns;
 use super::Invariant;
 use super::rule::Rule;
 use super::rule::Ruling;
@@ -7,6 +8,7 @@ use super::rule::Seen;
 use super::rule::held;
 use crate::dcp::Message;
 use crate::dcp::StreamReq;
+use crate::wire::Opcode;
 
 pub(super) fn add(all: &mut Vec<Box<dyn Invariant>>) {
     all.extend([held::<CacheBeforeSnapshots>(), held::<CacheTransferEnds>()]);
@@ -20,6 +22,7 @@ impl Rule for CacheBeforeSnapshots {
     const ID: &'static str = "d23-cache-before-snapshots";
     const REQUIREMENT: &'static str =
         "CACHE_TRANSFERs precede the first marker, and none of their items is above the seqno requested";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_CACHE_TRANSFER]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let (Some(Message::CacheTransfer(transfer)), Some(before)) = (seen.message(), seen.produced_live()) else {
@@ -44,6 +47,7 @@ impl Rule for CacheTransferEnds {
     const ID: &'static str = "d24-cache-transfer-ends";
     const REQUIREMENT: &'static str =
         "a cache transfer ends with one CACHE_TRANSFER_END where data follows it, and with none where the stream ends";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_CACHE_TRANSFER_END, Opcode::DCP_SNAPSHOT_MARKER]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(before) = seen.produced_live().filter(|b| b.request.has(StreamReq::CACHE_TRANSFER)) else {

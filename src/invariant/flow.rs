@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Concerns;
 use super::Invariant;
 use super::rule::Rule;
 use super::rule::Ruling;
@@ -43,6 +44,7 @@ impl Rule for WindowRespected {
     const ID: &'static str = "g1-window-respected";
     const REQUIREMENT: &'static str =
         "the producer sends a charged message only while less than the window is outstanding";
+    const CONCERNS: Concerns = Concerns::STREAM_MESSAGES.and(Concerns::responses(&[Opcode::DCP_CONTROL]));
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let flow = seen.session.flow();
@@ -82,6 +84,7 @@ pub(super) struct AcksBelowCharges;
 impl Rule for AcksBelowCharges {
     const ID: &'static str = "g3-acks-below-charges";
     const REQUIREMENT: &'static str = "the consumer never acknowledges more bytes than it was charged";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_BUFFER_ACK]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(Message::BufferAck(_)) = acknowledgement(seen) else { return Ruling::Silent };
@@ -132,6 +135,7 @@ impl Rule for AckOfSomething {
     const ID: &'static str = "g5-ack-of-something";
     const REQUIREMENT: &'static str = "BUFFER_ACK acknowledges at least 1 byte";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_BUFFER_ACK]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         match acknowledgement(seen) {

@@ -1,5 +1,6 @@
 //! Section A, first half: frames that can be read.
 
+use super::Concerns;
 use super::Invariant;
 use super::rule::Rule;
 use super::rule::Ruling;
@@ -117,6 +118,7 @@ pub(super) struct DatatypeEnabled;
 impl Rule for DatatypeEnabled {
     const ID: &'static str = "a4-datatype-enabled";
     const REQUIREMENT: &'static str = "a message has only datatype bits that its receiver has enabled by HELLO";
+    const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let datatype = seen.header().datatype;
@@ -149,6 +151,7 @@ pub(super) struct SnappyInflates;
 impl Rule for SnappyInflates {
     const ID: &'static str = "a5-snappy-inflates";
     const REQUIREMENT: &'static str = "a value whose datatype says Snappy inflates";
+    const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let header = seen.header();
@@ -166,6 +169,7 @@ pub(super) struct XattrSection;
 impl Rule for XattrSection {
     const ID: &'static str = "a6-xattr-section";
     const REQUIREMENT: &'static str = "a value whose datatype says Xattr begins with a well-formed xattr section";
+    const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let header = seen.header();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::Concerns;
 use super::Invariant;
 use super::rule::Rule;
 use super::rule::Ruling;
@@ -88,6 +89,7 @@ pub(super) struct KeysOnce(Keys);
 impl Rule for KeysOnce {
     const ID: &'static str = "d16-keys-once";
     const REQUIREMENT: &'static str = "a key occurs once in a snapshot, unless its marker says that it may not";
+    const CONCERNS: Concerns = Concerns::DOCUMENTS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let judged = |snapshot: &Snapshot| {
@@ -106,6 +108,7 @@ pub(super) struct OsoKeysOnce(Keys);
 impl Rule for OsoKeysOnce {
     const ID: &'static str = "d19-oso-keys-once";
     const REQUIREMENT: &'static str = "a key occurs once in an OSO snapshot";
+    const CONCERNS: Concerns = Concerns::DOCUMENTS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         once(self.0.note(seen, Snapshot::is_open_oso), seen, "an OSO snapshot")

@@ -1,5 +1,6 @@
 //! Section D, second part: snapshot markers and OSO snapshots.
 
+use super::Concerns;
 use super::Invariant;
 use super::negotiation;
 use super::rule::Rule;
@@ -52,6 +53,7 @@ pub(super) struct MarkerBounds;
 impl Rule for MarkerBounds {
     const ID: &'static str = "d4-marker-bounds";
     const REQUIREMENT: &'static str = "a marker's start is not above its end";
+    const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((marker, _)) = begun(seen) else { return Ruling::Silent };
@@ -68,6 +70,7 @@ pub(super) struct FirstMarker;
 impl Rule for FirstMarker {
     const ID: &'static str = "d5-first-marker";
     const REQUIREMENT: &'static str = "a stream's first snapshot does not start above the seqno requested";
+    const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((marker, before)) = begun(seen).filter(|(_, before)| before.snapshots == 0) else {
@@ -87,6 +90,7 @@ pub(super) struct MarkersAscend;
 impl Rule for MarkersAscend {
     const ID: &'static str = "d6-markers-ascend";
     const REQUIREMENT: &'static str = "each snapshot of an active vbucket starts above the end of the one before";
+    const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((marker, before)) = begun(seen) else { return Ruling::Silent };
@@ -113,6 +117,7 @@ pub(super) struct MarkerEnd;
 impl Rule for MarkerEnd {
     const ID: &'static str = "d7-marker-end";
     const REQUIREMENT: &'static str = "a snapshot does not end below the last seqno";
+    const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((marker, before)) = begun(seen) else { return Ruling::Silent };
@@ -130,6 +135,7 @@ impl Rule for MemoryOrDisk {
     const ID: &'static str = "d8-memory-or-disk";
     const REQUIREMENT: &'static str = "a marker has exactly one of the flags Memory and Disk";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((marker, _)) = begun(seen) else { return Ruling::Silent };
@@ -146,6 +152,7 @@ impl Rule for DiskIsCheckpoint {
     const ID: &'static str = "d9-disk-is-checkpoint";
     const REQUIREMENT: &'static str = "a marker with the flag Disk has the flag Checkpoint";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         match begun(seen) {
@@ -166,6 +173,7 @@ pub(super) struct AckInTakeover;
 impl Rule for AckInTakeover {
     const ID: &'static str = "d10-ack-in-takeover";
     const REQUIREMENT: &'static str = "a marker has the flag Ack only on a stream requested with TakeOver";
+    const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         match begun(seen) {
@@ -187,6 +195,7 @@ impl Rule for AckAnswered {
     const ID: &'static str = "d11-ack-answered";
     const REQUIREMENT: &'static str =
         "a marker with the flag Ack is answered once, and not before the last seqno of its snapshot was sent";
+    const CONCERNS: Concerns = Concerns::responses(&[Opcode::DCP_SNAPSHOT_MARKER]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let header = seen.header();
@@ -220,6 +229,7 @@ impl Rule for SnapshotCompletes {
     const REQUIREMENT: &'static str =
         "some message has the seqno of the snapshot's end before the next snapshot begins";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((_, before)) = begun(seen).filter(|(_, before)| before.state == State::Open) else {
@@ -244,6 +254,7 @@ impl Rule for MarkerSeqnos {
     const ID: &'static str = "d13-marker-seqnos";
     const REQUIREMENT: &'static str =
         "a marker's max visible seqno, purge seqno and (on disk) high prepared seqno are not above its end";
+    const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((marker, _)) = begun(seen) else { return Ruling::Silent };
@@ -271,6 +282,7 @@ pub(super) struct DiskHasHcs;
 impl Rule for DiskHasHcs {
     const ID: &'static str = "d14-disk-has-hcs";
     const REQUIREMENT: &'static str = "a disk marker of a sync-replication stream has a high completed seqno";
+    const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         match begun(seen) {
@@ -294,6 +306,7 @@ impl Rule for HcsBelowHps {
     const ID: &'static str = "d14-hcs-below-hps";
     const REQUIREMENT: &'static str = "a disk marker's high completed seqno is not above its high prepared seqno";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((marker, _)) = begun(seen).filter(|(marker, _)| marker.flags & SnapshotMarker::DISK != 0) else {
@@ -316,6 +329,7 @@ impl Rule for MvsGrows {
     const ID: &'static str = "d15-mvs-grows";
     const REQUIREMENT: &'static str = "max visible and purge seqno do not decrease from marker to marker";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((marker, before)) = begun(seen) else { return Ruling::Silent };
@@ -339,6 +353,7 @@ impl Rule for OsoPaired {
     const ID: &'static str = "d18-oso-paired";
     const REQUIREMENT: &'static str =
         "OSO start and end are paired, hold no marker, and come only on a filtered stream requested from seqno 0";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_SNAPSHOT_MARKER, Opcode::DCP_OSO_SNAPSHOT]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(before) = seen.produced_live() else { return Ruling::Silent };

@@ -8,6 +8,7 @@
 //! D22 would need the documents; of G, G2 is judged through G1 and G3, which use its charge, and G8 forbids nothing.
 
 mod cache_transfer;
+mod concerns;
 mod flow;
 mod framing;
 mod keys;
@@ -19,6 +20,7 @@ mod stream_close;
 mod streams;
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use crate::journal::Entry;
 use crate::journal::Role;
@@ -27,6 +29,12 @@ use crate::session::Session;
 use crate::verdict::About;
 use crate::verdict::Finding;
 use crate::verdict::Severity;
+
+pub use concerns::Concerns;
+use concerns::Dispatch;
+use rule::Gate;
+pub use rule::Occasion;
+pub use rule::Seen;
 
 /// A rule that always holds, and what was seen of it on one connection.
 pub trait Invariant: fmt::Debug + Send {
@@ -39,12 +47,15 @@ pub trait Invariant: fmt::Debug + Send {
     /// How much it weighs: only those of [`Severity::Error`] decide.
     fn severity(&self) -> Severity;
 
-    /// Takes in an entry that `session` has just observed.
-    fn observe(&mut self, entry: &Entry, session: &Session);
+    /// The frames that it is to be shown. It is shown every loss of framing.
+    fn concerns(&self) -> Concerns;
 
-    /// What is to be said of the connection so far: for each end that was put to the test one finding, a failure with
-    /// the first evidence, else a pass. Nothing where the rule was not exercised.
-    fn finish(&mut self) -> Vec<Finding>;
+    /// Takes in what happened on an open connection of which nothing was missed so far.
+    fn observe(&mut self, occasion: &Occasion<'_>);
+
+    /// What is to be said of the connection so far, `whole` where nothing of it was missed: for each end that was put to
+    /// the test one finding, a failure with the first evidence, else a pass. Nothing where the rule was not exercised.
+    fn finish(&mut self, whole: bool) -> Vec<Finding>;
 }
 
 /// Every rule, in the order of invariants.md.
@@ -69,20 +80,60 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
 #[derive(Debug)]
 pub struct Suite {
     rules: Vec<Box<dyn Invariant>>,
+    dispatch: Shown,
+    gate: Gate,
     producer: Option<Side>,
+}
+
+/// Which rules a frame is shown to.
+#[derive(Debug)]
+enum Shown {
+    /// Those of all the rules there are that it concerns.
+    Concerned(&'static Dispatch),
+    /// Those of a few rules that it concerns.
+    #[cfg_attr(not(test), expect(dead_code, reason = "rules are tested one by one"))]
+    Few(Dispatch),
+    /// Every one.
+    All,
 }
 
 impl Suite {
     /// Every rule, with nothing seen yet.
     pub fn new() -> Self {
-        Self { rules: all(), producer: None }
+        static DISPATCH: OnceLock<Dispatch> = OnceLock::new();
+        let rules = all();
+        let dispatch = DISPATCH.get_or_init(|| dispatch(&rules));
+        Self { rules, dispatch: Shown::Concerned(dispatch), gate: Gate::default(), producer: None }
+    }
+
+    /// As [`Self::new`], with every frame shown to every rule, whatever it says it is concerned with: to test that.
+    pub fn showing_all() -> Self {
+        Self { dispatch: Shown::All, ..Self::new() }
+    }
+
+    /// Only these rules.
+    #[cfg(test)]
+    fn of(rules: Vec<Box<dyn Invariant>>) -> Self {
+        let dispatch = Shown::Few(dispatch(&rules));
+        Self { rules, dispatch, gate: Gate::default(), producer: None }
     }
 
     /// Takes in an entry that `session` has just observed.
     pub fn observe(&mut self, entry: &Entry, session: &Session) {
         self.producer = session.producer();
-        for rule in &mut self.rules {
-            rule.observe(entry, session);
+        let Some(occasion) = self.gate.pass(entry, session) else { return };
+        let dispatch = match (&occasion, &self.dispatch) {
+            (Occasion::Lost { .. }, _) | (_, Shown::All) => {
+                return self.rules.iter_mut().for_each(|rule| rule.observe(&occasion));
+            }
+            (_, Shown::Concerned(dispatch)) => dispatch,
+            (_, Shown::Few(dispatch)) => dispatch,
+        };
+        let Occasion::Frame(seen) = &occasion else { return };
+        for &number in dispatch.of(seen.header()) {
+            if let Some(rule) = self.rules.get_mut(usize::from(number)) {
+                rule.observe(&occasion);
+            }
         }
     }
 
@@ -93,8 +144,14 @@ impl Suite {
             About::Role(Role::Producer) if bridged => finding.severity(Severity::Warning),
             About::Role(_) | About::Side(_) | About::Run => finding,
         };
-        self.rules.iter_mut().flat_map(|rule| rule.finish()).map(note).collect()
+        let whole = self.gate.is_whole();
+        self.rules.iter_mut().flat_map(|rule| rule.finish(whole)).map(note).collect()
     }
+}
+
+fn dispatch(rules: &[Box<dyn Invariant>]) -> Dispatch {
+    let concerns: Vec<Concerns> = rules.iter().map(|rule| rule.concerns()).collect();
+    Dispatch::new(&concerns)
 }
 
 impl Default for Suite {

@@ -1,5 +1,6 @@
 //! Section A, second half: nothing is sent that was not agreed on.
 
+use super::Concerns;
 use super::Invariant;
 use super::rule::Rule;
 use super::rule::Ruling;
@@ -61,6 +62,7 @@ impl Rule for StreamIdFrames {
     const ID: &'static str = "a7-stream-id-frames";
     const REQUIREMENT: &'static str = "the producer sends framing extras only where stream ids were agreed on, and then every message of a stream has \
          the stream id of its request";
+    const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(stream) = seen.produced() else { return Ruling::Silent };
@@ -98,6 +100,7 @@ pub(super) struct DurabilityAgreed;
 impl Rule for DurabilityAgreed {
     const ID: &'static str = "a8-durability-agreed";
     const REQUIREMENT: &'static str = "PREPARE, COMMIT and ABORT come only after enable_sync_writes";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_PREPARE, Opcode::DCP_COMMIT, Opcode::DCP_ABORT]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let opcodes = [Opcode::DCP_PREPARE, Opcode::DCP_COMMIT, Opcode::DCP_ABORT];
@@ -116,6 +119,7 @@ pub(super) struct ExpirationAgreed;
 impl Rule for ExpirationAgreed {
     const ID: &'static str = "a9-expiration-agreed";
     const REQUIREMENT: &'static str = "EXPIRATION comes only after enable_expiry_opcode";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_EXPIRATION]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if seen.produced().is_none() || seen.header().opcode != Opcode::DCP_EXPIRATION {
@@ -133,6 +137,7 @@ impl Rule for MarkerVersionAgreed {
     const ID: &'static str = "a10-marker-version-agreed";
     const REQUIREMENT: &'static str =
         "marker v2.0 comes only after sync replication or max_marker_version, v2.2 only after the latter, v2.1 never";
+    const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let (Some(Message::SnapshotMarker(marker)), Some(_)) = (seen.message(), seen.produced()) else {
@@ -157,6 +162,7 @@ pub(super) struct CollectionsAgreed;
 impl Rule for CollectionsAgreed {
     const ID: &'static str = "a11-collections-agreed";
     const REQUIREMENT: &'static str = "SYSTEM_EVENT and SEQNO_ADVANCED come only where HELLO has agreed on collections";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_SYSTEM_EVENT, Opcode::DCP_SEQNO_ADVANCED]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let opcodes = [Opcode::DCP_SYSTEM_EVENT, Opcode::DCP_SEQNO_ADVANCED];
@@ -174,6 +180,7 @@ pub(super) struct SystemEventVersion;
 impl Rule for SystemEventVersion {
     const ID: &'static str = "a11-system-event-version";
     const REQUIREMENT: &'static str = "system events have version 2 exactly where flatbuffers_system_events was agreed on, and event 5 comes only then";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_SYSTEM_EVENT]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let (Some(Message::SystemEvent(event)), Some(_)) = (seen.message(), seen.produced()) else {
@@ -195,6 +202,7 @@ pub(super) struct OsoAgreed;
 impl Rule for OsoAgreed {
     const ID: &'static str = "a12-oso-agreed";
     const REQUIREMENT: &'static str = "OSO_SNAPSHOT comes only after enable_out_of_order_snapshots";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_OSO_SNAPSHOT]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if seen.produced().is_none() || seen.header().opcode != Opcode::DCP_OSO_SNAPSHOT {
@@ -212,6 +220,7 @@ pub(super) struct CacheTransferAsked;
 impl Rule for CacheTransferAsked {
     const ID: &'static str = "a13-cache-transfer-asked";
     const REQUIREMENT: &'static str = "CACHE_TRANSFER comes only on a stream that was requested with flag 0x100";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_CACHE_TRANSFER, Opcode::DCP_CACHE_TRANSFER_END]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let opcodes = [Opcode::DCP_CACHE_TRANSFER, Opcode::DCP_CACHE_TRANSFER_END];
@@ -232,6 +241,7 @@ impl Rule for HistoryAgreed {
     const ID: &'static str = "a14-history-agreed";
     const REQUIREMENT: &'static str =
         "marker flags History and MayContainDuplicateKeys come only after the control change_streams";
+    const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let (Some(Message::SnapshotMarker(marker)), Some(_)) = (seen.message(), seen.produced()) else {
@@ -256,6 +266,7 @@ impl Rule for NoopBeforeStream {
     const REQUIREMENT: &'static str =
         "STREAM_REQ is refused with NotSupported while xattrs or collections are on and no-ops are not";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::responses(&[Opcode::DCP_STREAM_REQ]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let header = seen.header();
@@ -285,6 +296,7 @@ impl Rule for ControlsFirst {
     const ID: &'static str = "a16-controls-first";
     const REQUIREMENT: &'static str = "controls precede the first STREAM_REQ; connection_buffer_size may come any time";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_CONTROL]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         match seen.message() {

@@ -1,3 +1,4 @@
+use super::Concerns;
 use super::Invariant;
 use crate::Timestamp;
 use crate::dcp::FrameHead;
@@ -20,9 +21,66 @@ use crate::wire::Header;
 use crate::wire::Magic;
 use crate::wire::Opcode;
 
+/// What a rule is shown of an entry.
+#[derive(Clone, Copy, Debug)]
+pub enum Occasion<'a> {
+    /// A frame.
+    Frame(Seen<'a>),
+    /// The framing of what an end sends is lost.
+    Lost {
+        /// When.
+        at: Timestamp,
+        /// Whose.
+        sender: Role,
+        /// How.
+        error: FramingError,
+    },
+}
+
+/// Lets pass what the ends of an open connection say, as long as nothing was missed.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    open: bool,
+    unreliable: bool,
+}
+
+impl Gate {
+    /// What rules are to be shown of an entry that `session` has just observed.
+    pub(super) fn pass<'a>(&mut self, entry: &'a Entry, session: &'a Session) -> Option<Occasion<'a>> {
+        // What the tool forged towards an end is nobody's fault; what an end answered the tool is that end's.
+        if entry.edge != session.edge() || (entry.origin == Origin::Tool && entry.direction == Direction::To) {
+            return None;
+        }
+        let sender = session.role(entry.sender())?;
+        self.open = true;
+        if self.unreliable {
+            return None;
+        }
+        match &entry.what {
+            What::FramingLost(error) => {
+                self.unreliable = true;
+                Some(Occasion::Lost { at: entry.at, sender, error: *error })
+            }
+            _ if !session.is_reliable() => {
+                self.unreliable = true;
+                None
+            }
+            What::Frame(head) => {
+                Some(Occasion::Frame(Seen { at: entry.at, head, session, context: session.context(), sender }))
+            }
+            What::Gap(_) | What::Closed { .. } | What::Paused(_) | What::Acted(_) => None,
+        }
+    }
+
+    /// Whether all of an open connection was seen.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.open && !self.unreliable
+    }
+}
+
 /// A frame of an open DCP connection, with all that a rule may look at.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seen<'a> {
+pub struct Seen<'a> {
     pub(super) at: Timestamp,
     pub(super) head: &'a FrameHead,
     pub(super) session: &'a Session,
@@ -113,6 +171,8 @@ pub(super) trait Rule: Default + std::fmt::Debug + Send + 'static {
     const SEVERITY: Severity = Severity::Error;
     /// Whose fault a breach is; `None` for the sender's.
     const BLAME: Option<Role> = None;
+    /// The frames that it is shown: all on which it says something, or changes its state.
+    const CONCERNS: Concerns = Concerns::ALL;
 
     /// Judges a frame.
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling;
@@ -152,8 +212,6 @@ pub(super) struct Held<R> {
     rule: R,
     producer: Tally,
     consumer: Tally,
-    open: bool,
-    unreliable: bool,
 }
 
 /// A rule, with nothing seen of it.
@@ -171,15 +229,19 @@ impl<R: Rule> Held<R> {
 }
 
 impl Tally {
+    #[inline]
     fn note(&mut self, ruling: Ruling, evidence: impl FnOnce(String, String) -> Breach) {
         match ruling {
             Ruling::Silent => {}
-            Ruling::Kept => self.kept = self.kept.saturating_add(1),
-            Ruling::Broken(expected, actual) => {
-                self.broken = self.broken.saturating_add(1);
-                self.first.get_or_insert_with(|| evidence(expected, actual));
-            }
+            Ruling::Kept => self.kept = self.kept.wrapping_add(1),
+            Ruling::Broken(expected, actual) => self.broken(|| evidence(expected, actual)),
         }
+    }
+
+    #[cold]
+    fn broken(&mut self, evidence: impl FnOnce() -> Breach) {
+        self.broken = self.broken.saturating_add(1);
+        self.first.get_or_insert_with(evidence);
     }
 
     fn finding<R: Rule>(&self, role: Role) -> Option<Finding> {
@@ -217,22 +279,20 @@ impl<R: Rule> Invariant for Held<R> {
         R::SEVERITY
     }
 
-    fn observe(&mut self, entry: &Entry, session: &Session) {
-        // What the tool forged towards an end is nobody's fault; what an end answered the tool is that end's.
-        if entry.edge != session.edge() || (entry.origin == Origin::Tool && entry.direction == Direction::To) {
-            return;
-        }
-        let Some(sender) = session.role(entry.sender()) else { return };
-        self.open = true;
-        if self.unreliable {
-            return;
-        }
-        match &entry.what {
-            What::FramingLost(error) => {
-                self.unreliable = true;
+    fn concerns(&self) -> Concerns {
+        R::CONCERNS
+    }
+
+    fn observe(&mut self, occasion: &Occasion<'_>) {
+        match occasion {
+            Occasion::Frame(seen) => {
+                let ruling = self.rule.judge(seen);
+                self.note(seen.sender, ruling, |expected, actual| seen.breach(expected, actual));
+            }
+            Occasion::Lost { at, sender, error } => {
                 let ruling = self.rule.framing_lost(*error);
-                let at = Some(entry.at);
-                self.note(sender, ruling, |expected, actual| Breach {
+                let at = Some(*at);
+                self.note(*sender, ruling, |expected, actual| Breach {
                     expected,
                     actual,
                     at,
@@ -240,19 +300,12 @@ impl<R: Rule> Invariant for Held<R> {
                     seqno: None,
                 });
             }
-            _ if !session.is_reliable() => self.unreliable = true,
-            What::Frame(head) => {
-                let seen = Seen { at: entry.at, head, session, context: session.context(), sender };
-                let ruling = self.rule.judge(&seen);
-                self.note(sender, ruling, |expected, actual| seen.breach(expected, actual));
-            }
-            What::Gap(_) | What::Closed { .. } | What::Paused(_) | What::Acted(_) => {}
         }
     }
 
-    fn finish(&mut self) -> Vec<Finding> {
+    fn finish(&mut self, whole: bool) -> Vec<Finding> {
         let (mut producer, mut consumer) = (self.producer.clone(), self.consumer.clone());
-        if self.open && !self.unreliable {
+        if whole {
             let tally = if R::BLAME == Some(Role::Consumer) { &mut consumer } else { &mut producer };
             let nowhere = |expected, actual| Breach { expected, actual, at: None, vbucket: None, seqno: None };
             tally.note(self.rule.end(), nowhere);
@@ -267,19 +320,20 @@ impl<R: Rule> Invariant for Held<R> {
 pub(super) fn verdicts<R: Rule>(
     script: &crate::session::script::Script,
 ) -> (Option<crate::verdict::Verdict>, Option<crate::verdict::Verdict>) {
+    let mut suite = super::Suite::of(vec![held::<R>()]);
     let mut session = Session::new(crate::journal::Side::Upstream);
-    let mut rule = held::<R>();
     for entry in script.log() {
         session.observe(entry);
-        rule.observe(entry, &session);
+        suite.observe(entry, &session);
     }
-    let findings = rule.finish();
+    let findings = suite.finish();
     let of = |role| findings.iter().find(|finding| finding.about == About::Role(role)).map(|finding| finding.verdict);
     (of(Role::Producer), of(Role::Consumer))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Suite;
     use super::*;
     use crate::session::script::*;
     use crate::verdict::Verdict;
@@ -319,13 +373,13 @@ mod tests {
     fn the_first_breach_is_the_evidence() {
         let script = told(&[1, 2, 3, 4]);
         let mut session = Session::new(crate::journal::Side::Upstream);
-        let mut rule = held::<Odd>();
+        let mut suite = Suite::of(vec![held::<Odd>()]);
         for entry in script.log() {
             session.observe(entry);
-            rule.observe(entry, &session);
+            suite.observe(entry, &session);
         }
-        let [finding] = <[Finding; 1]>::try_from(rule.finish()).unwrap();
-        assert_eq!(rule.finish().first(), Some(&finding), "it may be asked while the connection goes on");
+        let [finding] = <[Finding; 1]>::try_from(suite.finish()).unwrap();
+        assert_eq!(suite.finish().first(), Some(&finding), "it may be asked while the connection goes on");
         assert_eq!((finding.vbucket, finding.seqno), (Some(1), Some(2)));
         assert_eq!(finding.actual, "2 (the first of 2 times)");
         assert!(finding.at.is_some());

@@ -1,5 +1,6 @@
 //! Section D, first part: the seqnos of a stream.
 
+use super::Concerns;
 use super::Invariant;
 use super::negotiation;
 use super::rule::Rule;
@@ -36,6 +37,7 @@ pub(super) struct MarkerFirst;
 impl Rule for MarkerFirst {
     const ID: &'static str = "d1-marker-first";
     const REQUIREMENT: &'static str = "a snapshot marker or OSO start precedes every message with a seqno";
+    const CONCERNS: Concerns = Concerns::ITEMS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((seqno, before)) = seen.item() else { return Ruling::Silent };
@@ -53,6 +55,7 @@ impl Rule for SeqnoIncreases {
     const ID: &'static str = "d2-seqno-increases";
     const REQUIREMENT: &'static str =
         "seqnos strictly increase within a stream, from the one that it was requested from";
+    const CONCERNS: Concerns = Concerns::ITEMS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((seqno, before)) = seen.item() else { return Ruling::Silent };
@@ -77,6 +80,7 @@ pub(super) struct SeqnoInSnapshot;
 impl Rule for SeqnoInSnapshot {
     const ID: &'static str = "d3-seqno-in-snapshot";
     const REQUIREMENT: &'static str = "every seqno is within the snapshot that the last marker began";
+    const CONCERNS: Concerns = Concerns::ITEMS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((seqno, before)) = seen.item().filter(|_| !advanced(seen)) else { return Ruling::Silent };
@@ -95,6 +99,7 @@ pub(super) struct SeqnoAdvancedInSnapshot;
 impl Rule for SeqnoAdvancedInSnapshot {
     const ID: &'static str = "d20-seqno-advanced";
     const REQUIREMENT: &'static str = "SEQNO_ADVANCED is above the last seqno and not above the snapshot's end";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_SEQNO_ADVANCED]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((seqno, before)) = seen.item().filter(|_| advanced(seen)) else { return Ruling::Silent };
@@ -119,6 +124,7 @@ impl Rule for SeqnoAdvancedUncalledFor {
     const REQUIREMENT: &'static str =
         "no SEQNO_ADVANCED comes to who has sync replication and FlatBuffers events and does not skip deletes";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if seen.produced().is_none() || !negotiation::sync_replication(seen.session) {
@@ -141,6 +147,7 @@ impl Rule for DeleteTimes {
     const ID: &'static str = "d25-delete-times";
     const REQUIREMENT: &'static str = "a deletion that was read from disk has a delete time";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_DELETION]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let (Some(Message::Deletion(deletion)), Some(before)) = (seen.message(), seen.produced_live()) else {

@@ -1,5 +1,6 @@
 //! Section C, second part: how streams are closed and how they end.
 
+use super::Concerns;
 use super::Invariant;
 use super::rule::Rule;
 use super::rule::Ruling;
@@ -47,6 +48,7 @@ pub(super) struct NothingAfterEnd;
 impl Rule for NothingAfterEnd {
     const ID: &'static str = "c7-nothing-after-stream-end";
     const REQUIREMENT: &'static str = "nothing of a stream follows its STREAM_END";
+    const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(stream) = seen.produced() else { return Ruling::Silent };
@@ -65,6 +67,7 @@ pub(super) struct OneEnd;
 impl Rule for OneEnd {
     const ID: &'static str = "c8-one-stream-end";
     const REQUIREMENT: &'static str = "a stream has at most one STREAM_END";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_STREAM_END]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         match (seen.produced(), seen.header().opcode) {
@@ -94,6 +97,7 @@ impl Rule for CloseThenEnd {
     const ID: &'static str = "c9-close-then-end";
     const REQUIREMENT: &'static str = "after CLOSE_STREAM is answered with Success, STREAM_END (Closed) comes exactly where \
          send_stream_end_on_client_close_stream was agreed on";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_STREAM_END]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let (Some(end), Some(before)) = (ended(seen), seen.produced_live()) else { return Ruling::Silent };
@@ -116,6 +120,7 @@ impl Rule for CloseKnowsStream {
     const ID: &'static str = "c10-close-knows-stream";
     const REQUIREMENT: &'static str = "CLOSE_STREAM for a stream that is open is not answered with KeyEnoent";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::responses(&[Opcode::DCP_CLOSE_STREAM]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let header = seen.header();
@@ -139,6 +144,7 @@ impl Rule for EndReasons {
     const ID: &'static str = "c11-end-reasons";
     const REQUIREMENT: &'static str = "STREAM_END never says Disconnected (3) or Rollback (6), and FilterEmpty (7) or LostPrivileges (8) only with \
          collections";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_STREAM_END]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(end) = ended(seen) else { return Ruling::Silent };
@@ -163,6 +169,7 @@ pub(super) struct EndAtEndSeqno;
 impl Rule for EndAtEndSeqno {
     const ID: &'static str = "c12-end-at-end-seqno";
     const REQUIREMENT: &'static str = "a stream that has reached the seqno that it was requested to end at, ends";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_STREAM_END, Opcode::DCP_SNAPSHOT_MARKER]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(before) = seen.produced_live() else { return Ruling::Silent };

@@ -1,5 +1,6 @@
 //! Section C, first part: streams, their opaques, and the answers to their requests.
 
+use super::Concerns;
 use super::Invariant;
 use super::rule::Rule;
 use super::rule::Ruling;
@@ -46,6 +47,7 @@ impl Rule for OfAStream {
     const ID: &'static str = "c1-messages-of-a-stream";
     const REQUIREMENT: &'static str = "every stream message of the producer has the opaque, vbucket and stream id of a STREAM_REQ that it answered with \
          Success";
+    const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(stream) = seen.produced() else { return Ruling::Silent };
@@ -77,6 +79,7 @@ pub(super) struct OneAnswer;
 impl Rule for OneAnswer {
     const ID: &'static str = "c2-one-answer";
     const REQUIREMENT: &'static str = "every STREAM_REQ is answered once";
+    const CONCERNS: Concerns = Concerns::responses(&[Opcode::DCP_STREAM_REQ]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if !answers_stream_req(seen) {
@@ -97,6 +100,7 @@ pub(super) struct NothingBeforeAnswer;
 impl Rule for NothingBeforeAnswer {
     const ID: &'static str = "c2-nothing-before-answer";
     const REQUIREMENT: &'static str = "no message of a stream precedes the answer to its STREAM_REQ";
+    const CONCERNS: Concerns = Concerns::STREAM_MESSAGES.and(Concerns::responses(&[Opcode::DCP_STREAM_REQ]));
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if answers_stream_req(seen) && seen.header().status() == Some(Status::SUCCESS) {
@@ -133,6 +137,7 @@ impl Rule for FailoverLogForm {
     const ID: &'static str = "c3-failover-log";
     const REQUIREMENT: &'static str =
         "a failover log has 1 to 25 entries, the newest first: seqnos do not increase, and no uuid is 0";
+    const CONCERNS: Concerns = Concerns::RESPONSES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(log) = failover_log(seen) else { return Ruling::Silent };
@@ -157,6 +162,7 @@ impl Rule for FailoverUuids {
     const ID: &'static str = "c3-failover-uuids-distinct";
     const REQUIREMENT: &'static str = "the uuids of a failover log are distinct";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::RESPONSES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(log) = failover_log(seen) else { return Ruling::Silent };
@@ -177,6 +183,7 @@ pub(super) struct RollbackForm;
 impl Rule for RollbackForm {
     const ID: &'static str = "c4-rollback";
     const REQUIREMENT: &'static str = "an answer of Rollback has the seqno to go back to, in 8 bytes";
+    const CONCERNS: Concerns = Concerns::responses(&[Opcode::DCP_STREAM_REQ]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if !answers_stream_req(seen) || seen.header().status() != Some(Status::ROLLBACK) {
@@ -195,6 +202,7 @@ impl Rule for RollbackBelowStart {
     const ID: &'static str = "c4-rollback-below-start";
     const REQUIREMENT: &'static str = "a consumer is not rolled back to above the seqno that it asked to start from";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::RESPONSES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let before = seen.context.stream.and_then(|stream| stream.before);
@@ -216,6 +224,7 @@ pub(super) struct DuplicateRefused;
 impl Rule for DuplicateRefused {
     const ID: &'static str = "c5-duplicate-refused";
     const REQUIREMENT: &'static str = "a STREAM_REQ for a stream that is open is refused with KeyEexists";
+    const CONCERNS: Concerns = Concerns::responses(&[Opcode::DCP_STREAM_REQ]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(stream) = seen.context.stream.filter(|_| answers_stream_req(seen)) else { return Ruling::Silent };
@@ -237,6 +246,7 @@ impl Rule for OpaquesDistinct {
     const ID: &'static str = "c6-opaques-distinct";
     const REQUIREMENT: &'static str = "streams that are open at the same time have distinct opaques";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_STREAM_REQ]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(Message::StreamReq(_)) = seen.message() else { return Ruling::Silent };
@@ -259,6 +269,7 @@ impl Rule for OnlyErrorsAnswered {
     const ID: &'static str = "c13-only-errors-answered";
     const REQUIREMENT: &'static str = "the consumer answers a message that asks for no answer only with an error";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::RESPONSES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let header = seen.header();
@@ -279,6 +290,7 @@ impl Rule for AnswersMatch {
     const ID: &'static str = "c14-answers-match";
     const REQUIREMENT: &'static str =
         "every answer of the producer has the opcode and opaque of a request that awaits one, or is an error";
+    const CONCERNS: Concerns = Concerns::RESPONSES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let header = seen.header();
@@ -306,6 +318,7 @@ impl Rule for SeqnoAckOfStream {
     const ID: &'static str = "c15-seqno-ack-of-stream";
     const REQUIREMENT: &'static str = "SEQNO_ACK has the vbucket of the stream that its opaque names";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_SEQNO_ACK]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let (Some(Message::SeqnoAck(_)), Some(stream)) = (seen.message(), seen.context.stream) else {
