@@ -94,7 +94,7 @@ impl Entry {
 #[derive(Clone, PartialEq, Debug)]
 pub enum What {
     /// A frame.
-    Frame(Box<FrameHead>),
+    Frame(FrameHead),
     /// The direction's framing is lost from here on.
     FramingLost(FramingError),
     /// Bytes are missing (in a recording); `None` where their number is unknown. Framing may be found again.

@@ -153,7 +153,7 @@ impl Tell<'_> {
         match found {
             Found::Frame { frame, resynchronised } => {
                 let head = dcp::head(&frame, &self.negotiated(), self.key_seed);
-                self.entry(from, journal::What::Frame(Box::new(head)), Some(frame), resynchronised);
+                self.entry(from, journal::What::Frame(head), Some(frame), resynchronised);
             }
             Found::Gap(bytes) => self.entry(from, journal::What::Gap(bytes), None, false),
             Found::Lost(error) => self.entry(from, journal::What::FramingLost(error), None, false),
@@ -164,13 +164,13 @@ impl Tell<'_> {
         let direction = if from == EDGE { Direction::From } else { Direction::To };
         let entry = Entry { at: self.at, edge: EDGE, direction, origin: Origin::Peer, what };
         let negotiated = self.negotiated();
-        let context = self.session.observe(&entry);
+        self.session.observe(&entry);
         let session = &*self.session;
         let gap_offset = self.gap_offset.filter(|_| matches!(entry.what, journal::What::Gap(_)));
         (self.sink)(Happened {
             conn: self.conn,
             entry: &entry,
-            context: &context,
+            context: session.context(),
             session,
             negotiated,
             frame,

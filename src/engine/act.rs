@@ -119,7 +119,7 @@ impl<O: Observer> Engine<O> {
         if origin == Origin::Tool {
             self.asked.sent(to, &frame);
         }
-        let head = Box::new(dcp::head(&frame, self.sessions.at(to).negotiated(), self.key_seed));
+        let head = dcp::head(&frame, self.sessions.at(to).negotiated(), self.key_seed);
         self.note(&Entry { at: now, edge: to, direction: Direction::To, origin, what: What::Frame(head) });
         self.outbox.write(to, bytes);
     }

@@ -253,14 +253,14 @@ impl<O: Observer> Engine<O> {
     }
 
     fn note(&mut self, entry: &Entry) -> Context {
-        let context = self.sessions.at_mut(entry.edge).observe(entry);
+        let context = *self.sessions.at_mut(entry.edge).observe(entry);
         self.observer.observe(entry, &context, self.sessions.at(entry.edge));
         context
     }
 
     fn frame(&mut self, from: Side, frame: Frame<'_>, now: Timestamp) {
         let to = from.other();
-        let head = Box::new(dcp::head(&frame, self.sessions.at(from).negotiated(), self.key_seed));
+        let head = dcp::head(&frame, self.sessions.at(from).negotiated(), self.key_seed);
         let withheld = self.asked.is_answer(from, &frame, self.sessions.at(from));
         let mut entry = Entry {
             at: now,

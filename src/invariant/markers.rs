@@ -2,7 +2,6 @@
 
 use super::Concerns;
 use super::Invariant;
-use super::negotiation;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
@@ -96,7 +95,7 @@ impl Rule for MarkersAscend {
         let Some((marker, before)) = begun(seen) else { return Ruling::Silent };
         let Some(last) = of_marker(before.snapshot) else { return Ruling::Silent };
         let asked = before.request.flags & (StreamReq::ACTIVE_VB_ONLY | StreamReq::TAKEOVER) != 0;
-        if !asked && !negotiation::sync_replication(seen.session) {
+        if !asked && !seen.session.sync_replication() {
             return Ruling::Silent;
         }
         let same = last.start == marker.start_seqno && last.end == marker.end_seqno;
@@ -237,7 +236,7 @@ impl Rule for SnapshotCompletes {
         };
         let Some(last) = of_marker(before.snapshot) else { return Ruling::Silent };
         let all = seen.session.features().has(Feature::COLLECTIONS) && !before.request.filtered;
-        if last.undecoded > 0 || (!all && !negotiation::sync_replication(seen.session)) {
+        if last.undecoded > 0 || (!all && !seen.session.sync_replication()) {
             return Ruling::Silent;
         }
         Ruling::of(last.is_complete(before.last_seqno), || {
@@ -286,9 +285,7 @@ impl Rule for DiskHasHcs {
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         match begun(seen) {
-            Some((marker, _))
-                if marker.flags & SnapshotMarker::DISK != 0 && negotiation::sync_replication(seen.session) =>
-            {
+            Some((marker, _)) if marker.flags & SnapshotMarker::DISK != 0 && seen.session.sync_replication() => {
                 Ruling::of(marker.high_completed_seqno.is_some(), || {
                     ("a marker of v2.x".to_owned(), format!("v{} without it", marker.version))
                 })

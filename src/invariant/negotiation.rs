@@ -14,7 +14,6 @@ use crate::dcp::SnapshotMarker;
 use crate::dcp::SystemEvent;
 use crate::journal::Role;
 use crate::session::Owner;
-use crate::session::Session;
 use crate::verdict::Severity;
 use crate::wire::Magic;
 use crate::wire::Opcode;
@@ -34,20 +33,6 @@ pub(super) fn add(all: &mut Vec<Box<dyn Invariant>>) {
         held::<NoopBeforeStream>(),
         held::<ControlsFirst>(),
     ]);
-}
-
-/// Whether PREPARE, COMMIT and ABORT were agreed on. The control had another name in July 2019 (real-servers.md §4).
-pub(super) fn sync_writes(session: &Session) -> bool {
-    let controls = session.controls();
-    controls.is_true("enable_sync_writes") || controls.is_true("enable_synchronous_replication")
-}
-
-/// Whether the consumer replicates with acknowledgements: it has a name too (dcp-protocol.md §2.2). Not so in July 2019,
-/// which knew no markers of v2.0 yet.
-pub(super) fn sync_replication(session: &Session) -> bool {
-    let named = session.controls().accepted("consumer_name").is_some();
-    session.controls().is_true("enable_sync_writes")
-        && (named || session.open().is_some_and(|open| open.consumer_name.is_some()))
 }
 
 fn needs(seen: &Seen<'_>, agreed: bool, what: &str) -> Ruling {
@@ -107,7 +92,7 @@ impl Rule for DurabilityAgreed {
         if seen.produced().is_none() || !opcodes.contains(&seen.header().opcode) {
             return Ruling::Silent;
         }
-        needs(seen, sync_writes(seen.session), "enable_sync_writes")
+        needs(seen, seen.session.sync_writes(), "enable_sync_writes")
     }
 }
 
@@ -147,7 +132,7 @@ impl Rule for MarkerVersionAgreed {
         match marker.version {
             MarkerVersion::V1 => Ruling::Kept,
             MarkerVersion::V2_0 => {
-                needs(seen, newer || sync_writes(seen.session), "enable_sync_writes or max_marker_version in v2.0")
+                needs(seen, newer || seen.session.sync_writes(), "enable_sync_writes or max_marker_version in v2.0")
             }
             MarkerVersion::V2_1 => needs(seen, false, "nothing at all in v2.1"),
             MarkerVersion::V2_2 => needs(seen, newer, "max_marker_version in v2.2"),

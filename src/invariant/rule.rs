@@ -65,9 +65,7 @@ impl Gate {
                 self.unreliable = true;
                 None
             }
-            What::Frame(head) => {
-                Some(Occasion::Frame(Seen { at: entry.at, head, session, context: session.context(), sender }))
-            }
+            What::Frame(head) => Some(Occasion::Frame(Seen::new(entry.at, head, session, sender))),
             What::Gap(_) | What::Closed { .. } | What::Paused(_) | What::Acted(_) => None,
         }
     }
@@ -86,10 +84,30 @@ pub struct Seen<'a> {
     pub(super) session: &'a Session,
     pub(super) context: &'a Context,
     pub(super) sender: Role,
+    produced: Option<&'a StreamContext>,
+    live: Option<&'a Before>,
+    item: Option<(u64, &'a Before)>,
 }
 
 impl<'a> Seen<'a> {
-    pub(super) fn header(&self) -> &'a Header {
+    pub(super) fn new(at: Timestamp, head: &'a FrameHead, session: &'a Session, sender: Role) -> Self {
+        let context = session.context();
+        let mut seen = Self { at, head, session, context, sender, produced: None, live: None, item: None };
+        if sender == Role::Producer && head.header.is_request() && !seen.hides_stream_id() {
+            let is_of_stream = crate::dcp::is_stream_message(head.header.opcode);
+            seen.produced = context.stream.as_ref().filter(|_| is_of_stream);
+        }
+        if let Some(StreamContext { owner: Owner::Current(state), before: Some(before), .. }) = seen.produced
+            && state.is_live()
+        {
+            seen.live = Some(before);
+            let seqno = seen.message().and_then(Message::by_seqno);
+            seen.item = seqno.map(|seqno| (seqno, before));
+        }
+        seen
+    }
+
+    pub(super) const fn header(&self) -> &'a Header {
         &self.head.header
     }
 
@@ -100,25 +118,18 @@ impl<'a> Seen<'a> {
 
     /// The stream context of a message that the producer sends on a stream. Frames with the encoding bug of 6.5.0, which
     /// hides their stream id, are left out (dcp-protocol.md §3).
-    pub(super) fn produced(&self) -> Option<&'a StreamContext> {
-        let is_request = self.sender == Role::Producer && self.header().is_request();
-        let stream = self.context.stream.as_ref().filter(|_| is_request)?;
-        (crate::dcp::is_stream_message(self.header().opcode) && !self.hides_stream_id()).then_some(stream)
+    pub(super) const fn produced(&self) -> Option<&'a StreamContext> {
+        self.produced
     }
 
     /// As [`Self::produced`], of a stream that is live: how it stood before.
-    pub(super) fn produced_live(&self) -> Option<&'a Before> {
-        let stream = self.produced()?;
-        match stream.owner {
-            Owner::Current(state) if state.is_live() => stream.before.as_ref(),
-            Owner::Current(_) | Owner::Requested | Owner::Gone(_) | Owner::OtherOpaque(_) | Owner::Unknown => None,
-        }
+    pub(super) const fn produced_live(&self) -> Option<&'a Before> {
+        self.live
     }
 
     /// The seqno of a message that the producer sends on a live stream, and how the stream stood before.
-    pub(super) fn item(&self) -> Option<(u64, &'a Before)> {
-        let seqno = self.message()?.by_seqno()?;
-        Some((seqno, self.produced_live()?))
+    pub(super) const fn item(&self) -> Option<(u64, &'a Before)> {
+        self.item
     }
 
     /// The frame as evidence.

@@ -2,7 +2,6 @@
 
 use super::Concerns;
 use super::Invariant;
-use super::negotiation;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
@@ -127,7 +126,7 @@ impl Rule for SeqnoAdvancedUncalledFor {
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
-        if seen.produced().is_none() || !negotiation::sync_replication(seen.session) {
+        if seen.produced().is_none() || !seen.session.sync_replication() {
             return Ruling::Silent;
         }
         let skips = crate::dcp::Open::SKIP_DELETES_IN_INITIAL_BACKFILL;

@@ -67,6 +67,8 @@ pub struct Session {
     controls: Controls,
     negotiated: Negotiated,
     v7: bool,
+    sync_writes: bool,
+    sync_replication: bool,
     version: Option<String>,
     streams: Streams,
     generation: u64,
@@ -90,6 +92,8 @@ impl Session {
             controls: Controls::default(),
             negotiated: Negotiated::default(),
             v7: false,
+            sync_writes: false,
+            sync_replication: false,
             version: None,
             streams: Streams::default(),
             generation: 0,
@@ -104,18 +108,17 @@ impl Session {
     }
 
     /// Takes in an entry of this edge and tells what it is in context. Entries of the other edge are passed over.
-    pub fn observe(&mut self, entry: &Entry) -> Context {
+    pub fn observe(&mut self, entry: &Entry) -> &Context {
         self.context = Context::default();
-        if entry.edge != self.edge {
-            return self.context;
+        if entry.edge == self.edge {
+            match &entry.what {
+                What::Frame(head) => self.frame(entry, head),
+                What::FramingLost(_) => self.lost = true,
+                What::Gap(_) => self.gap = true,
+                What::Closed { .. } | What::Paused(_) | What::Acted(_) => {}
+            }
         }
-        match &entry.what {
-            What::Frame(head) => self.frame(entry, head),
-            What::FramingLost(_) => self.lost = true,
-            What::Gap(_) => self.gap = true,
-            What::Closed { .. } | What::Paused(_) | What::Acted(_) => {}
-        }
-        self.context
+        &self.context
     }
 
     /// What the last entry observed is in context.
@@ -166,6 +169,17 @@ impl Session {
     /// Whether `v7_dcp_status_codes` was accepted.
     pub const fn v7(&self) -> bool {
         self.v7
+    }
+
+    /// Whether PREPARE, COMMIT and ABORT were agreed on. The control had another name in July 2019 (real-servers.md §4).
+    pub const fn sync_writes(&self) -> bool {
+        self.sync_writes
+    }
+
+    /// Whether the consumer replicates with acknowledgements: it has a name too (dcp-protocol.md §2.2). Not so in July
+    /// 2019, which knew no markers of v2.0 yet.
+    pub const fn sync_replication(&self) -> bool {
+        self.sync_replication
     }
 
     /// The text of the last VERSION answer.

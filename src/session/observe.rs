@@ -307,6 +307,11 @@ impl Session {
         let flags = self.open_or_opening().map_or(0, |open| open.flags);
         self.negotiated = agreed::negotiated(&self.features, &self.controls, flags);
         self.v7 = self.controls.is_true("v7_dcp_status_codes");
+        let sync_writes = self.controls.is_true("enable_sync_writes");
+        let named = self.controls.accepted("consumer_name").is_some()
+            || self.open_or_opening().is_some_and(|open| open.consumer_name.is_some());
+        self.sync_writes = sync_writes || self.controls.is_true("enable_synchronous_replication");
+        self.sync_replication = sync_writes && named;
     }
 }
 

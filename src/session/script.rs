@@ -185,19 +185,19 @@ impl Script {
 
     /// The consumer says something.
     pub(crate) fn c(&mut self, head: FrameHead) -> Context {
-        self.say(Direction::To, What::Frame(Box::new(head)))
+        self.say(Direction::To, What::Frame(head))
     }
 
     /// The producer says something.
     pub(crate) fn p(&mut self, head: FrameHead) -> Context {
-        self.say(Direction::From, What::Frame(Box::new(head)))
+        self.say(Direction::From, What::Frame(head))
     }
 
     /// Something happens.
     pub(crate) fn say(&mut self, direction: Direction, what: What) -> Context {
         self.now += 1_000_000;
         let entry = Entry { at: Timestamp(self.now), edge: Side::Upstream, direction, origin: self.origin, what };
-        let context = self.session.observe(&entry);
+        let context = *self.session.observe(&entry);
         self.log.push(entry);
         context
     }

@@ -411,7 +411,7 @@ fn nothing_grows_without_bound() {
             edge: Side::Upstream,
             direction,
             origin: Origin::Peer,
-            what: What::Frame(Box::new(head)),
+            what: What::Frame(head),
         };
         script.session.observe(&entry(Direction::To, stream_req(1, n, 0)));
         script.session.observe(&entry(Direction::To, request(Opcode::NOOP, 0, n, Message::Noop(dcp::Noop))));

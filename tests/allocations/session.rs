@@ -21,7 +21,7 @@ fn entry(direction: Direction, built: &FrameBuilder) -> Entry {
     let bytes = built.build();
     let head = dcp::head(&Frame::whole(&bytes).unwrap(), &Negotiated::default(), 0);
     assert!(head.message.is_ok(), "{head:?}");
-    let what = What::Frame(Box::new(head));
+    let what = What::Frame(head);
     Entry { at: Timestamp(0), edge: Side::Upstream, direction, origin: Origin::Peer, what }
 }
 

@@ -178,7 +178,7 @@ impl Peer {
 
     fn notes(&mut self, bytes: &[u8], direction: Direction) {
         let head = dcp::head(&Frame::whole(bytes).unwrap(), &self.negotiated, 0);
-        let what = What::Frame(Box::new(head));
+        let what = What::Frame(head);
         self.log.push(Entry { at: self.now(), edge: Side::Upstream, direction, origin: Origin::Peer, what });
     }
 

@@ -111,7 +111,7 @@ pub struct Judge {
     orphans: Vec<report::Orphan>,
     orphans_total: u64,
     frames: [u64; 2],
-    seen: BTreeSet<Opcode>,
+    seen: [bool; 256],
 }
 
 impl std::fmt::Debug for Judge {
@@ -154,7 +154,7 @@ impl Judge {
             orphans: Vec::new(),
             orphans_total: 0,
             frames: [0; 2],
-            seen: BTreeSet::new(),
+            seen: [false; 256],
             terms,
         }
     }
@@ -196,7 +196,11 @@ impl Judge {
             connection.add_finding(finding, self.terms.judge, producer, start);
         }
         self.add_story(&mut connection, start, judged);
-        Judgement { connection, seen: self.seen.clone(), has_producer: judged, has_orphans: judged && self.kept.any() }
+        Judgement { connection, seen: self.seen(), has_producer: judged, has_orphans: judged && self.kept.any() }
+    }
+
+    fn seen(&self) -> BTreeSet<Opcode> {
+        (0..=u8::MAX).filter(|&opcode| self.seen[usize::from(opcode)]).map(Opcode).collect()
     }
 
     fn add_story(&self, connection: &mut report::Connection, start: Timestamp, judged: bool) {
@@ -307,7 +311,7 @@ impl Observer for Judge {
             let sender = usize::from(entry.direction == Direction::From);
             self.frames[sender] += 1;
             if sender == 1 && head.header.is_request() && dcp::is_stream_message(head.header.opcode) {
-                self.seen.insert(head.header.opcode);
+                self.seen[usize::from(head.header.opcode.0)] = true;
             }
         }
         let before =

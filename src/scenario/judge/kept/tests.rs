@@ -99,7 +99,7 @@ impl Told {
         let mut judge = Judge::new(terms, 1, "c", "p");
         let mut session = Session::new(Side::Upstream);
         for entry in self.0.log() {
-            let context = session.observe(entry);
+            let context = *session.observe(entry);
             judge.observe(entry, &context, &session);
         }
         let connection = judge.judgement(&session).connection;
@@ -266,7 +266,7 @@ fn unanswered_noops_cost_no_memory() {
             edge: Side::Upstream,
             direction: Direction::To,
             origin: crate::journal::Origin::Peer,
-            what: What::Frame(Box::new(head)),
+            what: What::Frame(head),
         };
         judge.observe(&super::Seen {
             entry: &entry,

@@ -137,7 +137,7 @@ fn entries_of_the_other_edge_change_nothing() {
     let mut stage = Stage::handled(acting());
     let before = stage.judgement();
     let other = |direction, origin, what| Entry { at: Timestamp(1), edge: Side::Dialler, direction, origin, what };
-    let frame = |head| What::Frame(Box::new(head));
+    let frame = |head| What::Frame(head);
     for entry in [
         other(Direction::From, Origin::Peer, frame(plain(Opcode::DCP_PREPARE, Status::EINVAL, OPAQUE))),
         other(Direction::To, Origin::Tool, frame(mutation(1, OPAQUE, 1))),
@@ -147,7 +147,7 @@ fn entries_of_the_other_edge_change_nothing() {
         other(Direction::From, Origin::Tool, What::Paused(true)),
         other(Direction::From, Origin::Peer, What::Gap(None)),
     ] {
-        let context = stage.session.observe(&entry);
+        let context = *stage.session.observe(&entry);
         stage.judge.observe(&entry, &context, &stage.session);
     }
     let after = stage.judgement();

@@ -192,22 +192,22 @@ impl Stage {
 
     /// The end said it.
     pub(super) fn said(&mut self, head: FrameHead) -> Context {
-        self.happens(Direction::From, Origin::Peer, What::Frame(Box::new(head)))
+        self.happens(Direction::From, Origin::Peer, What::Frame(head))
     }
 
     /// The end answered the tool.
     pub(super) fn answered(&mut self, head: FrameHead) -> Context {
-        self.happens(Direction::From, Origin::Tool, What::Frame(Box::new(head)))
+        self.happens(Direction::From, Origin::Tool, What::Frame(head))
     }
 
     /// The consumer said it to the end.
     pub(super) fn told(&mut self, head: FrameHead) -> Context {
-        self.happens(Direction::To, Origin::Peer, What::Frame(Box::new(head)))
+        self.happens(Direction::To, Origin::Peer, What::Frame(head))
     }
 
     /// The tool said it to the end.
     pub(super) fn told_by_tool(&mut self, head: FrameHead) -> Context {
-        self.happens(Direction::To, Origin::Tool, What::Frame(Box::new(head)))
+        self.happens(Direction::To, Origin::Tool, What::Frame(head))
     }
 
     pub(super) fn acted(&mut self, act: Act) {
@@ -222,7 +222,7 @@ impl Stage {
     pub(super) fn happens(&mut self, direction: Direction, origin: Origin, what: What) -> Context {
         self.now += 1_000_000;
         let entry = Entry { at: Timestamp(self.now), edge: Side::Upstream, direction, origin, what };
-        let context = self.session.observe(&entry);
+        let context = *self.session.observe(&entry);
         self.judge.observe(&entry, &context, &self.session);
         context
     }

@@ -86,14 +86,14 @@ fn a_full_window_is_no_stop() {
             edge: Side::Upstream,
             direction: Direction::From,
             origin: Origin::Peer,
-            what: What::Frame(Box::new(mutation(2, 20, 8))),
+            what: What::Frame(mutation(2, 20, 8)),
         });
         stage.session.observe(&Entry {
             at: Timestamp(1),
             edge: Side::Upstream,
             direction: Direction::From,
             origin: Origin::Peer,
-            what: What::Frame(Box::new(mutation(2, 20, 9))),
+            what: What::Frame(mutation(2, 20, 9)),
         });
         silence(stage);
     });
