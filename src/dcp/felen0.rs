@@ -20,14 +20,15 @@ pub fn is_felen0_quirk(frame: &Frame<'_>, negotiated: &Negotiated) -> bool {
         && frame.extras().first() == Some(&0x22)
 }
 
-/// The bytes that the server meant to send, if the frame has the quirk: [`crate::dcp::decode`] reads them.
+/// The bytes that the server meant to send, if the frame has the quirk: [`crate::dcp::decode`] reads them. `None` too where
+/// they would be no frame: those 3 bytes have no room in the body, or the key behind them is cut.
 pub fn felen0_repaired(frame: &Frame<'_>, negotiated: &Negotiated) -> Option<Vec<u8>> {
     if !is_felen0_quirk(frame, negotiated) {
         return None;
     }
     let mut bytes = frame.bytes().to_vec();
     *bytes.get_mut(2)? = 3;
-    Some(bytes)
+    Frame::new(&bytes).is_ok().then_some(bytes)
 }
 
 pub(super) fn refuse(frame: &Frame<'_>, negotiated: &Negotiated) -> Result<(), Malformed> {
@@ -62,5 +63,17 @@ mod tests {
         let message = crate::dcp::decode(&Frame::whole(&repaired).unwrap(), &negotiated).unwrap();
         assert_eq!(message.by_seqno(), Some(24));
         assert!(matches!(message, Message::Deletion(_)));
+    }
+
+    #[test]
+    fn what_has_no_room_for_the_framing_extras_is_not_repaired() {
+        let negotiated = Negotiated { collections: true, stream_id: true, ..Negotiated::default() };
+        let whole = hex::decode(QUIRK).unwrap();
+        let cut = Frame::new(&whole[..whole.len() - 1]).unwrap();
+        assert!(is_felen0_quirk(&cut, &negotiated) && felen0_repaired(&cut, &negotiated).is_none());
+        let mut short = whole;
+        short[11] = 27;
+        let short = Frame::new(&short[..51]).unwrap();
+        assert!(is_felen0_quirk(&short, &negotiated) && felen0_repaired(&short, &negotiated).is_none());
     }
 }
