@@ -1,15 +1,10 @@
-use std::io::Read;
-
-use pcap_parser::PcapHeader;
-use pcap_parser::parse_pcap_frame;
-use pcap_parser::parse_pcap_frame_be;
-use pcap_parser::parse_pcap_frame_modified;
 use pcap_parser::parse_pcap_header;
 
 use super::CaptureError;
 use super::pcapng::SECTION_HEADER_BLOCK;
 use super::pcapng::SECTION_START;
 use super::pcapng::Section;
+use super::source::Input;
 use super::source::Source;
 use crate::Timestamp;
 
@@ -32,23 +27,33 @@ pub(super) struct Packet<'a> {
 }
 
 /// The packets of a pcap or pcapng file, in file order.
-pub(super) struct PacketFile<R> {
-    source: Source<R>,
+pub(super) struct PacketFile<'r> {
+    source: Source<'r>,
     format: Format,
 }
 
 enum Format {
-    Pcap(PcapHeader),
+    Pcap(Pcap),
     PcapNg(Section),
 }
 
-impl<R: Read> PacketFile<R> {
-    pub(super) fn open(reader: R) -> Result<Self, CaptureError> {
-        let mut source = Source::new(reader)?;
-        let found = source.read(SECTION_START)?;
-        let start: &[u8] = source.bytes();
+/// What a pcap file's header says.
+#[derive(Clone, Copy)]
+struct Pcap {
+    big_endian: bool,
+    /// Nanoseconds in a unit of the packets' times.
+    unit: u64,
+    /// Bytes of a packet's header.
+    header: usize,
+    link: u16,
+}
+
+impl<'r> PacketFile<'r> {
+    pub(super) fn open(input: Input<'r>) -> Result<Self, CaptureError> {
+        let mut source = Source::new(input)?;
+        let start: &[u8] = source.ahead(SECTION_START)?;
         if start.starts_with(&SECTION_HEADER_BLOCK.to_be_bytes()) {
-            let section = Section::open(&mut source, found, Timestamp(0))?;
+            let section = Section::open(&mut source, Timestamp(0))?;
             return Ok(Self { source, format: Format::PcapNg(section) });
         }
         let magic = start.get(..4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
@@ -56,87 +61,91 @@ impl<R: Read> PacketFile<R> {
             [0xa1b2_c3d4, 0xa1b2_3c4d, 0xa1b2_cd34].contains(&m) || [0xd4c3_b2a1, 0x4d3c_b2a1].contains(&m)
         });
         if !known {
-            let found = start.get(..start.len().min(4)).unwrap_or_default();
-            return Err(CaptureError::NotACapture { found: found.to_vec() });
+            let found = start.get(..start.len().min(4)).unwrap_or_default().to_vec();
+            source.end()?;
+            return Err(CaptureError::NotACapture { found });
         }
-        let found = source.more(PCAP_HEADER.saturating_sub(SECTION_START))?;
-        let Ok((_, header)) = parse_pcap_header(source.bytes()) else {
+        let header = source.ahead(PCAP_HEADER)?;
+        let Ok((_, file)) = parse_pcap_header(header) else {
+            let found = header.len();
             return Err(cut(&source, "the file header", PCAP_HEADER, found));
         };
-        Ok(Self { source, format: Format::Pcap(header) })
+        source.take(PCAP_HEADER)?;
+        let pcap = Pcap {
+            big_endian: file.is_bigendian(),
+            unit: if file.is_nanosecond_precision() { 1 } else { 1_000 },
+            header: if file.is_modified_format() { 24 } else { 16 },
+            link: u16::try_from(file.network.0 & LINK_TYPE_BITS).unwrap_or(u16::MAX),
+        };
+        Ok(Self { source, format: Format::Pcap(pcap) })
+    }
+
+    /// The time of the first packet, which is still to be read; `None` where there is none.
+    pub(super) fn first(&mut self) -> Result<Option<Timestamp>, CaptureError> {
+        match &mut self.format {
+            Format::Pcap(pcap) => Ok(pcap.time(self.source.ahead(pcap.header)?)),
+            Format::PcapNg(section) => Ok(section.seek_packet(&mut self.source)?.map(|found| found.at)),
+        }
     }
 
     /// The next packet; `None` at the end of the file.
     pub(super) fn next(&mut self) -> Result<Option<Packet<'_>>, CaptureError> {
-        match &self.format {
-            Format::Pcap(header) => {
-                let header = header.clone();
-                self.record(&header)
+        match &mut self.format {
+            Format::Pcap(pcap) => pcap.record(&mut self.source),
+            Format::PcapNg(section) => {
+                let Some(found) = section.seek_packet(&mut self.source)? else {
+                    return self.source.end().map(|()| None);
+                };
+                let block = self.source.take(found.block)?;
+                let bytes = block.get(found.data..).unwrap_or_default();
+                let bytes = bytes.get(..found.captured as usize).unwrap_or(bytes);
+                Ok(Some(Packet { at: found.at, link: found.link, wire_len: found.wire_len, bytes }))
             }
-            Format::PcapNg(_) => self.block(),
         }
     }
+}
 
-    fn record(&mut self, file: &PcapHeader) -> Result<Option<Packet<'_>>, CaptureError> {
-        let offset = self.source.offset();
-        let header_len = if file.is_modified_format() { 24 } else { 16 };
-        let found = self.source.read(header_len)?;
+impl Pcap {
+    /// The time that a packet's header tells.
+    fn time(self, header: &[u8]) -> Option<Timestamp> {
+        let (seconds, units) = (u32_at(header, 0, self.big_endian)?, u32_at(header, 4, self.big_endian)?);
+        let at = u64::from(seconds).saturating_mul(1_000_000_000);
+        Some(Timestamp(at.saturating_add(u64::from(units).saturating_mul(self.unit))))
+    }
+
+    fn record<'s>(self, source: &'s mut Source<'_>) -> Result<Option<Packet<'s>>, CaptureError> {
+        let header = source.ahead(self.header)?;
+        let found = header.len();
         if found == 0 {
-            return self.end();
+            return source.end().map(|()| None);
         }
-        let captured = u32_at(self.source.bytes(), 8, file.is_bigendian())
-            .filter(|_| found == header_len)
-            .ok_or_else(|| cut(&self.source, "a packet's header", header_len, found))?;
+        let field = |at| u32_at(header, at, self.big_endian);
+        let (Some(at), Some(captured), Some(wire_len)) = (self.time(header), field(8), field(12)) else {
+            return Err(cut(source, "a packet's header", self.header, found));
+        };
+        if found < self.header {
+            return Err(cut(source, "a packet's header", self.header, found));
+        }
         if captured > MAX_RECORD {
             return Err(CaptureError::Damaged {
-                offset,
+                offset: source.offset(),
                 expected: format!("a packet of at most {MAX_RECORD} bytes"),
                 found: format!("one that claims {captured}"),
             });
         }
-        let whole = header_len.saturating_add(captured as usize);
-        let found = self.source.more(captured as usize)?;
-        let parse = if file.is_modified_format() {
-            parse_pcap_frame_modified
-        } else if file.is_bigendian() {
-            parse_pcap_frame_be
-        } else {
-            parse_pcap_frame
-        };
-        let Ok((_, frame)) = parse(self.source.bytes()) else {
-            return Err(cut(&self.source, "a packet", whole, found));
-        };
-        let scale = if file.is_nanosecond_precision() { 1 } else { 1_000 };
-        let at = u64::from(frame.ts_sec)
-            .saturating_mul(1_000_000_000)
-            .saturating_add(u64::from(frame.ts_usec).saturating_mul(scale));
-        let link = u16::try_from(file.network.0 & LINK_TYPE_BITS).unwrap_or(u16::MAX);
-        Ok(Some(Packet { at: Timestamp(at), link, wire_len: frame.origlen, bytes: frame.data }))
-    }
-
-    fn block(&mut self) -> Result<Option<Packet<'_>>, CaptureError> {
-        let Format::PcapNg(section) = &mut self.format else { return Ok(None) };
-        let Some(found) = section.seek_packet(&mut self.source)? else { return self.end() };
-        let bytes = self.source.bytes().get(found.data..).unwrap_or_default();
-        let bytes = bytes.get(..found.captured as usize).unwrap_or(bytes);
-        Ok(Some(Packet { at: found.at, link: found.link, wire_len: found.wire_len, bytes }))
-    }
-
-    fn end(&self) -> Result<Option<Packet<'_>>, CaptureError> {
-        if self.source.gzip_cut() {
-            return Err(CaptureError::CutGzip { offset: self.source.offset() });
+        let whole = self.header.saturating_add(captured as usize);
+        let found = source.ahead(whole)?.len();
+        if found < whole {
+            return Err(cut(source, "a packet", whole, found));
         }
-        Ok(None)
+        let bytes = source.take(whole)?.get(self.header..).unwrap_or_default();
+        Ok(Some(Packet { at, link: self.link, wire_len, bytes }))
     }
 }
 
-pub(super) fn cut<R: Read>(source: &Source<R>, what: &'static str, expected: usize, found: usize) -> CaptureError {
-    CaptureError::Cut {
-        what,
-        offset: source.offset().saturating_sub(found as u64),
-        expected: expected as u64,
-        found: found as u64,
-    }
+/// What is at the source's place is cut off.
+pub(super) fn cut(source: &Source<'_>, what: &'static str, expected: usize, found: usize) -> CaptureError {
+    CaptureError::Cut { what, offset: source.offset(), expected: expected as u64, found: found as u64 }
 }
 
 pub(super) fn u32_at(bytes: &[u8], at: usize, big_endian: bool) -> Option<u32> {

@@ -1,7 +1,8 @@
 //! Captures: what two ends said to each other, read back from a pcap or pcapng file.
 //!
-//! Sans-IO: bytes come from an `impl Read`, [`Event`]s go to a closure, in the order of the file's packets. Memory is
-//! bounded by the number of open connections: each holds back what came out of order, up to 8 MiB a direction.
+//! Sans-IO but for the reading: bytes come from an `impl Read`, or from [`Files`], which are mapped into memory where that can be;
+//! [`Event`]s go to a closure, in the order of the packets, and lend it the bytes where they are. Memory is bounded by the number of
+//! open connections: each holds back what came out of order, up to 8 MiB a direction.
 //!
 //! Source of the formats: the pcap and pcapng drafts of the IETF's opsawg; of reassembly: RFC 9293.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
@@ -9,9 +10,14 @@
 mod connection;
 mod dialled;
 mod file;
+mod files;
+mod fragments;
 mod half;
+mod link;
+mod map;
 mod packet;
 mod pcapng;
+mod reading;
 mod recorded;
 mod source;
 mod table;
@@ -21,6 +27,7 @@ mod testing;
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects)]
 mod tests;
+mod zstd;
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -30,13 +37,16 @@ use crate::Timestamp;
 use crate::journal::How;
 use crate::journal::Side;
 
+pub use files::Files;
+pub use files::FilesRead;
 pub use recorded::Happened;
 pub use recorded::Recorded;
 pub use recorded::Sink;
 
 use file::PacketFile;
-use packet::Sliced;
-use table::Table;
+use reading::Group;
+use reading::Reading;
+use source::Input;
 
 /// One thing that a capture tells of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,8 +112,10 @@ pub struct Summary {
     pub missing_bytes: u64,
     /// Packets that hold no TCP segment, or of which too little was captured to read it.
     pub other_packets: u64,
-    /// Fragments of IP packets, which are not put together: what they held is missing.
+    /// Fragments of IP packets that hold TCP.
     pub fragments: u64,
+    /// Of these, those whose packets could not be put together: what they held is missing.
+    pub lost_fragments: u64,
     /// Packets of interfaces whose link type is not read.
     pub unknown_links: u64,
 }
@@ -111,11 +123,14 @@ pub struct Summary {
 /// Why a capture could not be read, or not to its end. What was readable has been delivered before.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
+    /// The file cannot be opened.
+    #[error("opening the capture")]
+    Open(#[source] std::io::Error),
     /// Reading failed.
     #[error("reading the capture")]
     Read(#[from] std::io::Error),
     /// The file is in no format that is known here.
-    #[error("expected a pcap or pcapng file, plain or gzip, found {}", first_bytes(found))]
+    #[error("expected a pcap or pcapng file, plain, gzip or zstd, found {}", first_bytes(found))]
     NotACapture {
         /// The first bytes of it, at most four.
         found: Vec<u8>,
@@ -140,6 +155,14 @@ pub enum CaptureError {
         /// Bytes that could be inflated.
         offset: u64,
     },
+    /// The zstd stream ends too early.
+    #[error(
+        "the capture is cut off: expected the end of its zstd stream, found the end of the file, {offset} inflated bytes on"
+    )]
+    CutZstd {
+        /// Bytes that could be inflated.
+        offset: u64,
+    },
     /// Something in the file contradicts its format.
     #[error("the capture is damaged at byte {offset}: expected {expected}, found {found}")]
     Damaged {
@@ -158,7 +181,7 @@ pub enum CaptureError {
     UnknownLink(u16),
 }
 
-/// Reads a capture to its end and hands on what it tells.
+/// Reads a capture to its end and hands on what it tells. Several, and files by their paths: [`Files`].
 ///
 /// # Errors
 /// See [`CaptureError`]; all that was readable has been handed on before, up to [`What::Ended`] of each connection.
@@ -177,82 +200,12 @@ pub fn read_while(
     reader: impl Read,
     out: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<Summary, CaptureError> {
-    let mut counts = Summary::default();
-    let mut told = Told::default();
-    let result = packets(reader, &mut counts, &mut |event| told.pass(event, out));
-    result?;
-    Ok(Summary { connections: told.connections, gaps: told.gaps, missing_bytes: told.missing_bytes, ..counts })
-}
-
-/// Reads every packet; an error comes only after all connections were brought to their end.
-fn packets(
-    reader: impl Read,
-    counts: &mut Summary,
-    out: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-) -> Result<(), CaptureError> {
-    let mut file = PacketFile::open(reader)?;
-    let mut table = Table::default();
-    let mut last = Timestamp(0);
-    let mut unknown = None;
-    let mut go_on = ControlFlow::Continue(());
-    let mut emit = |event: Event<'_>| {
-        if go_on.is_continue() {
-            go_on = out(event);
-        }
-        go_on
-    };
-    let result = loop {
-        let packet = match file.next() {
-            Ok(Some(packet)) => packet,
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
-        };
-        counts.packets = counts.packets.saturating_add(1);
-        last = packet.at;
-        let counter = match packet::slice(packet.link, packet.wire_len, packet.bytes) {
-            Sliced::Tcp(segment) => {
-                if table.packet(packet.at, &segment, &mut emit).is_break() {
-                    return Ok(());
-                }
-                continue;
-            }
-            Sliced::Fragment => &mut counts.fragments,
-            Sliced::Other => &mut counts.other_packets,
-            Sliced::UnknownLink => {
-                unknown.get_or_insert(packet.link);
-                &mut counts.unknown_links
-            }
-        };
-        *counter = counter.saturating_add(1);
-    };
-    table.finish(last, &mut emit);
-    result?;
-    match unknown {
-        Some(link) if counts.unknown_links == counts.packets => Err(CaptureError::UnknownLink(link)),
-        _ => Ok(()),
-    }
-}
-
-/// Counts what is handed on.
-#[derive(Default)]
-struct Told {
-    connections: u32,
-    gaps: u64,
-    missing_bytes: u64,
-}
-
-impl Told {
-    fn pass(&mut self, event: Event<'_>, out: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
-        match event.what {
-            What::Opened { .. } => self.connections = self.connections.saturating_add(1),
-            What::Gap { bytes, .. } => {
-                self.gaps = self.gaps.saturating_add(1);
-                self.missing_bytes = self.missing_bytes.saturating_add(bytes.unwrap_or_default());
-            }
-            What::Data { .. } | What::Closed { .. } | What::Ended => {}
-        }
-        out(event)
-    }
+    let mut out = |_: &str, event: Event<'_>| out(event);
+    let mut reading = Reading::new(&mut out);
+    let mut group = Group::default();
+    let result = reading.file("", PacketFile::open(Input::Reader(Box::new(reader)))?, &mut group);
+    reading.finish(group);
+    result.map(|()| reading.summary())
 }
 
 fn first_bytes(found: &[u8]) -> String {

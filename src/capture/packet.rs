@@ -1,17 +1,26 @@
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 
 use etherparse::EtherType;
 use etherparse::IpNumber;
+use etherparse::Ipv6ExtensionSlice;
 use etherparse::LaxNetSlice;
 use etherparse::LaxSlicedPacket;
+use etherparse::ether_type;
+
+use super::fragments::Fragment;
+use super::link;
+use super::link::Link;
 
 /// What a packet holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Sliced<'a> {
     /// Part of a TCP stream.
     Tcp(Segment<'a>),
-    /// A fragment of an IP packet: its TCP bytes will be missing.
-    Fragment,
+    /// A fragment of an IP packet that holds a part of a TCP segment.
+    Fragment(Fragment<'a>),
     /// Something that is not TCP over IP, or of which too little was captured to tell.
     Other,
     /// A link type that is not read.
@@ -35,42 +44,51 @@ pub(super) struct Segment<'a> {
 
 /// Finds the TCP segment in a packet of `wire_len` bytes, of which `bytes` were captured.
 pub(super) fn slice(link: u16, wire_len: u32, bytes: &[u8]) -> Sliced<'_> {
-    let sliced = match link {
-        link_type::ETHERNET => LaxSlicedPacket::from_ethernet(bytes).ok(),
-        link_type::NULL | link_type::LOOP => bytes.get(4..).and_then(|ip| LaxSlicedPacket::from_ip(ip).ok()),
-        link_type::RAW | link_type::RAW_BSD | link_type::RAW_OPENBSD | link_type::IPV4 | link_type::IPV6 => {
-            LaxSlicedPacket::from_ip(bytes).ok()
-        }
-        link_type::LINUX_SLL => cooked(bytes, 14, 16),
-        link_type::LINUX_SLL2 => cooked(bytes, 0, 20),
-        _ => return Sliced::UnknownLink,
+    let (kind, net) = match link::strip(link, bytes) {
+        Link::Ipv4(net) => (ether_type::IPV4, net),
+        Link::Ipv6(net) => (ether_type::IPV6, net),
+        Link::Other => return Sliced::Other,
+        Link::Unknown => return Sliced::UnknownLink,
     };
+    if let Some(segment) = plain(kind, net) {
+        return Sliced::Tcp(segment);
+    }
     let uncaptured = wire_len.saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-    sliced.and_then(|sliced| net(&sliced, uncaptured)).unwrap_or(Sliced::Other)
+    odd(kind, net, uncaptured).unwrap_or(Sliced::Other)
 }
 
-mod link_type {
-    pub(super) const NULL: u16 = 0;
-    pub(super) const ETHERNET: u16 = 1;
-    pub(super) const RAW_BSD: u16 = 12;
-    pub(super) const RAW_OPENBSD: u16 = 14;
-    pub(super) const RAW: u16 = 101;
-    pub(super) const LOOP: u16 = 108;
-    pub(super) const LINUX_SLL: u16 = 113;
-    pub(super) const IPV4: u16 = 228;
-    pub(super) const IPV6: u16 = 229;
-    pub(super) const LINUX_SLL2: u16 = 276;
+/// Packets as nearly all are: whole, without options, in one piece. Everything else is looked at by [`odd`], which says the
+/// same of these.
+fn plain(kind: EtherType, bytes: &[u8]) -> Option<Segment<'_>> {
+    const TCP: u8 = IpNumber::TCP.0;
+    if kind == ether_type::IPV4 {
+        let &[0x45, _, l0, l1, _, _, f0, f1, _, TCP, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = bytes.first_chunk()?
+        else {
+            return None;
+        };
+        // Not the first fragment, or more to come.
+        if u16::from_be_bytes([f0, f1]) & 0x3fff != 0 {
+            return None;
+        }
+        let payload = bytes.get(20..u16::from_be_bytes([l0, l1]).into())?;
+        return tcp(Ipv4Addr::new(s0, s1, s2, s3).into(), Ipv4Addr::new(d0, d1, d2, d3).into(), payload, 0);
+    }
+    let (&[v, _, _, _, l0, l1, TCP, _], rest) = bytes.split_first_chunk()? else { return None };
+    let (from, rest) = rest.split_first_chunk::<16>()?;
+    let (to, rest) = rest.split_first_chunk::<16>()?;
+    let len = u16::from_be_bytes([l0, l1]);
+    if v >> 4 != 6 || len == 0 {
+        return None;
+    }
+    tcp(Ipv6Addr::from(*from).into(), Ipv6Addr::from(*to).into(), rest.get(..len.into())?, 0)
 }
 
-fn cooked(bytes: &[u8], protocol: usize, header: usize) -> Option<LaxSlicedPacket<'_>> {
-    let protocol = bytes.get(protocol..)?.first_chunk().copied().map(u16::from_be_bytes)?;
-    Some(LaxSlicedPacket::from_ether_type(EtherType(protocol), bytes.get(header..)?))
-}
-
-fn net<'a>(sliced: &LaxSlicedPacket<'a>, uncaptured: u32) -> Option<Sliced<'a>> {
+/// Any packet, also one that is cut, has options, says nothing of its length, or is a fragment.
+fn odd(kind: EtherType, bytes: &[u8], uncaptured: u32) -> Option<Sliced<'_>> {
+    let sliced = LaxSlicedPacket::from_ether_type(kind, bytes);
     let net = sliced.net.as_ref()?;
     let payload = net.ip_payload_ref()?;
-    let (from, to, claimed, here): (std::net::IpAddr, std::net::IpAddr, usize, usize) = match net {
+    let (from, to, claimed, here): (IpAddr, IpAddr, usize, usize) = match net {
         LaxNetSlice::Ipv4(ip) => {
             let header = ip.header();
             let authentication = ip.extensions().auth.as_ref().map_or(0, |auth| auth.slice().len());
@@ -101,7 +119,9 @@ fn net<'a>(sliced: &LaxSlicedPacket<'a>, uncaptured: u32) -> Option<Sliced<'a>> 
         return None;
     }
     if payload.fragmented {
-        return Some(Sliced::Fragment);
+        let (id, offset, more) = place(net)?;
+        let whole = !payload.incomplete;
+        return Some(Sliced::Fragment(Fragment { from, to, id, offset, more, bytes: payload.payload, whole }));
     }
     // A length of 0 is what a capture has of a segment that the network card cuts up later.
     let missing = if payload.incomplete {
@@ -114,8 +134,30 @@ fn net<'a>(sliced: &LaxSlicedPacket<'a>, uncaptured: u32) -> Option<Sliced<'a>> 
     tcp(from, to, payload.payload, missing).map(Sliced::Tcp)
 }
 
+/// Of a fragment: which packet it belongs to, where in it, and whether more follows.
+fn place(net: &LaxNetSlice<'_>) -> Option<(u32, usize, bool)> {
+    match net {
+        LaxNetSlice::Ipv4(ip) => {
+            let header = ip.header();
+            let offset = header.fragments_offset().byte_offset();
+            Some((header.identification().into(), offset.into(), header.more_fragments()))
+        }
+        LaxNetSlice::Ipv6(ip) => ip.extensions().clone().into_iter().find_map(|extension| match extension {
+            Ipv6ExtensionSlice::Fragment(header) => {
+                let offset = header.fragment_offset().byte_offset();
+                Some((header.identification(), offset.into(), header.more_fragments()))
+            }
+            Ipv6ExtensionSlice::HopByHop(_)
+            | Ipv6ExtensionSlice::Routing(_)
+            | Ipv6ExtensionSlice::DestinationOptions(_)
+            | Ipv6ExtensionSlice::Authentication(_) => None,
+        }),
+        LaxNetSlice::Arp(_) => None,
+    }
+}
+
 /// Reads the fixed part of a TCP header by itself: a small snaplen cuts the options off, and they are not needed.
-fn tcp(from: std::net::IpAddr, to: std::net::IpAddr, bytes: &[u8], missing: u32) -> Option<Segment<'_>> {
+pub(super) fn tcp(from: IpAddr, to: IpAddr, bytes: &[u8], missing: u32) -> Option<Segment<'_>> {
     let &[s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, ..] = bytes.first_chunk::<20>()?;
     let header = usize::from(offset >> 4).saturating_mul(4);
     if header < 20 {
@@ -133,4 +175,68 @@ fn tcp(from: std::net::IpAddr, to: std::net::IpAddr, bytes: &[u8], missing: u32)
         payload: bytes.get(header..).unwrap_or_default(),
         missing: missing.saturating_sub(cut_header),
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::capture::testing::ethernet;
+    use crate::capture::testing::tcp as packet;
+
+    /// What [`odd`] alone says of a packet.
+    fn slowly(link: u16, wire_len: u32, bytes: &[u8]) -> Sliced<'_> {
+        let (kind, net) = match link::strip(link, bytes) {
+            Link::Ipv4(net) => (ether_type::IPV4, net),
+            Link::Ipv6(net) => (ether_type::IPV6, net),
+            Link::Other => return Sliced::Other,
+            Link::Unknown => return Sliced::UnknownLink,
+        };
+        odd(kind, net, wire_len.saturating_sub(bytes.len() as u32)).unwrap_or(Sliced::Other)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+        #[test]
+        fn the_short_way_finds_what_the_long_way_finds(
+            v6: bool,
+            flags: u8,
+            seq: u32,
+            payload in prop::collection::vec(any::<u8>(), 0..60),
+            padding in 0..20_usize,
+            cut in prop::option::of(0..80_usize),
+            // Bytes of the headers that are something else.
+            changes in prop::collection::vec((12..90_usize, any::<u8>()), 0..4),
+            bits in prop::collection::vec((12..90_usize, 0..8_u8), 0..3),
+        ) {
+            let (from, to) = if v6 { ("[fe80::1]:40000", "[fe80::2]:11210") } else { ("10.1.2.3:40000", "10.9.8.7:11210") };
+            let mut bytes = ethernet(&packet(from, to, flags & 0x17, seq, !seq, &payload));
+            bytes.extend(vec![0xee; padding]);
+            for (at, byte) in changes {
+                if let Some(place) = bytes.get_mut(at) {
+                    *place = byte;
+                }
+            }
+            for (at, bit) in bits {
+                if let Some(place) = bytes.get_mut(at) {
+                    *place ^= 1 << bit;
+                }
+            }
+            let wire_len = bytes.len() as u32;
+            bytes.truncate(cut.unwrap_or(usize::MAX));
+            prop_assert_eq!(slice(1, wire_len, &bytes), slowly(1, wire_len, &bytes));
+        }
+    }
+
+    #[test]
+    fn the_usual_packets_go_the_short_way() {
+        for (kind, ip) in [
+            (ether_type::IPV4, packet("10.1.2.3:40000", "10.9.8.7:11210", 0x10, 1, 2, b"abc")),
+            (ether_type::IPV6, packet("[fe80::1]:40000", "[fe80::2]:11210", 0x10, 1, 2, b"abc")),
+        ] {
+            assert_eq!(plain(kind, &ip).map(|segment| segment.payload), Some(&b"abc"[..]));
+        }
+    }
 }

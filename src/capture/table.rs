@@ -24,12 +24,17 @@ pub(super) struct Table {
     connections: BTreeMap<Key, Connection>,
     over: VecDeque<(Key, u32)>,
     dialled: Dialled,
-    count: u32,
 }
 
 impl Table {
-    /// Takes in one packet.
-    pub(super) fn packet(&mut self, at: Timestamp, segment: &Segment<'_>, out: &mut Emit<'_>) -> ControlFlow<()> {
+    /// Takes in one packet. `count` is how many connections there were so far, which gives a new one its number.
+    pub(super) fn packet(
+        &mut self,
+        at: Timestamp,
+        segment: &Segment<'_>,
+        count: &mut u32,
+        out: &mut Emit<'_>,
+    ) -> ControlFlow<()> {
         let key = (segment.from.min(segment.to), segment.from.max(segment.to));
         let mut go_on = ControlFlow::Continue(());
         if segment.syn
@@ -46,14 +51,14 @@ impl Table {
             if !says_something {
                 return go_on;
             }
-            self.count = self.count.saturating_add(1);
+            *count = count.saturating_add(1);
             let (dialler, upstream) = if self.dialled.sender_is_dialler(segment) {
                 (segment.from, segment.to)
             } else {
                 (segment.to, segment.from)
             };
-            self.connections.insert(key, Connection::new(self.count, dialler, upstream));
-            go_on = out(Event { at, conn: self.count, what: What::Opened { dialler, upstream } });
+            self.connections.insert(key, Connection::new(*count, dialler, upstream));
+            go_on = out(Event { at, conn: *count, what: What::Opened { dialler, upstream } });
         }
         let Some(connection) = self.connections.get_mut(&key) else { return go_on };
         let conn = connection.number;

@@ -457,7 +457,10 @@ fn what_is_not_tcp_is_counted() {
     let packets = [ethernet(&udp), ethernet(&fragment), vec![0; 5], Vec::new(), [&[0; 12], &[8, 6][..]].concat()];
     let (seen, summary) = events(&pcap(1, &packets));
     assert_eq!(seen, []);
-    assert_eq!(summary.unwrap(), Summary { packets: 5, fragments: 1, other_packets: 4, ..Summary::default() });
+    assert_eq!(
+        summary.unwrap(),
+        Summary { packets: 5, fragments: 1, lost_fragments: 1, other_packets: 4, ..Summary::default() }
+    );
 }
 
 #[test]

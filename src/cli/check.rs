@@ -1,16 +1,11 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io;
-use std::io::Read;
-use std::path::Path;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
-
+use super::input;
 use super::judging::Judging;
-use crate::capture;
 use crate::capture::Recorded;
 use crate::capture::What;
 use crate::engine::Observer;
@@ -28,7 +23,7 @@ use crate::wire::Opcode;
 /// Judges the connections recorded in captures: invariants and orphaned responses
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// Captures: pcap or pcapng, also .gz; - is stdin
+    /// Captures: pcap or pcapng, also gzip or zstd, rotated ones in any order; - is stdin
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
@@ -50,12 +45,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     };
     let mut checked = Checked::new(terms);
     let mut status = ExitStatus::Pass;
-    for path in &args.files {
-        if let Err(error) = checked.file(path) {
-            super::complain(&format!("{error:#}"));
-            checked.report.errors.push(format!("{error:#}"));
-            status = ExitStatus::Error;
-        }
+    for error in checked.files(&args.files) {
+        super::complain(&format!("{error:#}"));
+        checked.report.errors.push(format!("{error:#}"));
+        status = ExitStatus::Error;
     }
     let report = checked.finish();
     args.judging.deliver_or_print(&report)?;
@@ -65,8 +58,6 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
 /// The judges of the connections that are open, and what the others came to.
 struct Checked {
     terms: Terms,
-    /// Connections of the files before.
-    offset: u64,
     judges: BTreeMap<u32, Judge>,
     report: Report,
     /// What the producers sent.
@@ -82,7 +73,6 @@ impl Checked {
         Self {
             report: Report::new(terms.judge),
             terms,
-            offset: 0,
             judges: BTreeMap::new(),
             seen: BTreeSet::new(),
             answered: BTreeSet::new(),
@@ -91,20 +81,12 @@ impl Checked {
         }
     }
 
-    fn file(&mut self, path: &Path) -> anyhow::Result<()> {
-        let name = path.display();
-        let reader: Box<dyn Read> = if path.as_os_str() == "-" {
-            Box::new(io::stdin().lock())
-        } else {
-            Box::new(File::open(path).with_context(|| format!("opening {name}"))?)
-        };
+    fn files(&mut self, paths: &[PathBuf]) -> Vec<anyhow::Error> {
         let mut recorded = Recorded::new(0);
-        let mut connections = 0;
-        let read = capture::read(reader, &mut |event| {
-            connections = connections.max(event.conn);
+        let read = input::captures(paths).read(&mut |_, event| {
             match event.what {
                 What::Opened { dialler, upstream } => {
-                    let id = self.offset + u64::from(event.conn);
+                    let id = u64::from(event.conn);
                     let judge = Judge::new(self.terms.clone(), id, dialler.to_string(), upstream.to_string());
                     self.judges.insert(event.conn, judge);
                 }
@@ -124,16 +106,9 @@ impl Checked {
                     judge.observe(happened.entry, happened.context, happened.session);
                 }
             });
+            ControlFlow::Continue(())
         });
-        // A file that is cut off does not end its connections.
-        for (conn, mut judge) in std::mem::take(&mut self.judges) {
-            if let Some(session) = recorded.session(conn) {
-                let judgement = judge.judgement(session);
-                self.take(judgement);
-            }
-        }
-        self.offset += u64::from(connections);
-        read.map(|_| ()).with_context(|| format!("{name}"))
+        read.errors.into_iter().map(input::complaint).collect()
     }
 
     fn take(&mut self, judgement: Judgement) {

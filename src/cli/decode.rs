@@ -5,15 +5,11 @@ mod text;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::path::PathBuf;
-
-use anyhow::Context;
 
 use super::complain;
 use super::input;
 use super::output;
-use crate::capture;
 use crate::capture::Happened;
 use crate::capture::Recorded;
 use crate::dcp::Negotiated;
@@ -34,7 +30,7 @@ use printer::Printer;
 /// a capture is told on stderr.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// Captures: pcap or pcapng, also gzip; - is stdin
+    /// Captures: pcap or pcapng, also gzip or zstd, rotated ones in any order; - is stdin
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
@@ -66,34 +62,32 @@ pub(super) enum Format {
 pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let mut printer = Printer::new(output::stdout(), args.format, args.values);
     let mut status = ExitStatus::Pass;
-    let mut connections = 0;
-    for path in &args.files {
-        let outcome = if args.hex {
-            hex_lines::print(path, &args.negotiated, &mut printer)
-        } else {
-            print(path, args.negotiated, &mut connections, &mut printer)
-        };
-        // What was printed comes before what is said of it, and an error of stdout itself ends the command.
-        printer.flush()?;
-        if let Err(error) = outcome {
-            complain(&format!("{error:#}"));
-            status = ExitStatus::Error;
+    let mut errors = Vec::new();
+    if args.hex {
+        for path in &args.files {
+            errors.extend(hex_lines::print(path, &args.negotiated, &mut printer).err());
+            printer.flush()?;
         }
+    } else {
+        errors = print(&args.files, args.negotiated, &mut printer)?;
+    }
+    // What was printed comes before what is said of it, and an error of stdout itself ends the command.
+    printer.flush()?;
+    for error in errors {
+        complain(&format!("{error:#}"));
+        status = ExitStatus::Error;
     }
     Ok(status)
 }
 
-/// Prints the frames of one capture. Its connections are counted on from `connections`, as frames are.
-fn print(path: &Path, assumed: Negotiated, connections: &mut u64, printer: &mut Printer) -> anyhow::Result<()> {
-    let reader = input::open(path)?;
-    let before = *connections;
+/// Prints the frames of captures; gives what is wrong with them.
+fn print(paths: &[PathBuf], assumed: Negotiated, printer: &mut Printer) -> anyhow::Result<Vec<anyhow::Error>> {
     let mut recorded = Recorded::new(0).assume(assumed);
     let mut missing = Missing::default();
-    let read = capture::read_while(reader, &mut |event| {
-        *connections = before + u64::from(event.conn);
-        let conn = before + u64::from(event.conn);
+    let read = input::captures(paths).read(&mut |file, event| {
+        let conn = u64::from(event.conn);
         recorded.event(&event, &mut |happened| {
-            missing.observe(conn, happened.entry);
+            missing.observe(file, conn, happened.entry);
             if let (What::Frame(head), Some(frame)) = (&happened.entry.what, &happened.frame) {
                 let place = Place { time: Some(happened.entry.at), conn: Some(conn), from: Some(from(&happened)) };
                 printer.frame(place, frame, &head.message, &happened.negotiated);
@@ -102,8 +96,8 @@ fn print(path: &Path, assumed: Negotiated, connections: &mut u64, printer: &mut 
         if printer.has_failed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     printer.flush()?;
-    missing.tell(path);
-    read.map(|_| ()).with_context(|| path.display().to_string())
+    missing.tell();
+    Ok(read.errors.into_iter().map(input::complaint).collect())
 }
 
 /// Who sent a frame: client or server until DCP_OPEN has said who is who.
@@ -121,46 +115,46 @@ fn from(happened: &Happened<'_>) -> &'static str {
 /// What a capture does not hold.
 #[derive(Debug, Default)]
 struct Missing {
-    /// For each connection and sender: gaps, bytes missing in those of known size.
-    gaps: BTreeMap<(u64, Side), (u64, u64)>,
-    lost: Vec<(u64, Side, String)>,
+    /// For each connection and sender: the file of the first gap, gaps, bytes missing in those of known size.
+    gaps: BTreeMap<(u64, Side), (String, u64, u64)>,
+    lost: Vec<(String, u64, Side, String)>,
 }
 
 impl Missing {
     /// So many connections are named, the others counted.
     const NAMED: usize = 10;
 
-    fn observe(&mut self, conn: u64, entry: &Entry) {
+    fn observe(&mut self, file: &str, conn: u64, entry: &Entry) {
         match &entry.what {
             What::Gap(bytes) => {
-                let (gaps, missing) = self.gaps.entry((conn, entry.sender())).or_default();
+                let place = (conn, entry.sender());
+                let (_, gaps, missing) = self.gaps.entry(place).or_insert_with(|| (file.to_owned(), 0, 0));
                 *gaps += 1;
                 *missing = missing.saturating_add(bytes.unwrap_or_default());
             }
             What::FramingLost(error) if self.lost.len() <= Self::NAMED => {
-                self.lost.push((conn, entry.sender(), error.to_string()));
+                self.lost.push((file.to_owned(), conn, entry.sender(), error.to_string()));
             }
             What::FramingLost(_) | What::Frame(_) | What::Paused(_) | What::Acted(_) | What::Closed { .. } => {}
         }
     }
 
-    fn tell(&self, path: &Path) {
+    fn tell(&self) {
         let end = |side: &Side| if *side == Side::Dialler { "client" } else { "server" };
-        let path = path.display();
-        for ((conn, side), (gaps, bytes)) in self.gaps.iter().take(Self::NAMED) {
+        for ((conn, side), (path, gaps, bytes)) in self.gaps.iter().take(Self::NAMED) {
             tracing::warn!(
                 "{path}: connection {conn}: the {}'s bytes have {gaps} gaps, {bytes} bytes or more",
                 end(side)
             );
         }
         if self.gaps.len() > Self::NAMED {
-            tracing::warn!("{path}: {} more connections or directions have gaps", self.gaps.len() - Self::NAMED);
+            tracing::warn!("{} more connections or directions have gaps", self.gaps.len() - Self::NAMED);
         }
-        for (conn, side, error) in self.lost.iter().take(Self::NAMED) {
+        for (path, conn, side, error) in self.lost.iter().take(Self::NAMED) {
             tracing::warn!("{path}: connection {conn}: what the {} sent has no more frames: {error}", end(side));
         }
         if self.lost.len() > Self::NAMED {
-            tracing::warn!("{path}: more connections have no frames");
+            tracing::warn!("more connections have no frames");
         }
     }
 }

@@ -1,12 +1,25 @@
+use std::io::Seek;
 use std::io::Write;
 
 use super::*;
 
 type Found = (u64, u16, u32, Vec<u8>);
 
+/// What is in a file, read from a stream, and looked at in a map.
 fn packets(file: &[u8]) -> (Vec<Found>, Result<(), CaptureError>) {
+    let streamed = found(Input::Reader(Box::new(file)));
+    let mut on_disk = tempfile::tempfile().unwrap();
+    on_disk.write_all(file).unwrap();
+    on_disk.rewind().unwrap();
+    let mapped = found(Input::File(on_disk));
+    assert_eq!(streamed.0, mapped.0);
+    assert_eq!(streamed.1.as_ref().map_err(ToString::to_string), mapped.1.as_ref().map_err(ToString::to_string));
+    streamed
+}
+
+fn found(input: Input<'_>) -> (Vec<Found>, Result<(), CaptureError>) {
     let mut found = Vec::new();
-    let mut open = match PacketFile::open(file) {
+    let mut open = match PacketFile::open(input) {
         Ok(open) => open,
         Err(error) => return (found, Err(error)),
     };
@@ -187,10 +200,91 @@ fn gzip_is_told_by_its_bytes_and_a_cut_one_gives_what_is_readable() {
 }
 
 #[test]
+fn zstd_is_told_by_its_bytes_and_a_cut_one_gives_what_is_readable() {
+    let order = Order(false);
+    let mut file = [order.section(), order.interface(1, 0, &[])].concat();
+    for n in 0..40_000_u64 {
+        file.extend(order.packet(0, n, 4, &(n.wrapping_mul(0x9e37_79b9) as u32).to_be_bytes()));
+    }
+    let zstd = |bytes: &[u8]| ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest);
+    let whole_stream = zstd(&file);
+    assert_eq!(whole(&whole_stream), whole(&file));
+    let halves = [zstd(&file[..file.len() / 2]), zstd(&file[file.len() / 2..])];
+    let skipped = [&[0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
+    let several = [&skipped, &skipped, &halves[0], &skipped, &halves[1], &skipped].map(|part| &part[..]).concat();
+    assert_eq!(whole(&several), whole(&file), "frames, and frames that are skipped, are one stream");
+    let mut last = 0;
+    for at in [several.len() / 3, several.len() / 2, several.len() - 300] {
+        let (found, result) = packets(&several[..at]);
+        assert!(found.len() >= last && found.len() < 40_000, "{} at {at}", found.len());
+        assert!(matches!(result, Err(CaptureError::Cut { .. } | CaptureError::CutZstd { .. })), "{result:?}");
+        last = found.len();
+    }
+    assert!(last > 10_000);
+    let (found, result) = packets(&several[..several.len() - 2]);
+    assert_eq!(found.len(), 40_000);
+    assert!(matches!(result, Err(CaptureError::CutZstd { offset }) if offset == file.len() as u64), "{result:?}");
+}
+
+#[test]
+fn zstd_that_wants_too_much_memory_or_is_damaged_is_refused() {
+    use std::error::Error;
+    let why = |file: &[u8]| {
+        let error = packets(file).1.unwrap_err();
+        format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default())
+    };
+    // A frame without a check sum, whose window is 2 to the power of 30.
+    assert_eq!(
+        why(&[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa0, 1, 0, 0]),
+        "reading the capture: the zstd stream is damaged: expected a window of at most 134217728 bytes, found one of \
+         1073741824: inflate it with zstd --long first"
+    );
+    let pcap = super::super::testing::pcap(1, &[vec![7; 3000]]);
+    let good = ruzstd::encoding::compress_to_vec(&pcap[..], ruzstd::encoding::CompressionLevel::Uncompressed);
+    assert_eq!(whole(&good).len(), 1);
+    let mut bad = good;
+    let at = bad.len() - 100;
+    bad[at] ^= 1;
+    let why = why(&bad);
+    assert!(why.contains("the zstd stream is damaged: expected a check sum of "), "{why}");
+}
+
+#[test]
+fn obsolete_packets_have_a_short_interface_number() {
+    for big_endian in [false, true] {
+        let order = Order(big_endian);
+        let mut body = [order.u16(1), order.u16(0xffff)].concat();
+        for field in [0, 7_000, 3, 9] {
+            body.extend(order.u32(field));
+        }
+        body.extend(b"abc\0");
+        let file =
+            [order.section(), order.interface(1, 0, &[]), order.interface(113, 0, &[]), order.block(2, &body)].concat();
+        assert_eq!(whole(&file), [(7_000_000, 113, 9, b"abc".to_vec())]);
+    }
+}
+
+#[test]
+fn a_packet_is_not_longer_than_its_block() {
+    let order = Order(false);
+    let mut packet = order.packet(0, 1, 9, b"abcd");
+    packet[20..24].copy_from_slice(&order.u32(5));
+    let file = [order.section(), order.interface(1, 0, &[]), packet].concat();
+    assert_eq!(
+        packets(&file).1.unwrap_err().to_string(),
+        "the capture is damaged at byte 48: expected a packet of at most 4 bytes in a block of 36, found one that claims 5"
+    );
+    let mut packet = order.packet(0, 1, 9, b"abcd");
+    packet[32] ^= 1;
+    let file = [order.section(), order.interface(1, 0, &[]), packet].concat();
+    assert!(matches!(packets(&file).1, Err(CaptureError::Damaged { offset: 48, .. })), "two lengths that differ");
+}
+
+#[test]
 fn what_is_no_capture_says_what_was_found() {
     let message = |file: &[u8]| packets(file).1.unwrap_err().to_string();
-    assert_eq!(message(b""), "expected a pcap or pcapng file, plain or gzip, found an empty file");
-    assert_eq!(message(b"\x7fELF..."), "expected a pcap or pcapng file, plain or gzip, found the bytes 7f454c46");
+    assert_eq!(message(b""), "expected a pcap or pcapng file, plain, gzip or zstd, found an empty file");
+    assert_eq!(message(b"\x7fELF..."), "expected a pcap or pcapng file, plain, gzip or zstd, found the bytes 7f454c46");
     assert_eq!(
         message(&[0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0, 1, 2, 3, 4]),
         "the capture is damaged at byte 0: expected a section header with the byte-order mark 1a2b3c4d, found \
