@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,12 +28,18 @@ pub(super) struct Args {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
+    /// Threads that judge, each a share of the connections; as many as there are cores if not given
+    #[arg(long, value_name = "N", env = "DCPROXY_JOBS")]
+    jobs: Option<usize>,
+
     #[command(flatten)]
     judging: Judging,
 }
 
 /// How long after an orphaned response a close of the producer is put down to it, although it had shown a sign of life.
 const SETTLE: Duration = Duration::from_secs(2);
+/// More threads than this would spend their time on reading the same files.
+const MAX_JOBS: usize = 8;
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let messages = args.judging.messages.as_ref().map_or_else(|| MESSAGES.to_vec(), |messages| messages.0.clone());
@@ -43,11 +50,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         judge: args.judging.judge,
         source: Source::Recording,
     };
+    let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let (judgements, errors) = judged(&args.files, &terms, jobs);
     let mut checked = Checked::new(terms);
+    judgements.into_iter().for_each(|judgement| checked.take(judgement));
     let mut status = ExitStatus::Pass;
-    for error in checked.files(&args.files) {
-        super::complain(&format!("{error:#}"));
-        checked.report.errors.push(format!("{error:#}"));
+    for error in errors {
+        super::complain(&error);
+        checked.report.errors.push(error);
         status = ExitStatus::Error;
     }
     let report = checked.finish();
@@ -55,10 +65,63 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     Ok(status.worst(report.verdict.into()))
 }
 
-/// The judges of the connections that are open, and what the others came to.
+/// Judges the connections of captures, in the order of their numbers, and tells what of the captures could not be read.
+///
+/// Each of `jobs` threads reads all and judges its share of the connections: reading is a small part of the work, and nothing is
+/// handed from thread to thread. What can be read only once has one reader.
+fn judged(paths: &[PathBuf], terms: &Terms, jobs: usize) -> (Vec<Judgement>, Vec<String>) {
+    let jobs = if paths.iter().all(|path| path.is_file()) { jobs.clamp(1, MAX_JOBS) } else { 1 };
+    if jobs == 1 {
+        return judged_share(paths, terms, 0, 1);
+    }
+    let mut shares = std::thread::scope(|scope| {
+        let start = |number| scope.spawn(move || judged_share(paths, terms, number, jobs));
+        let threads: Vec<_> = (0..jobs).map(start).collect();
+        let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        joined.collect::<Vec<_>>()
+    });
+    // All have read the same files and met the same errors.
+    let errors = shares.iter_mut().map(|(_, errors)| std::mem::take(errors)).next().unwrap_or_default();
+    let mut judgements: Vec<_> = shares.into_iter().flat_map(|(judgements, _)| judgements).collect();
+    judgements.sort_by_key(|judgement| judgement.connection.id);
+    (judgements, errors)
+}
+
+/// As [`judged`], of every `of`th connection from number `share` on.
+fn judged_share(paths: &[PathBuf], terms: &Terms, share: usize, of: usize) -> (Vec<Judgement>, Vec<String>) {
+    let mut recorded = Recorded::new(0);
+    let mut judges: BTreeMap<u32, Judge> = BTreeMap::new();
+    let mut judgements = Vec::new();
+    let read = input::captures(paths).read(&mut |_, event| {
+        if event.conn as usize % of != share {
+            return ControlFlow::Continue(());
+        }
+        match event.what {
+            What::Opened { dialler, upstream } => {
+                let id = u64::from(event.conn);
+                judges.insert(event.conn, Judge::new(terms.clone(), id, dialler.to_string(), upstream.to_string()));
+            }
+            What::Ended => {
+                if let (Some(mut judge), Some(session)) = (judges.remove(&event.conn), recorded.session(event.conn)) {
+                    judgements.push(judge.judgement(session));
+                }
+            }
+            What::Data { .. } | What::Gap { .. } | What::Closed { .. } => {}
+        }
+        if let Some(judge) = judges.get_mut(&event.conn) {
+            recorded.event(&event, &mut |happened| judge.observe(happened.entry, happened.context, happened.session));
+        } else {
+            recorded.event(&event, &mut |_| {});
+        }
+        ControlFlow::Continue(())
+    });
+    judgements.sort_by_key(|judgement: &Judgement| judgement.connection.id);
+    (judgements, read.errors.into_iter().map(|error| format!("{:#}", input::complaint(error))).collect())
+}
+
+/// What the connections came to.
 struct Checked {
     terms: Terms,
-    judges: BTreeMap<u32, Judge>,
     report: Report,
     /// What the producers sent.
     seen: BTreeSet<Opcode>,
@@ -73,42 +136,11 @@ impl Checked {
         Self {
             report: Report::new(terms.judge),
             terms,
-            judges: BTreeMap::new(),
             seen: BTreeSet::new(),
             answered: BTreeSet::new(),
             producers: 0,
             orphans: false,
         }
-    }
-
-    fn files(&mut self, paths: &[PathBuf]) -> Vec<anyhow::Error> {
-        let mut recorded = Recorded::new(0);
-        let read = input::captures(paths).read(&mut |_, event| {
-            match event.what {
-                What::Opened { dialler, upstream } => {
-                    let id = u64::from(event.conn);
-                    let judge = Judge::new(self.terms.clone(), id, dialler.to_string(), upstream.to_string());
-                    self.judges.insert(event.conn, judge);
-                }
-                What::Ended => {
-                    if let (Some(judge), Some(session)) =
-                        (self.judges.remove(&event.conn), recorded.session(event.conn))
-                    {
-                        let mut judge = judge;
-                        let judgement = judge.judgement(session);
-                        self.take(judgement);
-                    }
-                }
-                What::Data { .. } | What::Gap { .. } | What::Closed { .. } => {}
-            }
-            recorded.event(&event, &mut |happened| {
-                if let Some(judge) = self.judges.get_mut(&happened.conn) {
-                    judge.observe(happened.entry, happened.context, happened.session);
-                }
-            });
-            ControlFlow::Continue(())
-        });
-        read.errors.into_iter().map(input::complaint).collect()
     }
 
     fn take(&mut self, judgement: Judgement) {
@@ -124,7 +156,6 @@ impl Checked {
 
     /// The report, with what no connection of the recording holds.
     fn finish(mut self) -> Report {
-        self.report.connections.sort_by_key(|connection| connection.id);
         if self.producers == 0 {
             let finding = not_enough(
                 "a connection whose producer was dialled",

@@ -164,3 +164,21 @@ fn write(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     fs::write(&path, bytes).expect("written");
     path
 }
+
+#[test]
+fn the_report_does_not_depend_on_how_many_threads_judge() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let cut = fs::read(capture(CLOSED)).expect("readable");
+    let cut = write(&dir, "cut.pcap", &cut[..cut.len() - 1]);
+    let files = [capture("bridged-mixed.producer-6.5.0_consumer-2019-07.pcap"), capture(ZIPPED), cut, capture(KEPT)];
+    let with = |jobs: &str| {
+        let args: Vec<PathBuf> = std::iter::once(jobs.into()).chain(files.iter().cloned()).collect();
+        check("auto", &args)
+    };
+    let one = with("--jobs=1");
+    assert!(one.report.connections.len() > 8 && one.report.errors.len() == 1, "{:?}", one.report.errors);
+    for jobs in ["--jobs=0", "--jobs=2", "--jobs=3", "--jobs=100"] {
+        let many = with(jobs);
+        assert_eq!((many.code, &many.stderr, &many.report), (one.code, &one.stderr, &one.report), "{jobs}");
+    }
+}
