@@ -1,7 +1,8 @@
 use super::Malformed;
+use super::MemberName;
+use super::MemberSink;
 use super::check;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -40,7 +41,7 @@ impl AddStream {
         FrameBuilder::request(Opcode::DCP_ADD_STREAM).vbucket(vbucket).opaque(opaque).extras(self.flags.to_be_bytes())
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         put!(to, self, flags);
     }
 }
@@ -69,8 +70,8 @@ impl AddStreamResponse {
         FrameBuilder::response(Opcode::DCP_ADD_STREAM, status).opaque(opaque).extras(self.stream_opaque.to_be_bytes())
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         put!(to, self, stream_opaque);
-        to.insert("stream_opaque_be".to_owned(), self.stream_opaque.into());
+        to.member(MemberName::stream_opaque_be, self.stream_opaque.into());
     }
 }

@@ -1,7 +1,7 @@
 use super::Malformed;
+use super::MemberSink;
 use super::check;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -31,7 +31,7 @@ impl BufferAck {
         FrameBuilder::request(Opcode::DCP_BUFFER_ACK).opaque(opaque).extras(self.bytes_to_ack.to_be_bytes())
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         put!(to, self, bytes_to_ack);
     }
 }

@@ -1,11 +1,13 @@
 use super::Malformed;
+use super::MemberName;
+use super::MemberSink;
 use super::Negotiated;
 use super::check;
 use super::malformed::malformed;
-use super::members::Members;
-use super::members::put;
+use super::member::VALUE;
+use super::member::put;
+use super::member::put_text;
 use super::members::put_key;
-use super::members::put_text;
 use super::split_key;
 use super::value::check_bytes;
 use crate::wire::Datatype;
@@ -103,22 +105,19 @@ impl CacheTransfer {
         FrameBuilder::request(Opcode::DCP_CACHE_TRANSFER).vbucket(vbucket).opaque(opaque).value(to)
     }
 
-    pub(super) fn members(&self, frame: &Frame<'_>, negotiated: &Negotiated, values: bool, to: &mut Members) {
-        let items: Vec<_> = Records(frame.value().unwrap_or_default())
-            .flatten()
-            .zip(&self.items)
-            .map(|(record, item)| {
-                let mut to = Members::new();
-                put!(to, item, cas, by_seqno, rev_seqno, value_len, flags, expiration, key_len, cache_hint);
-                to.insert("datatype".to_owned(), item.datatype.0.into());
-                put_key(record.key, negotiated, &mut to);
-                if values {
-                    put_text("value", record.value, &mut to);
-                }
-                serde_json::Value::Object(to)
-            })
-            .collect();
-        to.insert("items".to_owned(), items.into());
+    pub(super) fn members(&self, frame: &Frame<'_>, negotiated: &Negotiated, values: bool, to: &mut impl MemberSink) {
+        to.open_list(MemberName::items);
+        for (record, item) in Records(frame.value().unwrap_or_default()).flatten().zip(&self.items) {
+            to.open_object();
+            put!(to, item, cas, by_seqno, rev_seqno, value_len, flags, expiration, key_len, cache_hint);
+            to.member(MemberName::datatype, item.datatype.0.into());
+            put_key(record.key, negotiated, to);
+            if values {
+                put_text(VALUE, record.value, to);
+            }
+            to.close_object();
+        }
+        to.close_list();
     }
 }
 

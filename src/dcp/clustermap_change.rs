@@ -1,8 +1,8 @@
 use super::Malformed;
+use super::MemberSink;
 use super::check;
 use super::malformed::malformed;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -48,7 +48,7 @@ impl ClustermapChange {
             .key(self.bucket.as_bytes())
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         if self.epoch.is_some() {
             put!(to, self, epoch);
         }

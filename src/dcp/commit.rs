@@ -1,8 +1,8 @@
 use super::Malformed;
+use super::MemberSink;
 use super::Negotiated;
 use super::completion;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -32,7 +32,7 @@ impl Commit {
         completion::request(Opcode::DCP_COMMIT, [self.prepared_seqno, self.commit_seqno], vbucket, opaque)
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         put!(to, self, prepared_seqno, commit_seqno);
     }
 }

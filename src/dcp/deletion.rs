@@ -1,9 +1,9 @@
 use super::Malformed;
+use super::MemberSink;
 use super::Negotiated;
 use super::check;
 use super::malformed::malformed;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -86,7 +86,7 @@ impl Deletion {
         FrameBuilder::request(Opcode::DCP_DELETION).vbucket(vbucket).opaque(opaque).extras(extras)
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         put!(to, self, version, by_seqno, rev_seqno);
         if self.version == 1 {
             put!(to, self, nmeta);

@@ -1,7 +1,9 @@
 use serde_json::Value;
 use serde_json::json;
 
-use super::members::Members;
+use super::Member;
+use super::MemberName;
+use super::MemberSink;
 use crate::wire::Datatype;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
@@ -34,9 +36,11 @@ impl ErrorResponse {
             .value(json!({ "error": { "context": context } }).to_string().into_bytes())
     }
 
-    pub(super) fn members(frame: &Frame<'_>, to: &mut Members) {
-        if let Some(json) = error_json(frame) {
-            to.insert("error_json".to_owned(), json);
+    pub(super) fn members(frame: &Frame<'_>, to: &mut impl MemberSink) {
+        if to.wants(MemberName::error_json)
+            && let Some(json) = error_json(frame)
+        {
+            to.member(MemberName::error_json, Member::Json(&json));
         }
     }
 }

@@ -1,8 +1,8 @@
 use super::Malformed;
+use super::MemberSink;
 use super::Negotiated;
 use super::check;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -39,7 +39,7 @@ impl Expiration {
         FrameBuilder::request(Opcode::DCP_EXPIRATION).vbucket(vbucket).opaque(opaque).extras(extras)
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         put!(to, self, by_seqno, rev_seqno, delete_time);
     }
 }

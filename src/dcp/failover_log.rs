@@ -1,9 +1,9 @@
-use serde_json::json;
-
 use super::Malformed;
+use super::MemberName;
+use super::MemberSink;
 use super::check;
 use super::malformed::malformed;
-use super::members::Members;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -60,7 +60,7 @@ impl FailoverLog {
         FrameBuilder::response(opcode, Status::SUCCESS).opaque(opaque).value(bytes(&self.failover_log))
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         put_log(&self.failover_log, to);
     }
 }
@@ -82,7 +82,12 @@ pub(super) fn bytes(log: &[FailoverEntry]) -> Vec<u8> {
     log.iter().flat_map(|entry| [entry.vb_uuid.to_be_bytes(), entry.seqno.to_be_bytes()]).flatten().collect()
 }
 
-pub(super) fn put_log(log: &[FailoverEntry], to: &mut Members) {
-    let log = log.iter().map(|entry| json!({ "vb_uuid": entry.vb_uuid, "seqno": entry.seqno })).collect();
-    to.insert("failover_log".to_owned(), log);
+pub(super) fn put_log(log: &[FailoverEntry], to: &mut impl MemberSink) {
+    to.open_list(MemberName::failover_log);
+    for entry in log {
+        to.open_object();
+        put!(to, entry, vb_uuid, seqno);
+        to.close_object();
+    }
+    to.close_list();
 }

@@ -1,10 +1,9 @@
-use serde_json::json;
-
 use super::Malformed;
+use super::MemberName;
+use super::MemberSink;
 use super::check;
 use super::malformed::malformed;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -63,7 +62,7 @@ impl GetAllVbSeqnos {
         FrameBuilder::request(Opcode::GET_ALL_VB_SEQNOS).opaque(opaque).extras(extras)
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         if self.state.is_some() {
             put!(to, self, state);
         }
@@ -96,8 +95,13 @@ impl VbSeqnos {
         FrameBuilder::response(Opcode::GET_ALL_VB_SEQNOS, Status::SUCCESS).opaque(opaque).value(value)
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
-        let entries = self.entries.iter().map(|e| json!({ "vbucket": e.vbucket, "seqno": e.seqno })).collect();
-        to.insert("entries".to_owned(), entries);
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
+        to.open_list(MemberName::entries);
+        for entry in &self.entries {
+            to.open_object();
+            put!(to, entry, vbucket, seqno);
+            to.close_object();
+        }
+        to.close_list();
     }
 }

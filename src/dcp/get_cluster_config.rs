@@ -1,7 +1,7 @@
 use super::Malformed;
+use super::MemberSink;
 use super::check;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -45,7 +45,7 @@ impl GetClusterConfig {
         FrameBuilder::request(Opcode::GET_CLUSTER_CONFIG).opaque(opaque).extras(extras)
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         if let Some(known) = &self.known {
             put!(to, known, epoch, revision);
         }

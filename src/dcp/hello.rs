@@ -1,8 +1,8 @@
 use super::Malformed;
+use super::MemberName;
+use super::MemberSink;
 use super::check;
 use super::malformed::malformed;
-use super::members::Members;
-use super::members::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -61,8 +61,8 @@ impl Hello {
         FrameBuilder::request(Opcode::HELLO).opaque(opaque).key(self.agent.as_bytes()).value(bytes(&self.features))
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
-        put!(to, self, features);
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
+        put_features(&self.features, to);
     }
 }
 
@@ -80,9 +80,17 @@ impl HelloResponse {
         FrameBuilder::response(Opcode::HELLO, Status::SUCCESS).opaque(opaque).value(bytes(&self.features))
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
-        put!(to, self, features);
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
+        put_features(&self.features, to);
     }
+}
+
+fn put_features(features: &[u16], to: &mut impl MemberSink) {
+    to.open_list(MemberName::features);
+    for &feature in features {
+        to.item(feature.into());
+    }
+    to.close_list();
 }
 
 fn features(frame: &Frame<'_>) -> Result<Vec<u16>, Malformed> {

@@ -1,8 +1,8 @@
 use super::Malformed;
+use super::MemberSink;
 use super::Negotiated;
 use super::check;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -59,7 +59,7 @@ impl Mutation {
         FrameBuilder::request(Opcode::DCP_MUTATION).vbucket(vbucket).opaque(opaque).extras(extras)
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         put!(to, self, by_seqno, rev_seqno, flags, expiration, lock_time, nmeta, nru);
     }
 }

@@ -2,10 +2,11 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::Malformed;
+use super::MemberName;
+use super::MemberSink;
 use super::check;
 use super::malformed::malformed;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Datatype;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
@@ -81,9 +82,13 @@ impl Open {
         known.chain((unknown != 0).then(|| format!("0x{unknown:02x}"))).collect()
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         put!(to, self, seqno, flags);
-        to.insert("flag_names".to_owned(), self.flag_names().into());
+        to.open_list(MemberName::flag_names);
+        for name in self.flag_names() {
+            to.item(name.as_str().into());
+        }
+        to.close_list();
     }
 }
 

@@ -1,8 +1,8 @@
 use super::Malformed;
+use super::MemberSink;
 use super::check;
 use super::malformed::malformed;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -45,7 +45,7 @@ impl OsoSnapshot {
         FrameBuilder::request(Opcode::DCP_OSO_SNAPSHOT).vbucket(vbucket).opaque(opaque).extras(self.flags.to_be_bytes())
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         put!(to, self, flags);
     }
 }

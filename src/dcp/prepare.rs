@@ -1,9 +1,9 @@
 use super::Malformed;
+use super::MemberSink;
 use super::Negotiated;
 use super::check;
 use super::malformed::malformed;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -69,7 +69,7 @@ impl Prepare {
         FrameBuilder::request(Opcode::DCP_PREPARE).vbucket(vbucket).opaque(opaque).extras(extras)
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         put!(to, self, by_seqno, rev_seqno, flags, expiration, lock_time, nru, deleted, durability_level);
     }
 }

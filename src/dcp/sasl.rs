@@ -1,7 +1,7 @@
 use super::Malformed;
+use super::MemberName;
+use super::MemberSink;
 use super::check;
-use super::members::Members;
-use super::members::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -56,8 +56,12 @@ impl SaslMechanisms {
             .value(self.mechanisms.join(" ").into_bytes())
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
-        put!(to, self, mechanisms);
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
+        to.open_list(MemberName::mechanisms);
+        for mechanism in &self.mechanisms {
+            to.item(mechanism.as_str().into());
+        }
+        to.close_list();
     }
 }
 

@@ -1,7 +1,7 @@
 use super::Malformed;
+use super::MemberSink;
 use super::check;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -34,7 +34,7 @@ impl SeqnoAck {
         FrameBuilder::request(Opcode::DCP_SEQNO_ACK).vbucket(vbucket).opaque(opaque).extras(extras)
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         put!(to, self, prepared_seqno);
     }
 }

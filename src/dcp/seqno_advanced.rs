@@ -1,7 +1,7 @@
 use super::Malformed;
+use super::MemberSink;
 use super::check;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -35,7 +35,7 @@ impl SeqnoAdvanced {
         FrameBuilder::request(Opcode::DCP_SEQNO_ADVANCED).vbucket(vbucket).opaque(opaque).extras(extras)
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         put!(to, self, by_seqno);
     }
 }

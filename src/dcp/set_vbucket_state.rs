@@ -1,8 +1,8 @@
 use super::Malformed;
+use super::MemberSink;
 use super::check;
 use super::malformed::malformed;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -52,7 +52,7 @@ impl SetVbucketState {
             .extras(self.state.to_be_bytes())
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         put!(to, self, state);
     }
 }

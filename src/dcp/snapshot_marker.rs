@@ -1,10 +1,11 @@
 use std::fmt;
 
 use super::Malformed;
+use super::MemberName;
+use super::MemberSink;
 use super::check;
 use super::malformed::malformed;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -161,8 +162,8 @@ impl SnapshotMarker {
         frame.extras([(self.version as u8).saturating_sub(1)]).value(fields)
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
-        to.insert("version".to_owned(), self.version.name().into());
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
+        to.member(MemberName::version, self.version.name().into());
         put!(to, self, start_seqno, end_seqno, flags);
         if self.version != MarkerVersion::V1 {
             put!(to, self, max_visible_seqno, high_completed_seqno);

@@ -1,10 +1,11 @@
 use super::FailoverEntry;
 use super::Malformed;
+use super::MemberName;
+use super::MemberSink;
 use super::check;
 use super::failover_log;
 use super::malformed::malformed;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use super::stream_req_value;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
@@ -142,7 +143,7 @@ impl StreamReq {
         self.value.as_ref().and_then(|value| value.sid)
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         put!(to, self, flags, reserved, start_seqno, end_seqno, vb_uuid, snap_start_seqno, snap_end_seqno);
     }
 }
@@ -169,11 +170,11 @@ impl StreamReqResponse {
         FrameBuilder::response(Opcode::DCP_STREAM_REQ, status).opaque(opaque).value(value)
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
         match self {
             Self::FailoverLog(log) => failover_log::put_log(log, to),
             Self::Rollback { rollback_seqno } => {
-                to.insert("rollback_seqno".to_owned(), (*rollback_seqno).into());
+                to.member(MemberName::rollback_seqno, (*rollback_seqno).into());
             }
         }
     }

@@ -1,8 +1,8 @@
 use super::Malformed;
+use super::MemberSink;
 use super::check;
 use super::malformed::malformed;
-use super::members::Members;
-use super::members::put;
+use super::member::put;
 use super::system_event_body;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
@@ -130,7 +130,7 @@ impl SystemEvent {
             .value(system_event_body::bytes(&self.body, self.version, name))
     }
 
-    pub(super) fn members(&self, frame: &Frame<'_>, to: &mut Members) {
+    pub(super) fn members(&self, frame: &Frame<'_>, to: &mut impl MemberSink) {
         put!(to, self, by_seqno, event, version);
         system_event_body::members(self, frame, to);
     }

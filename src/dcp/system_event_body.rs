@@ -2,6 +2,8 @@
 
 use super::CollectionEvent;
 use super::Malformed;
+use super::MemberName;
+use super::MemberSink;
 use super::SystemEvent;
 use super::SystemEventBody;
 use super::check;
@@ -9,8 +11,9 @@ use super::flatbuffers;
 use super::flatbuffers::Field;
 use super::flatbuffers::Table;
 use super::malformed::malformed;
-use super::members::Members;
-use super::members::put_text;
+use super::member::NAME;
+use super::member::put;
+use super::member::put_text;
 use crate::wire::Frame;
 
 /// Versions 0 and 1: manifest uid, scope id, collection id, max TTL, as far as the event has them.
@@ -119,30 +122,25 @@ fn fields<'a>(body: &SystemEventBody, name: &'a [u8]) -> Vec<Field<'a>> {
 }
 
 /// The members of the value, under the names that its version has for them.
-pub(super) fn members(event: &SystemEvent, frame: &Frame<'_>, to: &mut Members) {
+pub(super) fn members(event: &SystemEvent, frame: &Frame<'_>, to: &mut impl MemberSink) {
     let table = event.version == 2;
-    let mut put = |name: &str, value: serde_json::Value| {
-        to.insert(name.to_owned(), value);
-    };
-    put(if table { "uid" } else { "manifest_uid" }, event.body.manifest_uid().into());
-    put("scope_id", event.body.scope_id().into());
+    let manifest = if table { MemberName::uid } else { MemberName::manifest_uid };
+    to.member(manifest, event.body.manifest_uid().into());
+    to.member(MemberName::scope_id, event.body.scope_id().into());
     if let Some(id) = event.body.collection_id() {
-        put("collection_id", id.into());
+        to.member(MemberName::collection_id, id.into());
     }
     match event.body {
         SystemEventBody::Collection(collection) if table => {
-            put("ttl_valid", collection.ttl_valid.into());
-            put("max_ttl", collection.max_ttl.into());
-            put("history", collection.history.into());
-            put("default_collection_mvs", collection.default_collection_mvs.into());
-            put("metered", collection.metered.into());
-            put("flush_uid", collection.flush_uid.into());
+            put!(to, collection, ttl_valid, max_ttl, history, default_collection_mvs, metered, flush_uid);
         }
-        SystemEventBody::Collection(collection) if event.version == 1 => put("max_ttl", collection.max_ttl.into()),
+        SystemEventBody::Collection(collection) if event.version == 1 => put!(to, collection, max_ttl),
         SystemEventBody::DroppedCollection { system_collection, .. } if table => {
-            put("system_collection", system_collection.into());
+            to.member(MemberName::system_collection, system_collection.into());
         }
-        SystemEventBody::DroppedScope { system_scope, .. } if table => put("system_scope", system_scope.into()),
+        SystemEventBody::DroppedScope { system_scope, .. } if table => {
+            to.member(MemberName::system_scope, system_scope.into());
+        }
         SystemEventBody::Collection(_)
         | SystemEventBody::DroppedCollection { .. }
         | SystemEventBody::Scope { .. }
@@ -154,6 +152,6 @@ pub(super) fn members(event: &SystemEvent, frame: &Frame<'_>, to: &mut Members) 
         _ => return,
     };
     if let Ok(name) = Table::root(frame.value().unwrap_or_default()).and_then(|table| table.text(name)) {
-        put_text("name", name, to);
+        put_text(NAME, name, to);
     }
 }

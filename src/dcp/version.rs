@@ -1,7 +1,7 @@
 use super::Malformed;
+use super::MemberName;
+use super::MemberSink;
 use super::check;
-use super::members::Members;
-use super::members::put;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
@@ -46,7 +46,7 @@ impl VersionResponse {
         FrameBuilder::response(Opcode::VERSION, Status::SUCCESS).opaque(opaque).value(self.version.as_bytes())
     }
 
-    pub(super) fn members(&self, to: &mut Members) {
-        put!(to, self, version);
+    pub(super) fn members(&self, to: &mut impl MemberSink) {
+        to.member(MemberName::version, self.version.as_str().into());
     }
 }
