@@ -10,6 +10,7 @@ pub mod dcp;
 pub mod engine;
 pub mod era;
 pub mod fault;
+pub mod filter;
 pub mod invariant;
 pub mod journal;
 pub mod net;

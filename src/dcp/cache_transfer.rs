@@ -105,15 +105,28 @@ impl CacheTransfer {
         FrameBuilder::request(Opcode::DCP_CACHE_TRANSFER).vbucket(vbucket).opaque(opaque).value(to)
     }
 
-    pub(super) fn members(&self, frame: &Frame<'_>, negotiated: &Negotiated, values: bool, to: &mut impl MemberSink) {
+    pub(super) fn members(
+        &self,
+        frame: Option<&Frame<'_>>,
+        negotiated: &Negotiated,
+        values: bool,
+        to: &mut impl MemberSink,
+    ) {
         to.open_list(MemberName::items);
-        for (record, item) in Records(frame.value().unwrap_or_default()).flatten().zip(&self.items) {
+        let mut records = Records(frame.and_then(Frame::value).unwrap_or_default()).flatten();
+        for item in &self.items {
             to.open_object();
             put!(to, item, cas, by_seqno, rev_seqno, value_len, flags, expiration, key_len, cache_hint);
             to.member(MemberName::datatype, item.datatype.0.into());
-            put_key(record.key, negotiated, to);
-            if values {
-                put_text(VALUE, record.value, to);
+            match records.next() {
+                Some(record) => {
+                    put_key(record.key, negotiated, to);
+                    if values {
+                        put_text(VALUE, record.value, to);
+                    }
+                }
+                None if item.collection_id.is_some() => put!(to, item, collection_id),
+                None => {}
             }
             to.close_object();
         }

@@ -39,6 +39,22 @@ impl Message {
     /// messages of a stream say. Documents are among them only where `values` asks for them; a credential never is.
     pub fn write_members(&self, frame: &Frame<'_>, negotiated: &Negotiated, values: bool, to: &mut impl MemberSink) {
         write_frame_members(frame, to);
+        self.write(Some(frame), negotiated, values, to);
+        let header = frame.header();
+        if header.is_request() && carries_key(header.opcode) {
+            put_key(frame.key(), negotiated, to);
+            if values && carries_document(header.opcode) {
+                put_document(frame, to);
+            }
+        }
+    }
+
+    /// As [`Message::write_members`], of a message whose frame is not at hand: what only the frame has is left out.
+    pub fn write_own_members(&self, to: &mut impl MemberSink) {
+        self.write(None, &Negotiated::default(), false, to);
+    }
+
+    fn write(&self, frame: Option<&Frame<'_>>, negotiated: &Negotiated, values: bool, to: &mut impl MemberSink) {
         match self {
             Self::Mutation(m) => m.members(to),
             Self::Deletion(m) => m.members(to),
@@ -47,7 +63,7 @@ impl Message {
             Self::Commit(m) => m.members(to),
             Self::Abort(m) => m.members(to),
             Self::SystemEvent(m) => {
-                put_text(KEY, frame.key(), to);
+                put_key_text(KEY, frame, to);
                 m.members(frame, to);
             }
             Self::SnapshotMarker(m) => m.members(to),
@@ -66,11 +82,11 @@ impl Message {
             Self::SeqnoAck(m) => m.members(to),
             Self::BufferAck(m) => m.members(to),
             Self::Control(_) => {
-                put_text(KEY, frame.key(), to);
-                put_text(VALUE, frame.value().unwrap_or_default(), to);
+                put_key_text(KEY, frame, to);
+                put_value_text(frame, to);
             }
             Self::Open(m) => {
-                put_text(NAME, frame.key(), to);
+                put_key_text(NAME, frame, to);
                 m.members(to);
                 put_json(frame, to);
             }
@@ -78,28 +94,30 @@ impl Message {
             Self::GetAllVbSeqnos(m) => m.members(to),
             Self::VbSeqnos(m) => m.members(to),
             Self::Hello(m) => {
-                put_text(KEY, frame.key(), to);
+                put_key_text(KEY, frame, to);
                 m.members(to);
             }
             Self::HelloResponse(m) => m.members(to),
             Self::SaslMechanisms(m) => m.members(to),
-            Self::SaslAuth(_) => put_text(MECHANISM, frame.key(), to),
-            Self::SelectBucket(_) => put_text(BUCKET, frame.key(), to),
+            Self::SaslAuth(_) => put_key_text(MECHANISM, frame, to),
+            Self::SelectBucket(_) => put_key_text(BUCKET, frame, to),
             Self::GetErrorMap(m) => m.members(to),
             Self::GetClusterConfig(m) => m.members(to),
             Self::VersionResponse(m) => m.members(to),
-            Self::Stat(_) => put_text(KEY, frame.key(), to),
+            Self::Stat(_) => put_key_text(KEY, frame, to),
             Self::StatResponse(_) => {
-                put_text(KEY, frame.key(), to);
-                put_text(VALUE, frame.value().unwrap_or_default(), to);
+                put_key_text(KEY, frame, to);
+                put_value_text(frame, to);
             }
             Self::ClustermapChange(m) => {
                 m.members(to);
-                put_text(BUCKET, frame.key(), to);
+                put_key_text(BUCKET, frame, to);
             }
             Self::ErrorResponse(_) => {
-                put_status(frame, to);
-                ErrorResponse::members(frame, to);
+                if let Some(frame) = frame {
+                    put_status(frame, to);
+                    ErrorResponse::members(frame, to);
+                }
             }
             Self::CacheTransferEnd(_)
             | Self::CloseStream(_)
@@ -110,13 +128,6 @@ impl Message {
             | Self::Noop(_)
             | Self::Response
             | Self::Other => {}
-        }
-        let header = frame.header();
-        if header.is_request() && carries_key(header.opcode) {
-            put_key(frame.key(), negotiated, to);
-            if values && carries_document(header.opcode) {
-                put_document(frame, to);
-            }
         }
     }
 }
@@ -192,9 +203,21 @@ pub(super) fn put_key(bytes: &[u8], negotiated: &Negotiated, to: &mut impl Membe
     put_text(KEY, key.logical, to);
 }
 
-fn put_json(frame: &Frame<'_>, to: &mut impl MemberSink) {
+fn put_key_text(names: (MemberName, MemberName), frame: Option<&Frame<'_>>, to: &mut impl MemberSink) {
+    if let Some(frame) = frame {
+        put_text(names, frame.key(), to);
+    }
+}
+
+fn put_value_text(frame: Option<&Frame<'_>>, to: &mut impl MemberSink) {
+    if let Some(frame) = frame {
+        put_text(VALUE, frame.value().unwrap_or_default(), to);
+    }
+}
+
+fn put_json(frame: Option<&Frame<'_>>, to: &mut impl MemberSink) {
     if to.wants(MemberName::value)
-        && let Some(json) = frame.value().and_then(|value| serde_json::from_slice::<Value>(value).ok())
+        && let Some(json) = frame.and_then(Frame::value).and_then(|value| serde_json::from_slice::<Value>(value).ok())
     {
         to.member(MemberName::value, Member::Json(&json));
     }

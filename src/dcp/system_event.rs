@@ -130,7 +130,7 @@ impl SystemEvent {
             .value(system_event_body::bytes(&self.body, self.version, name))
     }
 
-    pub(super) fn members(&self, frame: &Frame<'_>, to: &mut impl MemberSink) {
+    pub(super) fn members(&self, frame: Option<&Frame<'_>>, to: &mut impl MemberSink) {
         put!(to, self, by_seqno, event, version);
         system_event_body::members(self, frame, to);
     }

@@ -122,7 +122,7 @@ fn fields<'a>(body: &SystemEventBody, name: &'a [u8]) -> Vec<Field<'a>> {
 }
 
 /// The members of the value, under the names that its version has for them.
-pub(super) fn members(event: &SystemEvent, frame: &Frame<'_>, to: &mut impl MemberSink) {
+pub(super) fn members(event: &SystemEvent, frame: Option<&Frame<'_>>, to: &mut impl MemberSink) {
     let table = event.version == 2;
     let manifest = if table { MemberName::uid } else { MemberName::manifest_uid };
     to.member(manifest, event.body.manifest_uid().into());
@@ -151,7 +151,7 @@ pub(super) fn members(event: &SystemEvent, frame: &Frame<'_>, to: &mut impl Memb
         SystemEvent::CREATE_SCOPE if table => 2,
         _ => return,
     };
-    if let Ok(name) = Table::root(frame.value().unwrap_or_default()).and_then(|table| table.text(name)) {
+    if let Ok(name) = Table::root(frame.and_then(Frame::value).unwrap_or_default()).and_then(|table| table.text(name)) {
         put_text(NAME, name, to);
     }
 }
