@@ -119,6 +119,7 @@ impl<'a> Subject<'a> {
             Head::Response => flag(header?.magic.is_response()),
             Head::Magic => number(header?.magic.0.into()),
             Head::Opcode => number(header.filter(|header| !header.magic.is_server())?.opcode.0.into()),
+            Head::ServerOpcode => number(header?.server_opcode()?.0.into()),
             Head::Status => number(header?.status()?.0.into()),
             Head::Vbucket => number(header?.vbucket()?.into()),
             Head::Opaque => number(u32::from_be_bytes(header?.opaque.0).into()),

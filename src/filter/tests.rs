@@ -246,6 +246,17 @@ fn opcodes_statuses_and_words_have_names() {
 }
 
 #[test]
+fn server_requests_have_opcodes_of_their_own() {
+    let request = FrameBuilder::server_request(crate::wire::ServerOpcode::AUTHENTICATE).build();
+    assert_matches(
+        &request,
+        &["dcp.server_opcode == authenticate", "couchbase.server.opcode == 0x02", "dcp.server_opcode", "dcp.request"],
+        &["dcp.opcode", "dcp.server_opcode == GetAuthorization"],
+    );
+    assert_matches(&mutation(), &["!dcp.server_opcode"], &[]);
+}
+
+#[test]
 fn times_and_time_spans_have_units() {
     let response = FrameBuilder::response(Opcode::DCP_NOOP, Status::SUCCESS).build();
     for (filter, expected) in [

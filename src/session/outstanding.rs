@@ -60,6 +60,11 @@ impl Outstanding {
         self.asked.is_empty()
     }
 
+    /// The serial of the last request that expects an answer.
+    pub const fn latest(&self) -> u64 {
+        self.serial
+    }
+
     /// Whether requests were forgotten because there were too many of them.
     pub const fn overflowed(&self) -> bool {
         self.overflowed

@@ -5,13 +5,14 @@ use std::path::Path;
 use anyhow::Context;
 use anyhow::anyhow;
 
-use super::fields::Place;
 use super::input;
 use super::printer::Printer;
 use crate::dcp;
 use crate::dcp::Malformed;
 use crate::dcp::Negotiated;
+use crate::filter::Subject;
 use crate::wire::Frame;
+use crate::wire::Header;
 use crate::wire::MAX_FRAME_LEN;
 
 /// The longest line that is believed: any frame, with room for spaces.
@@ -26,7 +27,7 @@ pub(super) fn print(path: &Path, negotiated: &Negotiated, printer: &mut Printer)
         line.clear();
         let len =
             lines.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).with_context(|| format!("reading {name}"))?;
-        if len == 0 || printer.has_failed() {
+        if len == 0 || printer.is_done() {
             break;
         }
         line.retain(|byte| !byte.is_ascii_whitespace());
@@ -41,9 +42,16 @@ pub(super) fn print(path: &Path, negotiated: &Negotiated, printer: &mut Printer)
 }
 
 fn frame(bytes: &[u8], negotiated: &Negotiated, printer: &mut Printer) {
+    let number = Some(printer.number());
     let frame = match Frame::new(bytes) {
         Ok(frame) => frame,
-        Err(error) => return printer.no_frame(Place::default(), bytes, &error.to_string()),
+        Err(error) => {
+            let header = Header::parse_slice(bytes).ok();
+            let reason = error.to_string();
+            let (header, malformed) = (header.as_ref(), Some(reason.as_str()));
+            printer.no_frame(&Subject { number, header, malformed, ..Subject::default() }, bytes);
+            return;
+        }
     };
     let len = frame.header().frame_len();
     let message = if bytes.len() as u64 == len {
@@ -51,5 +59,13 @@ fn frame(bytes: &[u8], negotiated: &Negotiated, printer: &mut Printer) {
     } else {
         Err(Malformed(format!("expected {len} bytes, found {}", bytes.len())))
     };
-    printer.frame(Place::default(), &frame, &message, negotiated);
+    printer.frame(&Subject {
+        number,
+        header: Some(frame.header()),
+        frame: Some(&frame),
+        message: message.as_ref().ok(),
+        malformed: message.as_ref().err().map(|reason| reason.0.as_str()),
+        negotiated: *negotiated,
+        ..Subject::default()
+    });
 }
