@@ -13,6 +13,8 @@ use dcproxy::capture::What;
 use dcproxy::dcp;
 use dcproxy::dcp::Negotiated;
 use dcproxy::engine::Observer as _;
+use dcproxy::filter::Filter;
+use dcproxy::filter::Subject;
 use dcproxy::journal::How;
 use dcproxy::journal::Side;
 use dcproxy::scenario::MESSAGES;
@@ -30,6 +32,7 @@ pub(crate) const ALL: &[(&str, fn(&[u8]))] = &[
     ("framing", framing),
     ("message", message),
     ("judge", judge),
+    ("filter", filter),
 ];
 
 /// A file of any format: pcap, pcapng, compressed or not. What is told of a connection begins with `Opened`, ends with
@@ -295,4 +298,25 @@ pub(crate) fn judge(data: &[u8]) {
     let session = recorded.session(1).expect("it has not ended");
     let (first, second) = (judge.judgement(session), judge.judgement(session));
     assert_eq!(format!("{first:?}"), format!("{second:?}"));
+}
+
+/// The text of a filter, then a newline and a frame: what does not parse is told with its column, what parses is the same
+/// when it is printed and parsed again, and can be asked.
+pub(crate) fn filter(data: &[u8]) {
+    let (text, frame) = data.split_at(data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len()));
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    let filter: Filter = match text.parse() {
+        Ok(filter) => filter,
+        Err(error) => {
+            let text = dcproxy::filter::FilterError::to_string(&error);
+            assert!(text.contains("column") && text.contains("expected") && text.contains("found"), "{text}");
+            return;
+        }
+    };
+    let again: Filter = filter.to_string().parse().expect("it was one");
+    let negotiated = Negotiated { collections: true, ..Negotiated::default() };
+    let Ok(frame) = Frame::new(frame.get(1..).unwrap_or_default()) else { return };
+    let head = dcp::head(&frame, &negotiated, 1);
+    let subject = Subject { frame: Some(&frame), negotiated, ..Subject::of_head(&head, Timestamp(1)) };
+    assert_eq!(filter.matches(&subject), again.matches(&subject));
 }

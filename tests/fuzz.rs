@@ -20,6 +20,19 @@ mod targets;
 /// Larger seeds teach a fuzzer nothing that smaller ones do not.
 const LONGEST: usize = 4_096;
 
+const FILTERS: [&str; 10] = [
+    "dcp.opcode == prepare && dcp.vbucket in {0..3} && dcp.seqno > 100 || frame.conn == 2",
+    "!(dcp.status == key_enoent) and dcp.response",
+    "dcp.key contains \"a\\\"b\" || dcp.key matches \"^x.*[0-9]+$\"",
+    "couchbase.opcode in {0x57 0x58, 96}",
+    "dcp.flags & 0x02",
+    "dcp.opaque == 0x00000001 or not frame.malformed",
+    "frame.time >= \"2026-11-25 10:00:00\"",
+    "dcp.nonsense == 3",
+    "dcp.vbucket == ",
+    "((((dcp.cas != 18446744073709551615))))",
+];
+
 fn dir(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
@@ -67,6 +80,9 @@ fn seeds() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
             let packets = file[24..].chunks(300).take(3).map(|bytes| [&[1], &bytes[16..]].concat());
             seeds.get_mut("packet").unwrap().extend(packets);
         }
+    }
+    for (text, message) in FILTERS.iter().zip(seeds["message"].clone()) {
+        seeds.get_mut("filter").unwrap().push([text.as_bytes(), b"\n", &message[1..]].concat());
     }
     let in_order = (0..40_u16).flat_map(|n| [0, (n >> 8) as u8, (n * 5) as u8, 5, 0]);
     let reversed = (0..40_u16).rev().flat_map(|n| [1, (n >> 8) as u8, (n * 5) as u8, 7, 0x80]);
@@ -132,6 +148,11 @@ fn message() {
 #[test]
 fn judge() {
     run("judge");
+}
+
+#[test]
+fn filter() {
+    run("filter");
 }
 
 /// Writes the seeds to where the fuzzer begins: `DCPROXY_FUZZ_SEEDS=DIR cargo test --test fuzz -- --ignored`.
