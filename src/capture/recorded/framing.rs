@@ -268,14 +268,58 @@ mod tests {
         assert_eq!(run.seen, ["gap None", "found 2", "3"]);
     }
 
+    /// As [`mutation`], but another message, or an answer.
+    fn other(n: u32, frame: FrameBuilder, extras: usize) -> Vec<u8> {
+        frame.opaque(Opaque(n.to_be_bytes())).extras(vec![1; extras]).build().to_vec()
+    }
+
+    #[test]
+    fn one_or_two_frames_are_not_enough_but_where_a_segment_ends() {
+        let text = b"no frame at all, but text that goes on for a while";
+        for (frames, believed) in [(1, false), (2, false), (3, true)] {
+            let mut run = Run::default();
+            let stream: Vec<u8> = (1..=frames).flat_map(|n| mutation(n, 9)).collect();
+            run.gap(None).data(&[b"....", &stream[..], text].concat());
+            assert_eq!(run.seen.len() > 1, believed, "{frames} frames in the middle of a segment");
+            let mut run = Run::default();
+            run.gap(None).data(&[b"....", &stream[..]].concat());
+            assert_eq!(run.seen.len() > 1, frames > 1, "{frames} frames at the end of a segment");
+        }
+        let mut run = Run::default();
+        run.gap(None).data(b"....").data(&mutation(1, 9));
+        assert_eq!(run.seen, ["gap None", "found 1"], "one that is a segment");
+    }
+
+    #[test]
+    fn extras_of_another_length_or_another_sender_are_not_believed() {
+        let request = FrameBuilder::request;
+        let ack = || other(2, request(Opcode::DCP_BUFFER_ACK), 4);
+        let answer = || other(3, FrameBuilder::response(Opcode::DCP_MUTATION, crate::wire::Status::KEY_ENOENT), 0);
+        let noop = || other(4, request(Opcode::DCP_NOOP), 0);
+        let wrong = || other(5, request(Opcode::DCP_MUTATION), 28);
+        let cases: [(Vec<Vec<u8>>, bool); 7] = [
+            (vec![ack(), answer(), noop()], true),
+            (vec![mutation(1, 0), noop(), mutation(6, 0)], true),
+            (vec![mutation(1, 0), noop(), ack()], false),
+            (vec![mutation(1, 0), answer(), noop()], false),
+            (vec![ack(), noop(), mutation(1, 0)], false),
+            (vec![noop(), wrong(), noop()], false),
+            (vec![noop(), noop(), noop()], true),
+        ];
+        for (n, (frames, believed)) in cases.into_iter().enumerate() {
+            let mut run = Run::default();
+            run.gap(None).data(&[&frames.concat()[..], b"no frame"].concat());
+            assert_eq!(run.seen.len() > 1, believed, "case {n}: {:?}", run.seen);
+        }
+    }
+
     #[test]
     fn a_mistake_is_mended() {
-        let mut two = mutation(8, 0);
-        two.extend(mutation(9, 0));
+        let trap = [mutation(7, 0), mutation(8, 0), mutation(9, 0)].concat();
         let mut run = Run::default();
-        run.gap(None).data(&[&two[..], b"no frame at all, but text"].concat());
+        run.gap(None).data(&[&trap[..], b"no frame at all, but text"].concat());
         run.data(&mutation(3, 5)).data(&mutation(4, 5));
-        assert_eq!(run.seen, ["gap None", "found 8", "9", "found 3", "4"]);
+        assert_eq!(run.seen, ["gap None", "found 7", "8", "9", "found 3", "4"]);
     }
 
     #[test]
