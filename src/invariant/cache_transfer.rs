@@ -22,6 +22,7 @@ impl Rule for CacheBeforeSnapshots {
     const ID: &'static str = "d23-cache-before-snapshots";
     const REQUIREMENT: &'static str =
         "CACHE_TRANSFERs precede the first marker, and none of their items is above the seqno requested";
+    const EXCEPTIONS: &'static str = "keys that come twice";
     const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_CACHE_TRANSFER]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -47,6 +48,8 @@ impl Rule for CacheTransferEnds {
     const ID: &'static str = "d24-cache-transfer-ends";
     const REQUIREMENT: &'static str =
         "a cache transfer ends with one CACHE_TRANSFER_END where data follows it, and with none where the stream ends";
+    const EXCEPTIONS: &'static str =
+        "a producer that ignores the flag; a transfer that was cancelled ends the same way";
     const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_CACHE_TRANSFER_END, Opcode::DCP_SNAPSHOT_MARKER]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {

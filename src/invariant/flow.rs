@@ -44,6 +44,8 @@ impl Rule for WindowRespected {
     const ID: &'static str = "g1-window-respected";
     const REQUIREMENT: &'static str =
         "the producer sends a charged message only while less than the window is outstanding";
+    const EXCEPTIONS: &'static str =
+        "the last message may be of any size; flow control that is off; what releases before 7.0 did not charge";
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES.and(Concerns::responses(&[Opcode::DCP_CONTROL]));
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -108,6 +110,7 @@ impl AcksInTime {
 impl Rule for AcksInTime {
     const ID: &'static str = "g4-acks-in-time";
     const REQUIREMENT: &'static str = "a consumer that has filled the window acknowledges within 5 s";
+    const EXCEPTIONS: &'static str = "only a full window that stays so for 6 s is told";
     const SEVERITY: Severity = Severity::Warning;
     const BLAME: Option<Role> = Some(Role::Consumer);
 
@@ -134,6 +137,7 @@ pub(super) struct AckOfSomething;
 impl Rule for AckOfSomething {
     const ID: &'static str = "g5-ack-of-something";
     const REQUIREMENT: &'static str = "BUFFER_ACK acknowledges at least 1 byte";
+    const EXCEPTIONS: &'static str = "consumers up to 7.2 (MB-59474)";
     const SEVERITY: Severity = Severity::Warning;
     const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_BUFFER_ACK]);
 
@@ -163,6 +167,7 @@ impl Rule for NotBlockedByWindow {
     const ID: &'static str = "g6-not-blocked-by-window";
     const REQUIREMENT: &'static str =
         "no-ops, controls and responses of the producer do not wait for room in the window";
+    const EXCEPTIONS: &'static str = "an answer within 5 s, and requests from before the window was full";
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let full = !seen.session.flow().has_room();
@@ -206,6 +211,7 @@ pub(super) struct AllAcked {
 impl Rule for AllAcked {
     const ID: &'static str = "g7-all-acked";
     const REQUIREMENT: &'static str = "every charged byte is acknowledged in the end, those of closed streams too";
+    const EXCEPTIONS: &'static str = "what may be under way still: only a window that was full for 6 s is told";
     const SEVERITY: Severity = Severity::Warning;
     const BLAME: Option<Role> = Some(Role::Consumer);
 

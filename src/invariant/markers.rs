@@ -89,6 +89,8 @@ pub(super) struct MarkersAscend;
 impl Rule for MarkersAscend {
     const ID: &'static str = "d6-markers-ascend";
     const REQUIREMENT: &'static str = "each snapshot of an active vbucket starts above the end of the one before";
+    const EXCEPTIONS: &'static str =
+        "vbuckets that may be no active ones; the second marker of a history pair; after an OSO snapshot";
     const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -150,6 +152,7 @@ pub(super) struct DiskIsCheckpoint;
 impl Rule for DiskIsCheckpoint {
     const ID: &'static str = "d9-disk-is-checkpoint";
     const REQUIREMENT: &'static str = "a marker with the flag Disk has the flag Checkpoint";
+    const EXCEPTIONS: &'static str = "producers before 6.5 (MB-42780)";
     const SEVERITY: Severity = Severity::Warning;
     const CONCERNS: Concerns = Concerns::MARKERS;
 
@@ -194,6 +197,7 @@ impl Rule for AckAnswered {
     const ID: &'static str = "d11-ack-answered";
     const REQUIREMENT: &'static str =
         "a marker with the flag Ack is answered once, and not before the last seqno of its snapshot was sent";
+    const EXCEPTIONS: &'static str = "streams that are closed";
     const CONCERNS: Concerns = Concerns::responses(&[Opcode::DCP_SNAPSHOT_MARKER]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -227,6 +231,8 @@ impl Rule for SnapshotCompletes {
     const ID: &'static str = "d12-snapshot-completes";
     const REQUIREMENT: &'static str =
         "some message has the seqno of the snapshot's end before the next snapshot begins";
+    const EXCEPTIONS: &'static str =
+        "filtered streams, and those that cannot see collections; real producers have broken it (MB-73354, MB-47009)";
     const SEVERITY: Severity = Severity::Warning;
     const CONCERNS: Concerns = Concerns::MARKERS;
 
@@ -253,6 +259,7 @@ impl Rule for MarkerSeqnos {
     const ID: &'static str = "d13-marker-seqnos";
     const REQUIREMENT: &'static str =
         "a marker's max visible seqno, purge seqno and (on disk) high prepared seqno are not above its end";
+    const EXCEPTIONS: &'static str = "the high prepared seqno of memory snapshots; 0 is absent in v2.2";
     const CONCERNS: Concerns = Concerns::MARKERS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -302,6 +309,8 @@ pub(super) struct HcsBelowHps;
 impl Rule for HcsBelowHps {
     const ID: &'static str = "d14-hcs-below-hps";
     const REQUIREMENT: &'static str = "a disk marker's high completed seqno is not above its high prepared seqno";
+    const EXCEPTIONS: &'static str =
+        "a high prepared seqno of 0 or below the start, which mixed releases send (MB-66831)";
     const SEVERITY: Severity = Severity::Warning;
     const CONCERNS: Concerns = Concerns::MARKERS;
 
@@ -325,6 +334,7 @@ pub(super) struct MvsGrows;
 impl Rule for MvsGrows {
     const ID: &'static str = "d15-mvs-grows";
     const REQUIREMENT: &'static str = "max visible and purge seqno do not decrease from marker to marker";
+    const EXCEPTIONS: &'static str = "0 is absent in v2.2";
     const SEVERITY: Severity = Severity::Warning;
     const CONCERNS: Concerns = Concerns::MARKERS;
 

@@ -47,6 +47,8 @@ impl Rule for StreamIdFrames {
     const ID: &'static str = "a7-stream-id-frames";
     const REQUIREMENT: &'static str = "the producer sends framing extras only where stream ids were agreed on, and then every message of a stream has \
          the stream id of its request";
+    const EXCEPTIONS: &'static str =
+        "PREPARE, COMMIT, ABORT and SET_VBUCKET_STATE never have one; deletions of 6.5 that hide theirs";
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -85,6 +87,7 @@ pub(super) struct DurabilityAgreed;
 impl Rule for DurabilityAgreed {
     const ID: &'static str = "a8-durability-agreed";
     const REQUIREMENT: &'static str = "PREPARE, COMMIT and ABORT come only after enable_sync_writes";
+    const EXCEPTIONS: &'static str = "stream ids as well: 6.5.0 agrees on both; the control's name of July 2019";
     const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_PREPARE, Opcode::DCP_COMMIT, Opcode::DCP_ABORT]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -104,6 +107,7 @@ pub(super) struct ExpirationAgreed;
 impl Rule for ExpirationAgreed {
     const ID: &'static str = "a9-expiration-agreed";
     const REQUIREMENT: &'static str = "EXPIRATION comes only after enable_expiry_opcode";
+    const EXCEPTIONS: &'static str = "the open flag 0x20 is not asked for: up to 6.5.0 the control is enough";
     const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_EXPIRATION]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -205,6 +209,7 @@ pub(super) struct CacheTransferAsked;
 impl Rule for CacheTransferAsked {
     const ID: &'static str = "a13-cache-transfer-asked";
     const REQUIREMENT: &'static str = "CACHE_TRANSFER comes only on a stream that was requested with flag 0x100";
+    const EXCEPTIONS: &'static str = "a producer may ignore the flag";
     const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_CACHE_TRANSFER, Opcode::DCP_CACHE_TRANSFER_END]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -250,6 +255,8 @@ impl Rule for NoopBeforeStream {
     const ID: &'static str = "a15-noop-before-stream";
     const REQUIREMENT: &'static str =
         "STREAM_REQ is refused with NotSupported while xattrs or collections are on and no-ops are not";
+    const EXCEPTIONS: &'static str =
+        "servers with dcp_noop_mandatory_for_v5_features=false, which the wire does not show";
     const SEVERITY: Severity = Severity::Warning;
     const CONCERNS: Concerns = Concerns::responses(&[Opcode::DCP_STREAM_REQ]);
 

@@ -3,10 +3,12 @@ use super::Invariant;
 use crate::Timestamp;
 use crate::dcp::FrameHead;
 use crate::dcp::Message;
+use crate::journal::Act;
 use crate::journal::Direction;
 use crate::journal::Entry;
 use crate::journal::Origin;
 use crate::journal::Role;
+use crate::journal::Side;
 use crate::journal::What;
 use crate::session::Before;
 use crate::session::Context;
@@ -35,6 +37,19 @@ pub enum Occasion<'a> {
         /// How.
         error: FramingError,
     },
+    /// An end has closed its direction.
+    Closed {
+        /// When.
+        at: Timestamp,
+        /// Which.
+        by: Role,
+    },
+    /// The tool holds up what an end says, or has begun to act on the connection (`lasting`): what did not happen in time
+    /// is nobody's fault then.
+    Disturbed {
+        /// Whether it lasts.
+        lasting: bool,
+    },
 }
 
 /// Lets pass what the ends of an open connection say, as long as nothing was missed.
@@ -42,9 +57,26 @@ pub enum Occasion<'a> {
 pub(super) struct Gate {
     open: bool,
     unreliable: bool,
+    /// A bit for each end from which reading is held up.
+    paused: u8,
 }
 
 impl Gate {
+    /// Whether the tool disturbs the connection with this entry, or does while it happens.
+    pub(super) fn disturbed<'a>(&mut self, entry: &Entry) -> Option<Occasion<'a>> {
+        let lasting = match entry.what {
+            What::Frame(_) => return (self.paused > 0).then_some(Occasion::Disturbed { lasting: false }),
+            What::Paused(paused) => {
+                let end = if entry.edge == Side::Upstream { 1 } else { 2 };
+                self.paused = if paused { self.paused | end } else { self.paused & !end };
+                false
+            }
+            What::Acted(Act::Fired { .. } | Act::Resuming { .. } | Act::Narrowed(_)) => true,
+            What::FramingLost(_) | What::Gap(_) | What::Acted(_) | What::Closed { .. } => return None,
+        };
+        Some(Occasion::Disturbed { lasting })
+    }
+
     /// What rules are to be shown of an entry that `session` has just observed.
     pub(super) fn pass<'a>(&mut self, entry: &'a Entry, session: &'a Session) -> Option<Occasion<'a>> {
         // What the tool forged towards an end is nobody's fault; what an end answered the tool is that end's.
@@ -66,7 +98,8 @@ impl Gate {
                 None
             }
             What::Frame(head) => Some(Occasion::Frame(Seen::new(entry.at, head, session, sender))),
-            What::Gap(_) | What::Closed { .. } | What::Paused(_) | What::Acted(_) => None,
+            What::Closed { .. } => Some(Occasion::Closed { at: entry.at, by: sender }),
+            What::Gap(_) | What::Paused(_) | What::Acted(_) => None,
         }
     }
 
@@ -179,6 +212,8 @@ impl Ruling {
 pub(super) trait Rule: Default + std::fmt::Debug + Send + 'static {
     const ID: &'static str;
     const REQUIREMENT: &'static str;
+    /// Where it does not hold, or says nothing; empty where there is no such case.
+    const EXCEPTIONS: &'static str = "";
     const SEVERITY: Severity = Severity::Error;
     /// Whose fault a breach is; `None` for the sender's.
     const BLAME: Option<Role> = None;
@@ -192,6 +227,15 @@ pub(super) trait Rule: Default + std::fmt::Debug + Send + 'static {
     fn framing_lost(&mut self, _error: FramingError) -> Ruling {
         Ruling::Silent
     }
+
+    /// Judges that an end has closed its direction.
+    fn closed(&mut self, _at: Timestamp, _by: Role) -> Ruling {
+        Ruling::Silent
+    }
+
+    /// The tool holds up what an end says, or has begun to act on the connection (`lasting`). A rule that judges by time
+    /// forgets since when it waits.
+    fn disturbed(&mut self, _lasting: bool) {}
 
     /// Judges the connection as a whole; only where all of it was seen.
     fn end(&self) -> Ruling {
@@ -207,6 +251,12 @@ struct Breach {
     at: Option<Timestamp>,
     vbucket: Option<u16>,
     seqno: Option<u64>,
+}
+
+impl Breach {
+    fn of_no_frame(at: Option<Timestamp>) -> impl FnOnce(String, String) -> Self {
+        move |expected, actual| Self { expected, actual, at, vbucket: None, seqno: None }
+    }
 }
 
 /// What was seen of a rule at one end.
@@ -286,6 +336,10 @@ impl<R: Rule> Invariant for Held<R> {
         R::REQUIREMENT
     }
 
+    fn exceptions(&self) -> &'static str {
+        R::EXCEPTIONS
+    }
+
     fn severity(&self) -> Severity {
         R::SEVERITY
     }
@@ -302,15 +356,13 @@ impl<R: Rule> Invariant for Held<R> {
             }
             Occasion::Lost { at, sender, error } => {
                 let ruling = self.rule.framing_lost(*error);
-                let at = Some(*at);
-                self.note(*sender, ruling, |expected, actual| Breach {
-                    expected,
-                    actual,
-                    at,
-                    vbucket: None,
-                    seqno: None,
-                });
+                self.note(*sender, ruling, Breach::of_no_frame(Some(*at)));
             }
+            Occasion::Closed { at, by } => {
+                let ruling = self.rule.closed(*at, *by);
+                self.note(*by, ruling, Breach::of_no_frame(Some(*at)));
+            }
+            Occasion::Disturbed { lasting } => self.rule.disturbed(*lasting),
         }
     }
 
@@ -318,8 +370,7 @@ impl<R: Rule> Invariant for Held<R> {
         let (mut producer, mut consumer) = (self.producer.clone(), self.consumer.clone());
         if whole {
             let tally = if R::BLAME == Some(Role::Consumer) { &mut consumer } else { &mut producer };
-            let nowhere = |expected, actual| Breach { expected, actual, at: None, vbucket: None, seqno: None };
-            tally.note(self.rule.end(), nowhere);
+            tally.note(self.rule.end(), Breach::of_no_frame(None));
         }
         let findings = [producer.finding::<R>(Role::Producer), consumer.finding::<R>(Role::Consumer)];
         findings.into_iter().flatten().collect()
@@ -332,7 +383,7 @@ pub(super) fn verdicts<R: Rule>(
     script: &crate::session::script::Script,
 ) -> (Option<crate::verdict::Verdict>, Option<crate::verdict::Verdict>) {
     let mut suite = super::Suite::of(vec![held::<R>()]);
-    let mut session = Session::new(crate::journal::Side::Upstream);
+    let mut session = Session::new(Side::Upstream);
     for entry in script.log() {
         session.observe(entry);
         suite.observe(entry, &session);
@@ -383,7 +434,7 @@ mod tests {
     #[test]
     fn the_first_breach_is_the_evidence() {
         let script = told(&[1, 2, 3, 4]);
-        let mut session = Session::new(crate::journal::Side::Upstream);
+        let mut session = Session::new(Side::Upstream);
         let mut suite = Suite::of(vec![held::<Odd>()]);
         for entry in script.log() {
             session.observe(entry);

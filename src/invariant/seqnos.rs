@@ -36,6 +36,7 @@ pub(super) struct MarkerFirst;
 impl Rule for MarkerFirst {
     const ID: &'static str = "d1-marker-first";
     const REQUIREMENT: &'static str = "a snapshot marker or OSO start precedes every message with a seqno";
+    const EXCEPTIONS: &'static str = "cache transfers";
     const CONCERNS: Concerns = Concerns::ITEMS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -54,6 +55,7 @@ impl Rule for SeqnoIncreases {
     const ID: &'static str = "d2-seqno-increases";
     const REQUIREMENT: &'static str =
         "seqnos strictly increase within a stream, from the one that it was requested from";
+    const EXCEPTIONS: &'static str = "inside an OSO snapshot, above where it began; SEQNO_ADVANCED is D20's";
     const CONCERNS: Concerns = Concerns::ITEMS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -79,6 +81,7 @@ pub(super) struct SeqnoInSnapshot;
 impl Rule for SeqnoInSnapshot {
     const ID: &'static str = "d3-seqno-in-snapshot";
     const REQUIREMENT: &'static str = "every seqno is within the snapshot that the last marker began";
+    const EXCEPTIONS: &'static str = "OSO snapshots";
     const CONCERNS: Concerns = Concerns::ITEMS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -98,6 +101,7 @@ pub(super) struct SeqnoAdvancedInSnapshot;
 impl Rule for SeqnoAdvancedInSnapshot {
     const ID: &'static str = "d20-seqno-advanced";
     const REQUIREMENT: &'static str = "SEQNO_ADVANCED is above the last seqno and not above the snapshot's end";
+    const EXCEPTIONS: &'static str = "at the end of an OSO snapshot it is its greatest seqno";
     const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_SEQNO_ADVANCED]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -122,6 +126,7 @@ impl Rule for SeqnoAdvancedUncalledFor {
     const ID: &'static str = "d21-seqno-advanced-uncalled-for";
     const REQUIREMENT: &'static str =
         "no SEQNO_ADVANCED comes to who has sync replication and FlatBuffers events and does not skip deletes";
+    const EXCEPTIONS: &'static str = "connections that skip deletes; releases differ";
     const SEVERITY: Severity = Severity::Warning;
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
 
@@ -145,6 +150,7 @@ pub(super) struct DeleteTimes;
 impl Rule for DeleteTimes {
     const ID: &'static str = "d25-delete-times";
     const REQUIREMENT: &'static str = "a deletion that was read from disk has a delete time";
+    const EXCEPTIONS: &'static str = "expirations, and memory snapshots";
     const SEVERITY: Severity = Severity::Warning;
     const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_DELETION]);
 

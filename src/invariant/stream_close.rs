@@ -97,6 +97,7 @@ impl Rule for CloseThenEnd {
     const ID: &'static str = "c9-close-then-end";
     const REQUIREMENT: &'static str = "after CLOSE_STREAM is answered with Success, STREAM_END (Closed) comes exactly where \
          send_stream_end_on_client_close_stream was agreed on";
+    const EXCEPTIONS: &'static str = "queued frames may come first; an end that has not come yet";
     const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_STREAM_END]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -119,6 +120,7 @@ pub(super) struct CloseKnowsStream;
 impl Rule for CloseKnowsStream {
     const ID: &'static str = "c10-close-knows-stream";
     const REQUIREMENT: &'static str = "CLOSE_STREAM for a stream that is open is not answered with KeyEnoent";
+    const EXCEPTIONS: &'static str = "a stream that has ended, or is dead and its end still to come";
     const SEVERITY: Severity = Severity::Warning;
     const CONCERNS: Concerns = Concerns::responses(&[Opcode::DCP_CLOSE_STREAM]);
 
@@ -169,6 +171,8 @@ pub(super) struct EndAtEndSeqno;
 impl Rule for EndAtEndSeqno {
     const ID: &'static str = "c12-end-at-end-seqno";
     const REQUIREMENT: &'static str = "a stream that has reached the seqno that it was requested to end at, ends";
+    const EXCEPTIONS: &'static str =
+        "streams without an end, DiskOnly and ToLatest ones; the snapshot goes on to its end";
     const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_STREAM_END, Opcode::DCP_SNAPSHOT_MARKER]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {

@@ -47,6 +47,8 @@ impl Rule for OfAStream {
     const ID: &'static str = "c1-messages-of-a-stream";
     const REQUIREMENT: &'static str = "every stream message of the producer has the opaque, vbucket and stream id of a STREAM_REQ that it answered with \
          Success";
+    const EXCEPTIONS: &'static str =
+        "what was queued when the stream was closed; what follows an end is C7's, what precedes the answer C2's";
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -79,6 +81,7 @@ pub(super) struct OneAnswer;
 impl Rule for OneAnswer {
     const ID: &'static str = "c2-one-answer";
     const REQUIREMENT: &'static str = "every STREAM_REQ is answered once";
+    const EXCEPTIONS: &'static str = "up to 5.0 a bug sent two (MB-25820)";
     const CONCERNS: Concerns = Concerns::responses(&[Opcode::DCP_STREAM_REQ]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -224,6 +227,7 @@ pub(super) struct DuplicateRefused;
 impl Rule for DuplicateRefused {
     const ID: &'static str = "c5-duplicate-refused";
     const REQUIREMENT: &'static str = "a STREAM_REQ for a stream that is open is refused with KeyEexists";
+    const EXCEPTIONS: &'static str = "a stream that was closed, or ended";
     const CONCERNS: Concerns = Concerns::responses(&[Opcode::DCP_STREAM_REQ]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -268,6 +272,7 @@ pub(super) struct OnlyErrorsAnswered;
 impl Rule for OnlyErrorsAnswered {
     const ID: &'static str = "c13-only-errors-answered";
     const REQUIREMENT: &'static str = "the consumer answers a message that asks for no answer only with an error";
+    const EXCEPTIONS: &'static str = "markers with Ack, vbucket states and no-ops";
     const SEVERITY: Severity = Severity::Warning;
     const CONCERNS: Concerns = Concerns::RESPONSES;
 
@@ -290,6 +295,8 @@ impl Rule for AnswersMatch {
     const ID: &'static str = "c14-answers-match";
     const REQUIREMENT: &'static str =
         "every answer of the producer has the opcode and opaque of a request that awaits one, or is an error";
+    const EXCEPTIONS: &'static str = "orphaned responses of the consumer, which are classified; errors to what is answered only on failure; \
+         commands with several answers";
     const CONCERNS: Concerns = Concerns::RESPONSES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {

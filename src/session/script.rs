@@ -113,6 +113,41 @@ pub(crate) fn mutation(vbucket: u16, opaque: u32, by_seqno: u64) -> FrameHead {
     head
 }
 
+/// A PREPARE (level majority) of the key with this hash.
+pub(crate) fn prepare(vbucket: u16, opaque: u32, by_seqno: u64, key_hash: u64) -> FrameHead {
+    let prepare = dcp::Prepare { by_seqno, rev_seqno: 1, durability_level: 1, ..dcp::Prepare::default() };
+    FrameHead { key_hash, ..request(Opcode::DCP_PREPARE, vbucket, opaque, Message::Prepare(prepare)) }
+}
+
+/// A COMMIT of the key with this hash: the seqno of its prepare, and its own.
+pub(crate) fn commit(vbucket: u16, opaque: u32, [prepared_seqno, commit_seqno]: [u64; 2], key_hash: u64) -> FrameHead {
+    let message = Message::Commit(dcp::Commit { prepared_seqno, commit_seqno });
+    FrameHead { key_hash, ..request(Opcode::DCP_COMMIT, vbucket, opaque, message) }
+}
+
+/// An ABORT of the key with this hash: the seqno of its prepare, and its own.
+pub(crate) fn abort(vbucket: u16, opaque: u32, [prepared_seqno, abort_seqno]: [u64; 2], key_hash: u64) -> FrameHead {
+    let message = Message::Abort(dcp::Abort { prepared_seqno, abort_seqno });
+    FrameHead { key_hash, ..request(Opcode::DCP_ABORT, vbucket, opaque, message) }
+}
+
+/// SEQNO_ACK.
+pub(crate) fn seqno_ack(vbucket: u16, opaque: u32, prepared_seqno: u64) -> FrameHead {
+    request(Opcode::DCP_SEQNO_ACK, vbucket, opaque, Message::SeqnoAck(dcp::SeqnoAck { prepared_seqno }))
+}
+
+/// A system event of version 0.
+pub(crate) fn system_event(
+    vbucket: u16,
+    opaque: u32,
+    by_seqno: u64,
+    event: u32,
+    body: dcp::SystemEventBody,
+) -> FrameHead {
+    let message = Message::SystemEvent(dcp::SystemEvent { by_seqno, event, version: 0, body });
+    request(Opcode::DCP_SYSTEM_EVENT, vbucket, opaque, message)
+}
+
 /// STREAM_END.
 pub(crate) fn stream_end(vbucket: u16, opaque: u32, end_reason: u32) -> FrameHead {
     request(Opcode::DCP_STREAM_END, vbucket, opaque, Message::StreamEnd(dcp::StreamEnd { end_reason }))
