@@ -10,6 +10,7 @@ use crate::dcp;
 use crate::journal::Role;
 use crate::wire::Datatype;
 use crate::wire::FramingError;
+use crate::wire::Opcode;
 
 pub(super) fn add(all: &mut Vec<Box<dyn Invariant>>) {
     all.extend([
@@ -50,6 +51,7 @@ pub(super) struct FrameSize;
 impl Rule for FrameSize {
     const ID: &'static str = "a2-frame-size";
     const REQUIREMENT: &'static str = "no frame is larger than max_packet_size (30 MiB)";
+    const EXCEPTIONS: &'static str = "a server may be configured to take larger ones";
 
     fn judge(&mut self, _: &Seen<'_>) -> Ruling {
         Ruling::Kept
@@ -65,14 +67,45 @@ impl Rule for FrameSize {
 
 /// What decoding found wrong, by the rule that it belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fault {
+pub(super) enum Fault {
+    /// A3.
     Form,
+    /// A5.
     Snappy,
+    /// A6.
     Xattr,
+    /// B1 and B2.
+    Key,
+    /// E9.
+    Prepare,
+    /// F7.
+    EventValue,
 }
 
 impl Fault {
-    fn of(reason: &str) -> Self {
+    /// The fault that a message with this opcode has for this reason.
+    pub(super) fn of(opcode: Opcode, reason: &str) -> Self {
+        if dcp::carries_key(opcode) || opcode == Opcode::DCP_CACHE_TRANSFER {
+            let begins = [
+                "expected a key of ",
+                "expected a key after ",
+                "collection id of the key",
+                "expected a collection id ",
+            ];
+            let holds = ["to have a key, found none", "cached item's key_len"];
+            if begins.iter().any(|text| reason.starts_with(text)) || holds.iter().any(|text| reason.contains(text)) {
+                return Self::Key;
+            }
+        }
+        if opcode == Opcode::DCP_PREPARE {
+            let holds = ["a durability level of", "to have a CAS above 0", "to have a by_seqno above 0"];
+            if holds.iter().any(|text| reason.contains(text)) {
+                return Self::Prepare;
+            }
+        }
+        if opcode == Opcode::DCP_SYSTEM_EVENT && reason.contains(" bytes of value, found") {
+            return Self::EventValue;
+        }
         if reason.contains("a snappy value") || reason.contains("snappy element") || reason.contains("snappy copy") {
             Self::Snappy
         } else if reason.contains("xattr section") || reason.contains("xattr pair") {
@@ -83,14 +116,17 @@ impl Fault {
     }
 }
 
-/// A3.
+/// A3. What is wrong with a key is B1's and B2's, with the level, CAS or seqno of a prepare E9's, with the length of a
+/// system event's value F7's.
 #[derive(Debug, Default)]
 pub(super) struct WellFormed;
 
 impl Rule for WellFormed {
     const ID: &'static str = "a3-well-formed";
-    const REQUIREMENT: &'static str = "extras, key, value, CAS and datatype of every request, and of the answers that a stream rests on, have the form \
-         of their opcode";
+    const REQUIREMENT: &'static str = "extras, key, value, CAS and datatype of every request, and of the answers that a stream rests on, have the \
+         form of their opcode";
+    const EXCEPTIONS: &'static str = "the consumer's responses; extended metadata of up to 6.x; deletions of 6.5 that hide their stream id; what \
+         belongs to A5, A6, B1, B2, E9 and F7";
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         // kv_engine does not validate responses to its messages (orphaned-responses.md §5.11).
@@ -105,7 +141,7 @@ impl Rule for WellFormed {
             Ok(_) => Ruling::Kept,
             // Old nmeta, up to 6.x (dcp-protocol.md §4.2).
             Err(reason) if reason.0.contains("an nmeta of 0") => Ruling::Silent,
-            Err(reason) if Fault::of(&reason.0) == Fault::Form => broken_as(&reason.0),
+            Err(reason) if Fault::of(seen.header().opcode, &reason.0) == Fault::Form => broken_as(&reason.0),
             Err(_) => Ruling::Silent,
         }
     }
@@ -118,6 +154,7 @@ pub(super) struct DatatypeEnabled;
 impl Rule for DatatypeEnabled {
     const ID: &'static str = "a4-datatype-enabled";
     const REQUIREMENT: &'static str = "a message has only datatype bits that its receiver has enabled by HELLO";
+    const EXCEPTIONS: &'static str = "connections opened with flag 0x40: what was stripped keeps its datatype";
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -151,6 +188,7 @@ pub(super) struct SnappyInflates;
 impl Rule for SnappyInflates {
     const ID: &'static str = "a5-snappy-inflates";
     const REQUIREMENT: &'static str = "a value whose datatype says Snappy inflates";
+    const EXCEPTIONS: &'static str = "an empty value";
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -169,6 +207,7 @@ pub(super) struct XattrSection;
 impl Rule for XattrSection {
     const ID: &'static str = "a6-xattr-section";
     const REQUIREMENT: &'static str = "a value whose datatype says Xattr begins with a well-formed xattr section";
+    const EXCEPTIONS: &'static str = "an empty value";
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -183,13 +222,13 @@ impl Rule for XattrSection {
 fn of_value(seen: &Seen<'_>, fault: Fault) -> Ruling {
     match &seen.head.message {
         Ok(_) => Ruling::Kept,
-        Err(reason) if Fault::of(&reason.0) == fault => broken_as(&reason.0),
+        Err(reason) if Fault::of(seen.header().opcode, &reason.0) == fault => broken_as(&reason.0),
         Err(_) => Ruling::Silent,
     }
 }
 
 /// The errors of decoding say what was expected and what was found.
-fn broken_as(error: &str) -> Ruling {
+pub(super) fn broken_as(error: &str) -> Ruling {
     let error = error.strip_prefix("expected ").unwrap_or(error);
     let (expected, found) = error.split_once(", found").unwrap_or((error, " something else"));
     Ruling::Broken(expected.to_owned(), found.trim_start_matches([' ', ':']).to_owned())
@@ -207,7 +246,6 @@ mod tests {
     use crate::session::script::*;
     use crate::verdict::Verdict;
     use crate::wire::Magic;
-    use crate::wire::Opcode;
     use crate::wire::Status;
 
     const PASS: Option<Verdict> = Some(Verdict::Pass);
@@ -243,7 +281,7 @@ mod tests {
     #[test]
     fn a_malformed_frame_breaks_the_rule_that_its_reason_belongs_to() {
         let reasons = [
-            "expected a key of 1 to 250 bytes (no collections), found 0",
+            "expected DCP_MUTATION to have 31 bytes of extras, found 30",
             "expected a snappy value that inflates, found: corrupt",
             "expected an xattr section of 9 bytes, found 3 bytes of value after its length",
             "expected DCP_MUTATION to have an nmeta of 0, found 4",

@@ -16,6 +16,7 @@ mod negotiation;
 mod per_stream;
 mod rule;
 mod seqnos;
+mod sizes;
 mod stream_close;
 mod streams;
 
@@ -66,6 +67,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
     let mut all = Vec::new();
     framing::add(&mut all);
     negotiation::add(&mut all);
+    sizes::add(&mut all);
     streams::add(&mut all);
     stream_close::add(&mut all);
     seqnos::add(&mut all);
