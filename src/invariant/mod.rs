@@ -6,14 +6,17 @@
 //!
 //! What a rule remembers of keys and streams is bounded; where there is no more room it says nothing of that stream.
 
+mod acknowledgements;
 mod cache_transfer;
 mod concerns;
+mod durability;
 mod flow;
 mod framing;
 mod keys;
 mod markers;
 mod negotiation;
 mod per_stream;
+mod prepares;
 mod rule;
 mod seqnos;
 mod sizes;
@@ -74,6 +77,8 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
     markers::add(&mut all);
     keys::add(&mut all);
     cache_transfer::add(&mut all);
+    durability::add(&mut all);
+    acknowledgements::add(&mut all);
     flow::add(&mut all);
     all
 }
