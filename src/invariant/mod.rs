@@ -9,10 +9,12 @@
 mod acknowledgements;
 mod cache_transfer;
 mod concerns;
+mod collections;
 mod durability;
 mod flow;
 mod framing;
 mod keys;
+mod manifest;
 mod markers;
 mod negotiation;
 mod per_stream;
@@ -79,6 +81,8 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
     cache_transfer::add(&mut all);
     durability::add(&mut all);
     acknowledgements::add(&mut all);
+    collections::add(&mut all);
+    manifest::add(&mut all);
     flow::add(&mut all);
     all
 }
