@@ -9,11 +9,13 @@
 mod acknowledgements;
 mod cache_transfer;
 mod concerns;
+mod charge;
 mod collections;
 mod durability;
 mod flow;
 mod framing;
 mod keys;
+mod liveness;
 mod manifest;
 mod markers;
 mod negotiation;
@@ -84,6 +86,8 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
     collections::add(&mut all);
     manifest::add(&mut all);
     flow::add(&mut all);
+    charge::add(&mut all);
+    liveness::add(&mut all);
     all
 }
 
