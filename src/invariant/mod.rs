@@ -26,6 +26,7 @@ mod seqnos;
 mod sizes;
 mod stream_close;
 mod streams;
+mod takeover;
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -88,6 +89,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
     flow::add(&mut all);
     charge::add(&mut all);
     liveness::add(&mut all);
+    takeover::add(&mut all);
     all
 }
 
