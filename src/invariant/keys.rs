@@ -1,9 +1,11 @@
-//! Section D, third part: keys that may occur only once.
+//! Section D, third part: keys, and out of order seqnos, that may occur only once.
 
 use std::collections::BTreeSet;
 
 use super::Concerns;
 use super::Invariant;
+use super::per_stream::Entries;
+use super::per_stream::PerStream;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
@@ -18,7 +20,7 @@ const MAX_KEYS: usize = 4_096;
 const MAX_SNAPSHOTS: usize = 64;
 
 pub(super) fn add(all: &mut Vec<Box<dyn Invariant>>) {
-    all.extend([held::<KeysOnce>(), held::<OsoKeysOnce>()]);
+    all.extend([held::<KeysOnce>(), held::<OsoKeysOnce>(), held::<OsoSeqnosDistinct>()]);
 }
 
 /// The keys of the snapshots that are open.
@@ -89,6 +91,8 @@ pub(super) struct KeysOnce(Keys);
 impl Rule for KeysOnce {
     const ID: &'static str = "d16-keys-once";
     const REQUIREMENT: &'static str = "a key occurs once in a snapshot, unless its marker says that it may not";
+    const EXCEPTIONS: &'static str = "the flag MayContainDuplicateKeys, history; memory snapshots without the flag Checkpoint; a PREPARE and \
+         what completes it; more keys than there is room to remember";
     const CONCERNS: Concerns = Concerns::DOCUMENTS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
@@ -108,10 +112,53 @@ pub(super) struct OsoKeysOnce(Keys);
 impl Rule for OsoKeysOnce {
     const ID: &'static str = "d19-oso-keys-once";
     const REQUIREMENT: &'static str = "a key occurs once in an OSO snapshot";
+    const EXCEPTIONS: &'static str = "a PREPARE and what completes it; more keys than there is room to remember";
     const CONCERNS: Concerns = Concerns::DOCUMENTS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         once(self.0.note(seen, Snapshot::is_open_oso), seen, "an OSO snapshot")
+    }
+}
+
+/// D2, the part that is of OSO snapshots.
+#[derive(Debug, Default)]
+pub(super) struct OsoSeqnosDistinct(PerStream<Seqnos>);
+
+#[derive(Debug, Default)]
+struct Seqnos {
+    /// The number of the snapshot on the stream.
+    snapshot: u64,
+    seqnos: BTreeSet<u64>,
+}
+
+impl Entries for Seqnos {
+    fn entries(&self) -> usize {
+        self.seqnos.len()
+    }
+}
+
+impl Rule for OsoSeqnosDistinct {
+    const ID: &'static str = "d2-oso-seqnos-distinct";
+    const REQUIREMENT: &'static str = "the seqnos in an OSO snapshot are distinct";
+    const EXCEPTIONS: &'static str = "SEQNO_ADVANCED; snapshots with more items than there is room to remember";
+
+    fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
+        if seen.header().opcode == Opcode::DCP_SEQNO_ADVANCED {
+            return Ruling::Silent;
+        }
+        let Some((seqno, before)) = seen.item() else { return Ruling::Silent };
+        if !before.snapshot.is_some_and(|snapshot| snapshot.is_open_oso()) {
+            return Ruling::Silent;
+        }
+        let Some(stream) = self.0.at(before.generation, seen.session) else { return Ruling::Silent };
+        if stream.snapshot != before.snapshots {
+            *stream = Seqnos { snapshot: before.snapshots, seqnos: BTreeSet::new() };
+        }
+        let new = stream.seqnos.insert(seqno);
+        if new && !self.0.grow(before.generation, seen.session) {
+            return Ruling::Silent;
+        }
+        Ruling::of(new, || ("distinct seqnos".to_owned(), format!("{} with {seqno} again", seen.header().opcode)))
     }
 }
 
@@ -175,6 +222,11 @@ mod tests {
         assert_eq!(of::<OsoKeysOnce>(&[oso(1), m(2, 5), m(1, 6), oso(2)]), PASS);
         assert_eq!(of::<OsoKeysOnce>(&[oso(1), m(2, 5), m(1, 5), oso(2)]), FAIL);
         assert_eq!(of::<KeysOnce>(&[oso(1), m(2, 5), m(1, 5), oso(2)]), None);
+        type Distinct = OsoSeqnosDistinct;
+        assert_eq!(of::<Distinct>(&[oso(1), m(2, 5), m(1, 6), oso(2)]), PASS);
+        assert_eq!(of::<Distinct>(&[oso(1), m(2, 5), m(1, 6), m(2, 7)]), FAIL);
+        assert_eq!(of::<Distinct>(&[oso(1), m(2, 5), oso(2), oso(1), m(2, 5)]), PASS, "another snapshot");
+        assert_eq!(of::<Distinct>(&[marker_with(1, 10, 0, 9, DISK), m(2, 5), m(2, 5)]), None);
     }
 
     #[test]
