@@ -4,6 +4,11 @@
 //! the tool forged. It passes only where it was put to the test at least once (law L7). Ids, severities and exceptions are
 //! those of `protocol/invariants.md`.
 //!
+//! Every rule of its sections A to I is a type here, or in [`LEFT_OUT`] with the reason; some are two: what the protocol
+//! demands, and what is only customary. A5, A6, B1, B2, E9 and F7 rest on what decoding found. G2 is judged on its own as far
+//! as acknowledgements show it, and through G1 and G3, which use its charge. Section J is about those who look on:
+//! `invariant::tests` hold that the session keeps to it. `docs/INVARIANTS.md` lists all.
+//!
 //! What a rule remembers of keys and streams is bounded; where there is no more room it says nothing of that stream.
 
 mod acknowledgements;
@@ -95,6 +100,19 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
     takeover::add(&mut all);
     all
 }
+
+/// What of invariants.md, A1 to J4, is no type here: its id and the reason.
+pub const LEFT_OUT: [(&str, &str); 6] = [
+    ("D17", "forbids nothing: gaps in seqnos are normal"),
+    ("G8", "forbids nothing: a producer that is stuck for long may disconnect"),
+    ("J1", "is about who looks on: the session keeps the opaques of the two directions apart"),
+    ("J2", "is about who looks on: the session takes a manager's requests in between"),
+    (
+        "J3",
+        "is about who answers for a consumer: the tool invents no status, it answers what a consumer of the era does",
+    ),
+    ("J4", "is about who looks on: nothing is judged on a connection whose beginning was missed"),
+];
 
 /// All rules of one connection at one edge.
 ///

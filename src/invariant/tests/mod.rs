@@ -1,5 +1,8 @@
 //! What holds of the rules together.
 
+mod independence;
+mod pairs;
+
 use std::collections::BTreeSet;
 
 use super::*;
