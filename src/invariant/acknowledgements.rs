@@ -91,12 +91,16 @@ impl PrepareAcked {
 
     fn sent(&mut self, seen: &Seen<'_>) {
         let Some(before) = seen.produced_live() else { return };
+        if self.streams.known(before.generation).is_none() && seen.header().opcode != Opcode::DCP_PREPARE {
+            return;
+        }
         if let Some(Message::StreamEnd(_)) = seen.message() {
             self.no_longer_due(before.generation);
             return;
         }
         let Some(seqno) = seen.message().and_then(Message::by_seqno) else { return };
         if let Some(Message::Prepare(prepare)) = seen.message()
+            && negotiation::sync_replication(seen.session)
             && let Some(stream) = self.streams.at(before.generation, seen.session)
         {
             let last = if prepare.durability_level == 1 { &mut stream.majority } else { &mut stream.persist };
@@ -126,8 +130,9 @@ impl Rule for PrepareAcked {
             return Ruling::Silent;
         }
         if seen.sender == Role::Producer {
-            let tracked = seen.header().opcode == Opcode::DCP_PREPARE || !self.streams.is_empty();
-            if tracked && seen.header().is_request() && negotiation::sync_replication(seen.session) {
+            // Who replicates without acknowledgements has no stream here.
+            let prepare = seen.header().opcode == Opcode::DCP_PREPARE && negotiation::sync_replication(seen.session);
+            if prepare || !self.streams.is_empty() {
                 self.sent(seen);
             }
             return Ruling::Silent;

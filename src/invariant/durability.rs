@@ -160,7 +160,7 @@ impl Rule for NoWriteWhilePending {
     const SEVERITY: Severity = Severity::Warning;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
-        let Some(step) = self.0.take(seen) else { return Ruling::Silent };
+        let Some(step) = self.0.take_all(seen) else { return Ruling::Silent };
         if !matches!(step.message, Message::Mutation(_) | Message::Deletion(_) | Message::Expiration(_)) {
             return Ruling::Silent;
         }

@@ -147,7 +147,8 @@ impl Rule for NoopComes {
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let due = self.due.filter(|_| !self.stale);
         let late = due.is_some_and(|due| seen.at > due);
-        let changes = [Opcode::DCP_NOOP, Opcode::DCP_CONTROL, Opcode::DCP_STREAM_REQ].contains(&seen.header().opcode);
+        let opcode = seen.header().opcode;
+        let changes = matches!(opcode, Opcode::DCP_NOOP | Opcode::DCP_CONTROL | Opcode::DCP_STREAM_REQ);
         let (waited, silent) = (self.interval, seen.at.since(self.spoke));
         if late || changes || self.stale {
             self.wait_anew(seen);

@@ -20,6 +20,8 @@ pub(super) struct PerStream<T> {
     entries: usize,
     /// No stream that is not known yet is taken in any more.
     full: bool,
+    /// The stream that was asked for last, and is there; 0 for none.
+    last: u64,
 }
 
 /// How much there is of something.
@@ -32,14 +34,14 @@ pub(super) trait Entries: Default {
 
 impl<T> Default for PerStream<T> {
     fn default() -> Self {
-        Self { streams: BTreeMap::new(), entries: 0, full: false }
+        Self { streams: BTreeMap::new(), entries: 0, full: false, last: 0 }
     }
 }
 
 impl<T: Entries> PerStream<T> {
     /// What is remembered of a stream, nothing yet where it is new; `None` where it is lost, or there is no room.
     pub(super) fn at(&mut self, generation: u64, session: &Session) -> Option<&mut T> {
-        if !self.streams.contains_key(&generation) {
+        if self.last != generation && !self.streams.contains_key(&generation) {
             if self.streams.len() >= MAX_STREAMS {
                 self.forget_those_gone(session);
             }
@@ -49,6 +51,7 @@ impl<T: Entries> PerStream<T> {
             }
             self.streams.insert(generation, Some(T::default()));
         }
+        self.last = generation;
         self.known(generation)
     }
 
@@ -98,6 +101,7 @@ impl<T: Entries> PerStream<T> {
     fn forget_those_gone(&mut self, session: &Session) {
         let live: BTreeSet<_> = session.streams().live().map(|stream| stream.generation).collect();
         let newest = self.streams.last_key_value().map_or(0, |(generation, _)| *generation);
+        self.last = 0;
         self.streams.retain(|generation, _| live.contains(generation) || generation + YOUNG > newest);
     }
 }

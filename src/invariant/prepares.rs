@@ -54,9 +54,16 @@ impl Step<'_> {
 }
 
 impl Prepares {
-    /// Takes in a frame. Tells of a PREPARE, COMMIT or ABORT what it meets; of a mutation, deletion or expiration only
-    /// where something is pending.
+    /// Takes in a frame, and tells of a PREPARE, COMMIT or ABORT what it meets.
     pub(super) fn take<'a>(&mut self, seen: &Seen<'a>) -> Option<Step<'a>> {
+        match seen.header().opcode {
+            Opcode::DCP_MUTATION | Opcode::DCP_DELETION | Opcode::DCP_EXPIRATION => None,
+            _ => self.take_all(seen),
+        }
+    }
+
+    /// As [`Self::take`], and tells of a mutation, deletion or expiration too, where something is pending.
+    pub(super) fn take_all<'a>(&mut self, seen: &Seen<'a>) -> Option<Step<'a>> {
         match seen.header().opcode {
             Opcode::DCP_PREPARE | Opcode::DCP_COMMIT | Opcode::DCP_ABORT => {}
             Opcode::DCP_MUTATION
