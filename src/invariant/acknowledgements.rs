@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Concerns;
 use super::Invariant;
-use super::negotiation;
 use super::per_stream::Entries;
 use super::per_stream::PerStream;
 use super::rule::Rule;
@@ -36,6 +36,7 @@ impl Rule for AckOfWhatWasSent {
         "SEQNO_ACK names no seqno above the last that was sent on its stream, and none below the one before it";
     const EXCEPTIONS: &'static str = "the same seqno again; seqnos up to the one that the stream was requested from, once it is open; streams \
          that are gone";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_SEQNO_ACK]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if seen.header().opcode != Opcode::DCP_SEQNO_ACK || seen.sender != Role::Consumer {
@@ -100,7 +101,7 @@ impl PrepareAcked {
         }
         let Some(seqno) = seen.message().and_then(Message::by_seqno) else { return };
         if let Some(Message::Prepare(prepare)) = seen.message()
-            && negotiation::sync_replication(seen.session)
+            && seen.session.sync_replication()
             && let Some(stream) = self.streams.at(before.generation, seen.session)
         {
             let last = if prepare.durability_level == 1 { &mut stream.majority } else { &mut stream.persist };
@@ -131,7 +132,7 @@ impl Rule for PrepareAcked {
         }
         if seen.sender == Role::Producer {
             // Who replicates without acknowledgements has no stream here.
-            let prepare = seen.header().opcode == Opcode::DCP_PREPARE && negotiation::sync_replication(seen.session);
+            let prepare = seen.header().opcode == Opcode::DCP_PREPARE && seen.session.sync_replication();
             if prepare || !self.streams.is_empty() {
                 self.sent(seen);
             }

@@ -1,5 +1,6 @@
 //! Section G: the charge of a message, as far as the acknowledgements show how it was counted.
 
+use super::Concerns;
 use super::Invariant;
 use super::rule::Rule;
 use super::rule::Ruling;
@@ -31,6 +32,7 @@ impl Rule for PrepareCharge {
          11 PREPAREs what is left may be a message";
     const SEVERITY: Severity = Severity::Warning;
     const BLAME: Option<Role> = Some(Role::Consumer);
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_PREPARE, Opcode::DCP_BUFFER_ACK]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let flow = seen.session.flow();

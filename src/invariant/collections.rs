@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use super::Concerns;
 use super::Invariant;
 use super::per_stream::Entries;
 use super::per_stream::PerStream;
@@ -139,6 +140,12 @@ impl Rule for ItemsAfterBegin {
     const REQUIREMENT: &'static str = "the begin event of a collection (not the default one) precedes its items";
     const EXCEPTIONS: &'static str = "streams that were not requested from seqno 0; OSO snapshots; legacy streams; a collection that was \
          flushed: its event may come later in the snapshot";
+    const CONCERNS: Concerns = Concerns::DOCUMENTS.and(Concerns::requests(&[
+        Opcode::DCP_SYSTEM_EVENT,
+        Opcode::DCP_SNAPSHOT_MARKER,
+        Opcode::DCP_OSO_SNAPSHOT,
+        Opcode::DCP_STREAM_END,
+    ]));
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         match seen.header().opcode {
@@ -188,6 +195,7 @@ impl Rule for NoItemAfterEnd {
     const ID: &'static str = "f2-no-item-after-end";
     const REQUIREMENT: &'static str = "no item of a collection follows its end event, until it begins anew";
     const EXCEPTIONS: &'static str = "OSO snapshots; COMMIT and ABORT; legacy streams";
+    const CONCERNS: Concerns = Concerns::DOCUMENTS.and(Concerns::requests(&[Opcode::DCP_SYSTEM_EVENT]));
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if seen.header().opcode == Opcode::DCP_SYSTEM_EVENT {
@@ -279,6 +287,8 @@ impl Rule for OnlyFiltered {
         "a stream has only items and events of the collections, or of the scope, that it was requested for";
     const EXCEPTIONS: &'static str = "streams without a filter; a scope's collections are those that begin in it; events of scopes on streams of \
          collections";
+    const CONCERNS: Concerns =
+        Concerns::DOCUMENTS.and(Concerns::requests(&[Opcode::DCP_SYSTEM_EVENT, Opcode::DCP_STREAM_REQ]));
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if let Some(Message::StreamReq(request)) = seen.message() {
@@ -322,6 +332,8 @@ impl Rule for FilterEmptied {
     const REQUIREMENT: &'static str =
         "STREAM_END says FilterEmpty (7) only after the last collection, or the scope, that was requested has ended";
     const EXCEPTIONS: &'static str = "a stream of a scope ends when the scope does, not its collections";
+    const CONCERNS: Concerns =
+        Concerns::requests(&[Opcode::DCP_STREAM_REQ, Opcode::DCP_SYSTEM_EVENT, Opcode::DCP_STREAM_END]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         match seen.header().opcode {

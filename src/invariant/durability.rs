@@ -1,5 +1,6 @@
 //! Section E, first part: prepares and what completes them. Keys are known by their hashes alone.
 
+use super::Concerns;
 use super::Invariant;
 use super::framing::Fault;
 use super::framing::broken_as;
@@ -38,6 +39,13 @@ impl Rule for CommitOfPrepare {
     const REQUIREMENT: &'static str = "a PREPARE of the same key precedes every COMMIT";
     const EXCEPTIONS: &'static str = "a prepare up to the seqno that the stream was requested from; snapshots that are not of memory; streams \
          with more than there is room to remember, or with a message that does not decode";
+    const CONCERNS: Concerns = Concerns::requests(&[
+        Opcode::DCP_PREPARE,
+        Opcode::DCP_COMMIT,
+        Opcode::DCP_ABORT,
+        Opcode::DCP_SNAPSHOT_MARKER,
+        Opcode::DCP_OSO_SNAPSHOT,
+    ]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(step) = self.0.take(seen) else { return Ruling::Silent };
@@ -59,6 +67,13 @@ impl Rule for AbortOfPrepare {
     const REQUIREMENT: &'static str = "a PREPARE of the same key precedes every ABORT";
     const EXCEPTIONS: &'static str = "a prepare up to the seqno that the stream was requested from; snapshots that are not of memory: there it \
          may be left out";
+    const CONCERNS: Concerns = Concerns::requests(&[
+        Opcode::DCP_PREPARE,
+        Opcode::DCP_COMMIT,
+        Opcode::DCP_ABORT,
+        Opcode::DCP_SNAPSHOT_MARKER,
+        Opcode::DCP_OSO_SNAPSHOT,
+    ]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(step) = self.0.take(seen) else { return Ruling::Silent };
@@ -80,6 +95,13 @@ impl Rule for PreparedSeqnoMatches {
     const REQUIREMENT: &'static str = "COMMIT and ABORT name the seqno of the pending PREPARE of their key";
     const EXCEPTIONS: &'static str =
         "disk snapshots, in which an older prepare may be left out, and prepares that were pending before one";
+    const CONCERNS: Concerns = Concerns::requests(&[
+        Opcode::DCP_PREPARE,
+        Opcode::DCP_COMMIT,
+        Opcode::DCP_ABORT,
+        Opcode::DCP_SNAPSHOT_MARKER,
+        Opcode::DCP_OSO_SNAPSHOT,
+    ]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(step) = self.0.take(seen) else { return Ruling::Silent };
@@ -111,6 +133,7 @@ pub(super) struct PreparedBelowOwn;
 impl Rule for PreparedBelowOwn {
     const ID: &'static str = "e4-prepared-below-own";
     const REQUIREMENT: &'static str = "the prepared seqno of COMMIT and ABORT is below their own";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_COMMIT, Opcode::DCP_ABORT]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if !matches!(seen.header().opcode, Opcode::DCP_COMMIT | Opcode::DCP_ABORT) {
@@ -133,6 +156,13 @@ impl Rule for OnePrepareAtATime {
     const REQUIREMENT: &'static str = "no second PREPARE of a key comes before the first was committed or aborted";
     const EXCEPTIONS: &'static str =
         "disk snapshots, and keys that were pending before one (a cursor that was dropped, a new stream)";
+    const CONCERNS: Concerns = Concerns::requests(&[
+        Opcode::DCP_PREPARE,
+        Opcode::DCP_COMMIT,
+        Opcode::DCP_ABORT,
+        Opcode::DCP_SNAPSHOT_MARKER,
+        Opcode::DCP_OSO_SNAPSHOT,
+    ]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(step) = self.0.take(seen) else { return Ruling::Silent };
@@ -158,6 +188,8 @@ impl Rule for NoWriteWhilePending {
         "no mutation, deletion or expiration of a key comes while a PREPARE of it is pending";
     const EXCEPTIONS: &'static str = "disk snapshots, where it is the commit, and keys that were pending before one";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns =
+        Concerns::DOCUMENTS.and(Concerns::requests(&[Opcode::DCP_SNAPSHOT_MARKER, Opcode::DCP_OSO_SNAPSHOT]));
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(step) = self.0.take_all(seen) else { return Ruling::Silent };
@@ -183,6 +215,7 @@ pub(super) struct PrepareForm;
 impl Rule for PrepareForm {
     const ID: &'static str = "e9-prepare-form";
     const REQUIREMENT: &'static str = "a PREPARE has a level of 1 to 3, and neither its CAS nor its seqno is 0";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_PREPARE]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if seen.header().opcode != Opcode::DCP_PREPARE || seen.produced().is_none() {

@@ -141,6 +141,7 @@ impl Rule for OsoSeqnosDistinct {
     const ID: &'static str = "d2-oso-seqnos-distinct";
     const REQUIREMENT: &'static str = "the seqnos in an OSO snapshot are distinct";
     const EXCEPTIONS: &'static str = "SEQNO_ADVANCED; snapshots with more items than there is room to remember";
+    const CONCERNS: Concerns = Concerns::ITEMS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if seen.header().opcode == Opcode::DCP_SEQNO_ADVANCED {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::Concerns;
 use super::Invariant;
 use super::rule::Rule;
 use super::rule::Ruling;
@@ -55,6 +56,7 @@ pub(super) struct OneNoop;
 impl Rule for OneNoop {
     const ID: &'static str = "h1-one-noop";
     const REQUIREMENT: &'static str = "the producer sends no DCP_NOOP while another awaits its answer";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_NOOP]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if !is_noop(seen) {
@@ -84,6 +86,7 @@ impl Rule for NoopInterval {
     const EXCEPTIONS: &'static str = "where the interval was never set, is not above 1 s, or has changed; a second is let pass; while the \
          producer is held up";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_NOOP]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if !is_noop(seen) {
@@ -176,6 +179,7 @@ pub(super) struct NoopAnswer;
 impl Rule for NoopAnswer {
     const ID: &'static str = "h3-noop-answer";
     const REQUIREMENT: &'static str = "DCP_NOOP is answered with its own opaque, and a success without a body";
+    const CONCERNS: Concerns = Concerns::responses(&[Opcode::DCP_NOOP]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if !is_answer(seen) {
@@ -205,6 +209,7 @@ impl Rule for NoopStatus {
     const REQUIREMENT: &'static str = "DCP_NOOP is answered with Success";
     const EXCEPTIONS: &'static str = "producers do not look at the status";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::responses(&[Opcode::DCP_NOOP]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if !is_answer(seen) {
@@ -242,6 +247,7 @@ impl Rule for NoopOpaques {
         "the opaques of kv_engine's DCP_NOOPs count up from 10000001, in the byte order of its machine";
     const EXCEPTIONS: &'static str =
         "other producers: those whose first no-op has another opaque; a no-op that could not be sent leaves a gap";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_NOOP]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if !is_noop(seen) {

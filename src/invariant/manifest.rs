@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use super::Concerns;
 use super::Invariant;
 use super::collections::event;
 use super::collections::in_oso;
@@ -37,6 +38,7 @@ impl Rule for ManifestUidGrows {
     const EXCEPTIONS: &'static str =
         "OSO snapshots; several events of one change share a uid, or all but the last have the one before";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_SYSTEM_EVENT]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((event, before)) = event(seen) else { return Ruling::Silent };
@@ -118,6 +120,7 @@ impl Rule for ScopesHoldCollections {
     const EXCEPTIONS: &'static str = "the default scope; streams with a filter, or that were not requested from seqno 0; OSO snapshots; the \
          order inside one change of the manifest";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_SYSTEM_EVENT]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((event, before)) = event(seen) else { return Ruling::Silent };
@@ -190,6 +193,7 @@ impl Rule for EventValueLength {
     const REQUIREMENT: &'static str = "the value of a system event has 16 bytes (begin of version 0, end), 20 (begin of version 1) or 12 (of a \
          scope)";
     const EXCEPTIONS: &'static str = "version 2, whose value is FlatBuffers";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_SYSTEM_EVENT]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if seen.header().opcode != Opcode::DCP_SYSTEM_EVENT || seen.produced().is_none() {

@@ -13,9 +13,9 @@
 
 mod acknowledgements;
 mod cache_transfer;
-mod concerns;
 mod charge;
 mod collections;
+mod concerns;
 mod durability;
 mod flow;
 mod framing;

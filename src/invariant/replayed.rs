@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
+use super::Concerns;
 use super::Invariant;
 use super::rule::Rule;
 use super::rule::Ruling;
@@ -150,6 +151,7 @@ impl Rule for SameMeta {
     const EXCEPTIONS: &'static str = "after a rollback or on another branch of history; items that were deduplicated do not come again; only the \
          last 128 items of a vbucket on the same connection are known";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::DOCUMENTS.and(Concerns::responses(&[Opcode::DCP_STREAM_REQ]));
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((before, now)) = self.0.again(seen) else { return Ruling::Silent };
@@ -183,6 +185,7 @@ impl Rule for SameContent {
     const EXCEPTIONS: &'static str = "after a rollback or on another branch of history; a commit may come again as its document; only the last \
          128 items of a vbucket on the same connection are known, and no documents";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::DOCUMENTS.and(Concerns::responses(&[Opcode::DCP_STREAM_REQ]));
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((before, now)) = self.0.again(seen) else { return Ruling::Silent };

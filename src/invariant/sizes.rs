@@ -1,5 +1,6 @@
 //! Section B: keys and sizes. What decoding found in the key decides; of a value the journal knows its length on the wire.
 
+use super::Concerns;
 use super::Invariant;
 use super::framing::Fault;
 use super::framing::broken_as;
@@ -39,6 +40,7 @@ pub(super) struct PlainKeys;
 impl Rule for PlainKeys {
     const ID: &'static str = "b1-plain-keys";
     const REQUIREMENT: &'static str = "without collections a document's key has 1 to 250 bytes";
+    const CONCERNS: Concerns = Concerns::DOCUMENTS.and(Concerns::requests(&[Opcode::DCP_CACHE_TRANSFER]));
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         of_key(seen, false)
@@ -53,6 +55,7 @@ impl Rule for CollectionKeys {
     const ID: &'static str = "b2-collection-keys";
     const REQUIREMENT: &'static str = "with collections a key is the shortest LEB128 of a collection id (not 1 to 7) and 1 to 250 bytes more, or \
          246 outside the default collection";
+    const CONCERNS: Concerns = Concerns::DOCUMENTS.and(Concerns::requests(&[Opcode::DCP_CACHE_TRANSFER]));
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         of_key(seen, true)
@@ -72,6 +75,7 @@ impl Rule for ValueSize {
     const EXCEPTIONS: &'static str =
         "a bucket's max_item_size may be another; of a compressed value the length that it must have at least counts";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::DOCUMENTS;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let header = seen.header();
@@ -99,6 +103,7 @@ impl Rule for DeletionsWithoutBody {
     const EXCEPTIONS: &'static str =
         "older producers send bodies (MB-29040, MB-31141, MB-43205); what may follow xattrs is not judged";
     const SEVERITY: Severity = Severity::Warning;
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_DELETION, Opcode::DCP_EXPIRATION, Opcode::DCP_PREPARE]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         #[allow(clippy::wildcard_enum_match_arm)] // the question is put to three kinds of message

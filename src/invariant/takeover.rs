@@ -1,5 +1,6 @@
 //! Section I: a vbucket moves to the consumer (dcp-protocol.md §3.6).
 
+use super::Concerns;
 use super::Invariant;
 use super::per_stream::Entries;
 use super::per_stream::PerStream;
@@ -80,6 +81,8 @@ impl Rule for VbucketStates {
     const REQUIREMENT: &'static str =
         "SET_VBUCKET_STATE comes only on a stream requested with TakeOver: pending, then active once that was answered";
     const EXCEPTIONS: &'static str = "a stream that is closed is never answered: nothing is expected of it";
+    const CONCERNS: Concerns =
+        Concerns::requests(&[Opcode::DCP_SET_VBUCKET_STATE]).and(Concerns::responses(&[Opcode::DCP_SET_VBUCKET_STATE]));
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if seen.header().opcode != Opcode::DCP_SET_VBUCKET_STATE {
@@ -123,6 +126,7 @@ impl Rule for MarkersAcked {
     const REQUIREMENT: &'static str =
         "the markers of a takeover have the flag Ack, and no SET_VBUCKET_STATE is sent while one of them is unanswered";
     const EXCEPTIONS: &'static str = "markers of the disk before the state pending; streams that are closed";
+    const CONCERNS: Concerns = Concerns::requests(&[Opcode::DCP_SNAPSHOT_MARKER, Opcode::DCP_SET_VBUCKET_STATE]);
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let opcode = seen.header().opcode;
@@ -153,6 +157,7 @@ impl Rule for TakeoverEnds {
     const ID: &'static str = "i3-takeover-ends";
     const REQUIREMENT: &'static str = "after the state active was answered, STREAM_END (Ok) follows, and not before";
     const EXCEPTIONS: &'static str = "streams that are closed, or whose vbucket changes its state";
+    const CONCERNS: Concerns = Concerns::STREAM_MESSAGES.and(Concerns::responses(&[Opcode::DCP_SET_VBUCKET_STATE]));
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if seen.header().opcode == Opcode::DCP_SET_VBUCKET_STATE {

@@ -115,10 +115,10 @@ fn what_is_remembered_is_bounded() {
     let mut delivered = Delivered::default();
     let mut session = crate::session::Session::new(crate::journal::Side::Upstream);
     for entry in script.log() {
-        let context = session.observe(entry);
+        session.observe(entry);
         if let crate::journal::What::Frame(head) = &entry.what {
             let sender = session.role(entry.sender()).unwrap_or(crate::journal::Role::Consumer);
-            let seen = Seen { at: entry.at, head, session: &session, context: &context, sender };
+            let seen = Seen::new(entry.at, head, &session, sender);
             assert_eq!(delivered.again(&seen), None);
         }
     }
