@@ -192,7 +192,7 @@ impl Latest {
 
     fn is_continued(&self, name: &str, first: Timestamp) -> bool {
         let silence = if stem(&self.name) == stem(name) { LONG_SILENCE } else { SILENCE };
-        self.begin < first && self.last <= first + EARLY && first.since(self.last) <= silence
+        self.begin < first && self.last.since(first) <= EARLY && first.since(self.last) <= silence
     }
 }
 

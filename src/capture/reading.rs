@@ -101,7 +101,7 @@ impl<'o> Reading<'o> {
     }
 
     /// Whether it was told to stop.
-    pub(super) const fn has_stopped(&self) -> bool {
+    pub(super) fn has_stopped(&self) -> bool {
         self.told.go_on.is_break()
     }
 

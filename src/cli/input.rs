@@ -23,7 +23,13 @@ pub(crate) fn captures(paths: &[PathBuf]) -> Files<'static> {
 pub(crate) fn complaint((name, error): (String, CaptureError)) -> anyhow::Error {
     match error {
         CaptureError::Open(error) => anyhow::Error::new(error).context(format!("opening {name}")),
-        error => anyhow::Error::new(error).context(name),
+        error @ (CaptureError::Read(_)
+        | CaptureError::NotACapture { .. }
+        | CaptureError::Cut { .. }
+        | CaptureError::CutGzip { .. }
+        | CaptureError::CutZstd { .. }
+        | CaptureError::Damaged { .. }
+        | CaptureError::UnknownLink(_)) => anyhow::Error::new(error).context(name),
     }
 }
 
