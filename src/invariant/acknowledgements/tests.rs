@@ -126,5 +126,7 @@ fn what_the_tool_keeps_from_the_consumer_is_not_its_fault() {
     let fired = Act::Fired { step, vbucket: 1, stream_id: None, opaque: op(10), seqno: 2, cut: true };
     cut.say(Direction::To, What::Acted(fired));
     cut.origin = Origin::Peer;
+    cut.p(marker(1, 10, 3, 4));
+    cut.p(level(4, 1));
     assert_eq!(then_silent(cut, 11_000), None);
 }

@@ -134,7 +134,6 @@ fn noops_that_are_not_due() {
     type R = NoopComes;
     let mut script = alive();
     script.wait_ms(60_000);
-    script.c(buffer_ack(1));
     script.p(mutation(1, 10, 1));
     script.p(mutation(1, 10, 2));
     assert_eq!(verdicts::<R>(&script).0, None, "it was silent, so it may have been blocked");
