@@ -5,9 +5,14 @@ mod list;
 mod missing;
 mod pairs;
 mod printer;
+mod stats;
 mod style;
 mod text;
 
+use std::collections::BTreeMap;
+use std::io;
+use std::io::Read;
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -30,9 +35,11 @@ use crate::verdict::ExitStatus;
 use crate::wire::Opcode;
 
 use missing::Missing;
+use pairs::Answers;
 use pairs::Pairs;
 use printer::Layout;
 use printer::Printer;
+use stats::Stats;
 use style::Style;
 use text::Text;
 
@@ -40,7 +47,7 @@ use text::Text;
 ///
 /// JSON lines have one object for each frame: frame, time, conn, from, magic, opcode, status or vbucket, opaque, cas, datatype,
 /// key_len, value_len, then what the message says; malformed and malformed_reason where it does not decode; response_to (the
-/// number of the request's frame) and response_time, orphan and orphan_of, resynchronised, gap_before where they apply. What
+/// number of the request's frame; response_in with --two-pass) and response_time, orphan and orphan_of, resynchronised, gap_before where they apply. What
 /// is missing in a capture is told on stderr. docs/FILTER.md is the reference of filters and fields.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
@@ -58,11 +65,19 @@ pub(super) struct Args {
 
     /// Only frames that this holds for: dcp.opcode == prepare && dcp.vbucket in {0..3} && dcp.seqno > 100
     #[arg(short = 'Y', long, value_name = "FILTER", env = "DCPROXY_FILTER")]
-    filter: Option<Filter>,
+    filter: Option<String>,
 
     /// Stop after so many frames (of those that the filter lets through)
     #[arg(short = 'c', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), env = "DCPROXY_COUNT")]
     count: Option<u64>,
+
+    /// Print no frames but a report of all that the filter lets through: messages, response times, connections, streams
+    #[arg(long, env = "DCPROXY_STATS")]
+    stats: bool,
+
+    /// Read the files twice, so that requests name their responses too: response_in
+    #[arg(short = '2', long, env = "DCPROXY_TWO_PASS")]
+    two_pass: bool,
 
     /// List all fields: name, kind, meaning, Wireshark's names
     #[arg(long = "fields", id = "list", env = "DCPROXY_FIELDS")]
@@ -97,16 +112,32 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         return Ok(ExitStatus::Pass);
     }
     let mut printer = printer(&args)?;
-    let errors = if args.hex {
-        print_hex(&args.files, &args.negotiated, &mut printer)?
-    } else {
-        print(&args.files, args.negotiated, &mut printer)?
-    };
+    let errors = read(&args, &mut printer)?;
+    printer.finish(args.format == Format::Jsonl)?;
     let failed = !errors.is_empty();
     for error in errors {
         complain(&format!("{error:#}"));
     }
     Ok(if failed { ExitStatus::Error } else { ExitStatus::Pass })
+}
+
+/// Reads the files, once or twice; gives what is wrong with them.
+fn read(args: &Args, printer: &mut Printer) -> anyhow::Result<Vec<anyhow::Error>> {
+    let mut pairs = Pairs::default();
+    if args.two_pass {
+        if args.hex || args.files.iter().any(|path| path.as_os_str() == "-") {
+            bail!("expected captures in files with --two-pass, as they are read twice, found --hex or stdin");
+        }
+        let mut first = Pairs::new(Answers::Learning(BTreeMap::new()));
+        let mut silent = Printer::new(io::sink(), Layout::Silent);
+        print(&args.files, &mut Reading::new(args.negotiated, &mut first, false), &mut silent)?;
+        pairs = Pairs::new(first.learnt());
+    }
+    if args.hex {
+        print_hex(&args.files, &args.negotiated, printer)
+    } else {
+        print(&args.files, &mut Reading::new(args.negotiated, &mut pairs, true), printer)
+    }
 }
 
 fn print_hex(paths: &[PathBuf], negotiated: &Negotiated, printer: &mut Printer) -> anyhow::Result<Vec<anyhow::Error>> {
@@ -124,7 +155,11 @@ fn print_hex(paths: &[PathBuf], negotiated: &Negotiated, printer: &mut Printer) 
 
 /// The printer that is asked for.
 fn printer(args: &Args) -> anyhow::Result<Printer> {
+    if args.stats && args.format == Format::Fields {
+        bail!("expected -T text or -T jsonl with --stats, found -T fields");
+    }
     let layout = match (args.format, args.field.as_slice()) {
+        _ if args.stats && args.field.is_empty() => Layout::Silent,
         (Format::Fields, []) => bail!("expected -e FIELD (which fields to print) with -T fields, found none"),
         (Format::Fields, fields) => Layout::Fields(fields.to_vec()),
         (Format::Text | Format::Jsonl, [field, ..]) => {
@@ -136,33 +171,73 @@ fn printer(args: &Args) -> anyhow::Result<Printer> {
     if let Some(field) = args.field.iter().find(|field| field.is_document() && !args.values) {
         bail!("expected --values with -e {field}, as it prints documents");
     }
-    let printer = Printer::new(output::stdout(), layout);
-    Ok(printer.values(args.values).filter(args.filter.clone()).limit(args.count))
+    let filter: Option<Filter> = args.filter.as_deref().map(str::parse).transpose()?;
+    let stats = args.stats.then(|| Stats::new(filter.is_some()));
+    let printer = Printer::new(output::stdout(), layout).stats(stats);
+    Ok(printer.values(args.values).filter(filter).limit(args.count))
+}
+
+/// Prints the frames of a capture as `dcproxy decode -T jsonl` does, those that `filter` holds for: for measuring it.
+///
+/// # Errors
+/// What cannot be read or written.
+#[doc(hidden)]
+pub fn decode_jsonl(capture: impl Read, filter: Option<Filter>, to: impl Write + 'static) -> anyhow::Result<u64> {
+    let mut printer = Printer::new(to, Layout::Jsonl).filter(filter);
+    let mut pairs = Pairs::default();
+    let mut reading = Reading::new(Negotiated::default(), &mut pairs, false);
+    capture::read_while(capture, &mut |event| reading.event("", &event, &mut printer))?;
+    printer.flush()?;
+    Ok(printer.number() - 1)
 }
 
 /// Prints the frames of captures; gives what is wrong with them.
-fn print(paths: &[PathBuf], assumed: Negotiated, printer: &mut Printer) -> anyhow::Result<Vec<anyhow::Error>> {
-    let mut recorded = Recorded::new(0).assume(assumed);
-    let (mut missing, mut pairs) = (Missing::default(), Pairs::default());
-    let read = input::captures(paths).read(&mut |file, event| {
+fn print(paths: &[PathBuf], reading: &mut Reading<'_>, printer: &mut Printer) -> anyhow::Result<Vec<anyhow::Error>> {
+    let read = input::captures(paths).read(&mut |file, event| reading.event(file, &event, printer));
+    // What was printed comes before what is said of it.
+    printer.flush()?;
+    reading.missing.finish();
+    Ok(read.errors.into_iter().map(input::complaint).collect())
+}
+
+/// What is known from one event of captures to the next.
+struct Reading<'p> {
+    recorded: Recorded,
+    missing: Missing,
+    pairs: &'p mut Pairs,
+}
+
+impl<'p> Reading<'p> {
+    /// `telling`: what is missing is told on stderr.
+    fn new(assumed: Negotiated, pairs: &'p mut Pairs, telling: bool) -> Self {
+        Self { recorded: Recorded::new(0).assume(assumed), missing: Missing::new(telling), pairs }
+    }
+
+    fn event(&mut self, file: &str, event: &capture::Event<'_>, printer: &mut Printer) -> ControlFlow<()> {
         let conn = u64::from(event.conn);
-        recorded.event(&event, &mut |happened| {
+        if let (capture::What::Opened { dialler, upstream }, Some(stats)) = (event.what, printer.counting()) {
+            stats.opened(conn, dialler, upstream);
+        }
+        let Self { recorded, missing, pairs } = self;
+        recorded.event(event, &mut |happened| {
             let from = from(&happened);
             if let Some(gap) = missing.observe(file, conn, from, &happened) {
                 printer.gap(conn, from, gap.bytes, gap.offset);
+                if let Some(stats) = printer.counting() {
+                    stats.gap(conn, gap.bytes);
+                }
             }
-            frame(conn, from, &happened, &mut missing, &mut pairs, printer);
+            frame(conn, from, &happened, missing, pairs, printer);
         });
         if event.what == capture::What::Ended {
-            missing.forget(file, conn);
-            pairs.forget(conn);
+            self.missing.forget(file, conn);
+            self.pairs.forget(conn);
+            if let Some(stats) = printer.counting() {
+                stats.ended(conn);
+            }
         }
         if printer.is_done() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    // What was printed comes before what is said of it.
-    printer.flush()?;
-    missing.finish();
-    Ok(read.errors.into_iter().map(input::complaint).collect())
+    }
 }
 
 /// Prints what happened, if it is a frame.
@@ -177,7 +252,7 @@ fn frame(
     let (What::Frame(head), Some(frame)) = (&happened.entry.what, &happened.frame) else { return };
     let number = printer.number();
     let request = pairs.observe(conn, number, head, happened);
-    printer.frame(&Subject {
+    let counted = printer.frame(&Subject {
         number: Some(number),
         conn: Some(conn),
         from: Some(from),
@@ -187,9 +262,13 @@ fn frame(
         gap_before: missing.before(conn, happened.entry.sender()),
         orphan: happened.context.orphan.map(|orphan| orphan.to),
         response_to: request.and_then(|request| request.frame),
+        response_in: pairs.answer(number),
         response_time: request.map(|request| request.before),
         ..Subject::of_head(head, happened.entry.at)
     });
+    if let Some(stats) = printer.counting() {
+        stats.frame(conn, head, happened, counted);
+    }
 }
 
 /// Who sent a frame: client or server until DCP_OPEN has said who is who.

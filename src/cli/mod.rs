@@ -25,6 +25,8 @@ use clap::error::ErrorKind;
 
 use crate::verdict::ExitStatus;
 
+#[doc(hidden)]
+pub use decode::decode_jsonl;
 pub(crate) use output::announce;
 
 const AFTER_HELP: &str = "\

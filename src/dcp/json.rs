@@ -8,13 +8,14 @@ use super::MemberSink;
 pub struct JsonText<'a>(pub &'a mut Vec<u8>);
 
 impl JsonText<'_> {
-    /// A value alone.
+    /// A value alone. Where its variant is known no more than that is left of it.
+    #[inline]
     pub fn value(&mut self, value: Member<'_>) {
         match value {
             Member::Null => self.0.extend_from_slice(b"null"),
             Member::Flag(true) => self.0.extend_from_slice(b"true"),
             Member::Flag(false) => self.0.extend_from_slice(b"false"),
-            Member::Number(number) => self.0.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
+            Member::Number(number) => self.number(number),
             Member::Signed(number) => self.0.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
             Member::Text(text) => {
                 // Writing text to memory does not fail.
@@ -31,12 +32,17 @@ impl JsonText<'_> {
         }
     }
 
+    fn number(&mut self, number: u64) {
+        self.0.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
+
     fn comma(&mut self) {
         if !matches!(self.0.last(), None | Some(b'[' | b'{')) {
             self.0.push(b',');
         }
     }
 
+    #[inline]
     fn name(&mut self, member: MemberName) {
         let name = member.as_json().as_bytes();
         let first = self.0.last() == Some(&b'{');
@@ -45,6 +51,7 @@ impl JsonText<'_> {
 }
 
 impl MemberSink for JsonText<'_> {
+    #[inline]
     fn member(&mut self, member: MemberName, value: Member<'_>) {
         self.name(member);
         self.value(value);

@@ -89,8 +89,11 @@ heads! {
     ResponseTo "dcp.response_to" Kind::Number, "number of the frame that a response answers";
     ResponseTime "dcp.response_time" Kind::Duration, "time between a request and its response";
     ResponseIn "dcp.response_in" Kind::Number, "number of the frame that answers a request (only with --two-pass)";
+    RawKey "dcp.raw_key" Kind::Text, "the whole key of any message, its collection included, where it is UTF-8";
+    EventVersion "dcp.event_version" Kind::Number, "layout of a system event";
+    OsoFlags "dcp.oso_flags" Kind::Number, "flags of an OSO snapshot: 1 it begins, 2 it ends";
     ServerDuration "dcp.server_duration" Kind::Micros, "how long the server took, microseconds";
-    DurabilityReq "dcp.durability_req" Kind::Number, "durability that a client asks for, in the framing extras";
+    DurabilityReq "dcp.durability_req" Kind::Number, "durability level of a prepare, or that a client asks for in the framing extras";
     OpenSeqno "dcp.open_seqno" Kind::Number, "reserved seqno of DCP_OPEN: 0";
     MarkerVersion "dcp.marker_version" Kind::Number, "minor version of a snapshot marker of version 2";
     Item "couchbase.extras.by_seqno" Kind::Number,

@@ -174,7 +174,16 @@ impl Kind {
             }
             Self::Word(words) => nearest(found, words.iter().map(|word| (*word).to_owned())),
             Self::Text if !found.is_empty() => Some(format!("{found:?}")),
-            _ => None,
+            Self::Number
+            | Self::Hex(_)
+            | Self::Datatype
+            | Self::Flag
+            | Self::Text
+            | Self::NumberOrText
+            | Self::Time
+            | Self::Duration
+            | Self::Micros
+            | Self::Objects => None,
         };
         Misfit { expected: self.expectation(), tip }
     }

@@ -96,7 +96,7 @@ impl<'a> Subject<'a> {
                     found(value);
                 }
             }
-            source => self.members(source, found),
+            source @ (Source::Member(_) | Source::Element(..) | Source::Xattr(_)) => self.members(source, found),
         }
     }
 
@@ -139,21 +139,12 @@ impl<'a> Subject<'a> {
             Head::ResponseTo => number(self.response_to?),
             Head::ResponseTime => Some(Value::Number(self.response_time?.as_nanos().try_into().ok()?)),
             Head::ResponseIn => number(self.response_in?),
+            Head::RawKey => std::str::from_utf8(self.frame?.key()).ok().filter(|key| !key.is_empty()).map(Value::Text),
             Head::ServerDuration => number(self.server_duration()?),
             Head::DurabilityReq => number(self.durability_req()?.into()),
-            Head::OpenSeqno => match self.message? {
-                Message::Open(open) => number(open.seqno.into()),
-                _ => None,
-            },
-            Head::MarkerVersion => match self.message? {
-                Message::SnapshotMarker(marker) => number(minor_version(marker)?.into()),
-                _ => None,
-            },
-            Head::Item => match self.message? {
-                Message::Abort(_) => None,
-                Message::SeqnoAck(ack) => number(ack.prepared_seqno),
-                message => number(message.by_seqno()?),
-            },
+            Head::EventVersion | Head::OsoFlags | Head::OpenSeqno | Head::MarkerVersion | Head::Item => {
+                number(of_message(head, self.message?)?)
+            }
         }
     }
 
@@ -166,8 +157,11 @@ impl<'a> Subject<'a> {
         header.is_response().then_some((micros * 1_000.0) as u64)
     }
 
-    /// The first byte of frame info 1 of a request.
+    /// The level of a prepare, or the first byte of frame info 1 of a request.
     fn durability_req(&self) -> Option<u8> {
+        if let Some(Message::Prepare(prepare)) = self.message {
+            return Some(prepare.durability_level);
+        }
         self.header.filter(|header| header.is_request())?;
         let info = self.frame?.frame_infos().map_while(Result::ok).find(|info| info.id == 1)?;
         info.data.first().copied()
@@ -175,10 +169,12 @@ impl<'a> Subject<'a> {
 
     fn members(&self, wanted: Source, found: &mut dyn FnMut(Value<'_>)) {
         if self.frame.is_none() {
-            let id = match wanted {
-                Source::Member(MemberName::stream_id) => self.stream_id.map(u64::from),
-                Source::Member(MemberName::collection_id) => self.collection_id.map(u64::from),
-                _ => None,
+            let id = if wanted == Source::Member(MemberName::stream_id) {
+                self.stream_id.map(u64::from)
+            } else if wanted == Source::Member(MemberName::collection_id) {
+                self.collection_id.map(u64::from)
+            } else {
+                None
             };
             if let Some(id) = id {
                 return found(Value::Number(id.into()));
@@ -194,6 +190,20 @@ impl<'a> Subject<'a> {
             (None, Some(message)) => message.write_own_members(&mut picker),
             (None, None) => {}
         }
+    }
+}
+
+/// What a field that only some messages have is in this one.
+fn of_message(head: Head, message: &Message) -> Option<u64> {
+    match (head, message) {
+        (Head::EventVersion, Message::SystemEvent(event)) => Some(event.version.into()),
+        (Head::OsoFlags, Message::OsoSnapshot(oso)) => Some(oso.flags.into()),
+        (Head::OpenSeqno, Message::Open(open)) => Some(open.seqno.into()),
+        (Head::MarkerVersion, Message::SnapshotMarker(marker)) => minor_version(marker).map(u64::from),
+        (Head::Item, Message::Abort(_)) => None,
+        (Head::Item, Message::SeqnoAck(ack)) => Some(ack.prepared_seqno),
+        (Head::Item, message) => message.by_seqno(),
+        _ => None,
     }
 }
 

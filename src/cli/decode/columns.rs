@@ -42,6 +42,7 @@ fn put(kind: Kind, value: Value<'_>, to: &mut Vec<u8>) {
         Kind::Opcode => write!(to, "{}", Opcode(unsigned as u8)),
         Kind::ServerOpcode => write!(to, "{}", ServerOpcode(unsigned as u8)),
         Kind::Status => write!(to, "{}", Status(unsigned as u16)),
+        Kind::Datatype if unsigned == 0 => write!(to, "raw"),
         Kind::Datatype => write!(to, "{}", Datatype(unsigned as u8).names().join(",")),
         Kind::Hex(digits) => write!(to, "0x{unsigned:0digits$x}"),
         Kind::Flag => write!(to, "{}", number != 0),

@@ -7,6 +7,8 @@ use crate::journal::What;
 /// What a capture does not hold: told on stderr, and at the next frame of the same sender.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
+    /// Whether stderr is told.
+    telling: bool,
     /// Bytes missing before the next frame of a connection's sender; 0 where their number is unknown.
     before: BTreeMap<(u64, Side), u64>,
     /// Gaps of the open connections, and whether these are told one by one.
@@ -32,6 +34,11 @@ impl Missing {
     /// So many connections, and gaps of each, are told one by one; the others are counted.
     const NAMED: u64 = 10;
 
+    /// `telling`: stderr is told.
+    pub(super) fn new(telling: bool) -> Self {
+        Self { telling, ..Self::default() }
+    }
+
     /// Takes in what happened and tells of gaps and lost framing on stderr; `who` sent it.
     pub(super) fn observe(&mut self, path: &str, conn: u64, who: &str, happened: &Happened<'_>) -> Option<Gap> {
         let sender = happened.entry.sender();
@@ -44,7 +51,9 @@ impl Missing {
             What::FramingLost(error) => {
                 self.lost += 1;
                 if self.lost <= Self::NAMED {
-                    tracing::warn!("{path}: connection {conn}: what the {who} sent has no more frames: {error}");
+                    self.tell(format_args!(
+                        "{path}: connection {conn}: what the {who} sent has no more frames: {error}"
+                    ));
                 }
             }
             What::Frame(_) | What::Paused(_) | What::Acted(_) | What::Closed { .. } => {}
@@ -70,7 +79,7 @@ impl Missing {
             let bytes =
                 gap.bytes.map_or_else(|| "bytes of unknown number".to_owned(), |bytes| format!("{bytes} bytes"));
             let offset = gap.offset.map(|offset| format!(" at offset {offset}")).unwrap_or_default();
-            tracing::warn!("{path}: connection {conn}: gap: {bytes} of the {who} missing{offset}");
+            self.tell(format_args!("{path}: connection {conn}: gap: {bytes} of the {who} missing{offset}"));
         }
     }
 
@@ -87,17 +96,23 @@ impl Missing {
         if let Some((gaps, true)) = self.gaps.remove(&conn)
             && gaps > Self::NAMED
         {
-            tracing::warn!("{path}: connection {conn}: {} more gaps", gaps - Self::NAMED);
+            self.tell(format_args!("{path}: connection {conn}: {} more gaps", gaps - Self::NAMED));
         }
     }
 
     /// Tells of what was only counted.
     pub(super) fn finish(&self) {
         if let (gaps @ 1.., bytes) = self.more {
-            tracing::warn!("more connections have gaps: {gaps} gaps, {bytes} bytes or more");
+            self.tell(format_args!("more connections have gaps: {gaps} gaps, {bytes} bytes or more"));
         }
         if self.lost > Self::NAMED {
-            tracing::warn!("of {} more directions the framing was lost", self.lost - Self::NAMED);
+            self.tell(format_args!("of {} more directions the framing was lost", self.lost - Self::NAMED));
+        }
+    }
+
+    fn tell(&self, what: std::fmt::Arguments<'_>) {
+        if self.telling {
+            tracing::warn!("{what}");
         }
     }
 }

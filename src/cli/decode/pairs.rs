@@ -14,6 +14,19 @@ const MAX_REQUESTS: usize = 16_384;
 pub(super) struct Pairs {
     /// By connection and the request's number in its session: the number of the frame.
     requests: BTreeMap<u64, BTreeMap<u64, u64>>,
+    answers: Answers,
+}
+
+/// Which frame answers a request: learnt in a first pass, told in a second.
+#[derive(Debug, Default)]
+pub(super) enum Answers {
+    /// There is one pass, and a request cannot know.
+    #[default]
+    Unknown,
+    /// The first pass. 16 bytes and more for each request that is answered.
+    Learning(BTreeMap<u64, u64>),
+    /// The second pass.
+    Known(BTreeMap<u64, u64>),
 }
 
 /// The request of a response.
@@ -26,6 +39,26 @@ pub(super) struct Request {
 }
 
 impl Pairs {
+    pub(super) fn new(answers: Answers) -> Self {
+        Self { answers, ..Self::default() }
+    }
+
+    /// The frame that answers frame `number`, where a first pass has found it.
+    pub(super) fn answer(&self, number: u64) -> Option<u64> {
+        match &self.answers {
+            Answers::Known(answers) => answers.get(&number).copied(),
+            Answers::Unknown | Answers::Learning(_) => None,
+        }
+    }
+
+    /// What a first pass has learnt, for the second.
+    pub(super) fn learnt(self) -> Answers {
+        match self.answers {
+            Answers::Learning(answers) => Answers::Known(answers),
+            known @ (Answers::Unknown | Answers::Known(_)) => known,
+        }
+    }
+
     /// Takes in frame `number` and tells what it answers.
     pub(super) fn observe(
         &mut self,
@@ -43,6 +76,9 @@ impl Pairs {
             let frame = requests.and_then(|requests| {
                 if more { requests.get(&asked.serial).copied() } else { requests.remove(&asked.serial) }
             });
+            if let (Answers::Learning(answers), Some(frame)) = (&mut self.answers, frame) {
+                answers.entry(frame).or_insert(number);
+            }
             return Some(Request { frame, before: happened.entry.at.since(asked.at) });
         }
         if header.is_request() && head.expects_answer() {

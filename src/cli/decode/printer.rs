@@ -3,6 +3,7 @@ use std::io::Write;
 
 use super::columns;
 use super::json;
+use super::stats::Stats;
 use super::text::Text;
 use crate::filter::Field;
 use crate::filter::Filter;
@@ -32,6 +33,7 @@ pub(super) struct Printer {
     /// Frames that may still be printed.
     left: u64,
     frames: u64,
+    stats: Option<Stats>,
     failed: Option<io::Error>,
 }
 
@@ -45,6 +47,7 @@ impl Printer {
             filter: None,
             left: u64::MAX,
             frames: 0,
+            stats: None,
             failed: None,
         }
     }
@@ -65,6 +68,26 @@ impl Printer {
     pub(super) fn limit(mut self, limit: Option<u64>) -> Self {
         self.left = limit.unwrap_or(u64::MAX);
         self
+    }
+
+    /// Counts all that is printed, or would be.
+    pub(super) fn stats(mut self, stats: Option<Stats>) -> Self {
+        self.stats = stats;
+        self
+    }
+
+    /// What counts, if anything does.
+    pub(super) const fn counting(&mut self) -> Option<&mut Stats> {
+        self.stats.as_mut()
+    }
+
+    /// Prints what was counted, if anything was, and writes what is buffered.
+    pub(super) fn finish(mut self, as_json: bool) -> anyhow::Result<()> {
+        if let Some(stats) = self.stats.take() {
+            let report = if as_json { stats.json()? + "\n" } else { stats.text() };
+            self.lines.extend_from_slice(report.as_bytes());
+        }
+        Ok(self.flush()?)
     }
 
     /// The number of the next frame.
@@ -110,6 +133,9 @@ impl Printer {
             return false;
         }
         self.left -= 1;
+        if let Some(stats) = &mut self.stats {
+            stats.count(subject);
+        }
         match &mut self.layout {
             Layout::Jsonl => json::line(subject, first, self.values, &mut self.lines),
             Layout::Text(text) => text.line(subject, first, self.values, &mut self.lines),

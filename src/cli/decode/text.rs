@@ -222,7 +222,7 @@ impl MemberSink for Members<'_> {
         self.name(member);
         match value {
             Member::Text(text) => put_text(text, self.scratch, self.to),
-            Member::Hex(bytes) if bytes.is_empty() => self.to.extend_from_slice(b"\"\""),
+            Member::Hex([]) => self.to.extend_from_slice(b"\"\""),
             Member::Hex(bytes) => {
                 put_hex(bytes.get(..MAX_MEMBER / 2).unwrap_or(bytes), self.to);
                 if bytes.len() > MAX_MEMBER / 2 {

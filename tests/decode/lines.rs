@@ -1,52 +1,18 @@
-//! `dcproxy decode` as its user sees it: the vectors as hex lines, real captures, cut-off files, exit codes.
-#![allow(clippy::unwrap_used)] // helpers of tests
-
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
-use std::path::PathBuf;
 use std::process::Stdio;
 
-use assert_cmd::Command;
 use serde_json::Value;
 use serde_json::json;
 
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-fn decode(args: &[&str], stdin: &[u8]) -> Ran {
-    let mut command = Command::cargo_bin("dcproxy").unwrap();
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DCPROXY_") || name == "RUST_LOG") {
-        command.env_remove(name);
-    }
-    let output = command.arg("decode").args(args).write_stdin(stdin).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
-
-fn lines(ran: &Ran) -> Vec<Value> {
-    ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn capture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(name)
-}
-
-fn captured(name: &str) -> Vec<u8> {
-    let bytes = std::fs::read(capture(name)).unwrap();
-    if !name.ends_with(".gz") {
-        return bytes;
-    }
-    let mut inflated = Vec::new();
-    flate2::read::GzDecoder::new(&*bytes).read_to_end(&mut inflated).unwrap();
-    inflated
-}
+use crate::Ran;
+use crate::capture;
+use crate::captured;
+use crate::decode;
+use crate::lines;
 
 fn vectors(list: &str) -> Vec<Value> {
-    let all: Value = serde_json::from_str(include_str!("data/vectors.json")).unwrap();
+    let all: Value = serde_json::from_str(include_str!("../data/vectors.json")).unwrap();
     all[list].as_array().unwrap().clone()
 }
 
