@@ -11,22 +11,26 @@ use sha2::Digest;
 use sha2::Sha256;
 use sha2::Sha512;
 
+mod client;
+
+pub(crate) use client::Login;
+
 /// The mechanisms on offer, as SASL_LIST_MECHS names them.
-pub(super) const MECHANISMS: &str = "SCRAM-SHA512 SCRAM-SHA256 SCRAM-SHA1 PLAIN";
+pub(crate) const MECHANISMS: &str = "SCRAM-SHA512 SCRAM-SHA256 SCRAM-SHA1 PLAIN";
 
 /// Rounds of PBKDF2, as kv_engine has them.
 const ITERATIONS: u32 = 4096;
 
 /// Who may log in.
 #[derive(Clone, Copy)]
-pub(super) struct Account<'a> {
-    pub(super) user: &'a str,
-    pub(super) password: &'a str,
+pub(crate) struct Account<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) password: &'a str,
 }
 
 /// What a step of a login came to.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// Logged in; this is the server's last word.
     Done(Vec<u8>),
     /// The client is to go on from this.
@@ -53,7 +57,7 @@ enum Hash {
 }
 
 /// A login that waits for the client's proof.
-pub(super) struct Scram {
+pub(crate) struct Scram {
     hash: Hash,
     user_is_known: bool,
     gs2_header: String,
@@ -70,7 +74,7 @@ impl fmt::Debug for Scram {
 }
 
 /// SASL_AUTH: begins a login. `nonce` and `salt` are the server's own; the nonce is to be printable, without a comma.
-pub(super) fn begin(
+pub(crate) fn begin(
     mechanism: &[u8],
     payload: &[u8],
     account: Account<'_>,
@@ -129,7 +133,7 @@ impl Scram {
     }
 
     /// SASL_STEP: the client's proof, answered with the server's.
-    pub(super) fn finish(&self, payload: &[u8], account: Account<'_>) -> Outcome {
+    pub(crate) fn finish(&self, payload: &[u8], account: Account<'_>) -> Outcome {
         self.verify(payload, account).map_or(Outcome::Refused, Outcome::Done)
     }
 
@@ -141,7 +145,7 @@ impl Scram {
             return None;
         }
         let proof = STANDARD.decode(proof).ok()?;
-        let salted = self.hash.salted(account.password.as_bytes(), &self.salt);
+        let salted = self.hash.salted(account.password.as_bytes(), &self.salt, ITERATIONS);
         let spoken = format!("{},{without_proof}", self.first_messages);
         let stored_key = self.hash.digest(&self.hash.hmac(&salted, b"Client Key"));
         let signature = self.hash.hmac(&stored_key, spoken.as_bytes());
@@ -193,11 +197,11 @@ impl Hash {
         }
     }
 
-    fn salted(self, password: &[u8], salt: &[u8]) -> Vec<u8> {
+    fn salted(self, password: &[u8], salt: &[u8], iterations: u32) -> Vec<u8> {
         match self {
-            Self::Sha1 => pbkdf2::pbkdf2_hmac_array::<Sha1, 20>(password, salt, ITERATIONS).to_vec(),
-            Self::Sha256 => pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password, salt, ITERATIONS).to_vec(),
-            Self::Sha512 => pbkdf2::pbkdf2_hmac_array::<Sha512, 64>(password, salt, ITERATIONS).to_vec(),
+            Self::Sha1 => pbkdf2::pbkdf2_hmac_array::<Sha1, 20>(password, salt, iterations).to_vec(),
+            Self::Sha256 => pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password, salt, iterations).to_vec(),
+            Self::Sha512 => pbkdf2::pbkdf2_hmac_array::<Sha512, 64>(password, salt, iterations).to_vec(),
         }
     }
 }
@@ -261,7 +265,7 @@ mod tests {
         let server_first = String::from_utf8(server_first).unwrap();
         assert_eq!(server_first, format!("r=abcdef,s={},i=4096", STANDARD.encode("salt-salt")));
         let hash = Hash::Sha512;
-        let salted = hash.salted(b"pencil", b"salt-salt");
+        let salted = hash.salted(b"pencil", b"salt-salt", ITERATIONS);
         let client_key = hash.hmac(&salted, b"Client Key");
         let spoken = format!("n=user,r=abc,{server_first},c=biws,r=abcdef");
         let signature = hash.hmac(&hash.digest(&client_key), spoken.as_bytes());

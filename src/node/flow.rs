@@ -3,7 +3,7 @@
 /// While less than the window is outstanding the next message goes, whatever its size: so at most one message less a byte
 /// lies beyond it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Flow {
+pub(crate) struct Flow {
     outstanding: u64,
     /// What a leak keeps for ever.
     leaked: u64,
@@ -11,7 +11,7 @@ pub(super) struct Flow {
 
 impl Flow {
     /// Whether a message may go.
-    pub(super) const fn may_send(&self, window: u32) -> bool {
+    pub(crate) const fn may_send(&self, window: u32) -> bool {
         window == 0 || self.outstanding < window as u64
     }
 
@@ -21,12 +21,12 @@ impl Flow {
     }
 
     /// A message was sent.
-    pub(super) const fn charge(&mut self, bytes: u32) {
+    pub(crate) const fn charge(&mut self, bytes: u32) {
         self.outstanding = self.outstanding.saturating_add(bytes as u64);
     }
 
     /// The consumer gave bytes back; more than there are do no harm.
-    pub(super) const fn acknowledge(&mut self, bytes: u32) {
+    pub(crate) const fn acknowledge(&mut self, bytes: u32) {
         self.outstanding = self.outstanding.saturating_sub(bytes as u64);
     }
 

@@ -4,7 +4,7 @@
 //! made from its seed when it is wanted, at the speed at which it is pulled, and never kept. Bytes and times go in, bytes
 //! come out: [`Node`] is what the connections share, [`Connection`] is one of them.
 
-mod auth;
+pub(crate) mod auth;
 mod bucket;
 mod config;
 mod connection;
@@ -14,7 +14,7 @@ mod data;
 mod document;
 mod events;
 mod filter;
-mod flow;
+pub(crate) mod flow;
 mod front;
 mod kv;
 mod noops;

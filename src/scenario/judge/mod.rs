@@ -159,6 +159,11 @@ impl Judge {
         }
     }
 
+    /// When the first entry was made, which times are counted from.
+    pub const fn began(&self) -> Option<Timestamp> {
+        self.start
+    }
+
     /// What the journal so far comes to; `session` is that of the edge of the end that was dialled.
     pub fn judgement(&mut self, session: &Session) -> Judgement {
         let start = self.start.unwrap_or_default();
