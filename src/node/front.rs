@@ -95,6 +95,8 @@ impl Front {
                 send(&VersionResponse { version: config.era.version_text().to_owned() }.response(header.opaque))
             }
             Opcode::GET_ERROR_MAP => match GetErrorMap::parse(frame) {
+                // Real producers have no map of version 0, which consumers ask for to learn how old they are.
+                Ok(GetErrorMap { version: 0 }) => answer(header, Status::KEY_ENOENT),
                 Ok(asked) => json(header, topology::error_map(asked.version)),
                 Err(_) => answer(header, Status::EINVAL),
             },

@@ -61,20 +61,15 @@ fn try_node() {
         let wanted = some(&consumers, 3);
         let consumers = record(&name, Role::Consumer, Some(&wanted));
         for c in &consumers.scripts {
-            let era = if name.contains("7.0.5") {
-                "7.0"
-            } else if name.contains("6.5.0") || name.contains("producer-6.5.0") {
-                "6.5"
-            } else {
-                "2019-07"
-            };
-            let config = Config { era: era.parse().expect("an era"), vbuckets: 16, items: 4000, ..Config::default() };
+            let era = era_of(&name);
+            let quirks = if is_before(&name) { [dcproxy::node::Quirk::Mb35287].into() } else { Default::default() };
+            let config = Config { era: era.parse().expect("an era"), vbuckets: 16, items: 4000, quirks, ..Config::default() };
             let options = Options {
                 credentials: Some(Credentials { user: config.user.clone(), password: config.password.clone() }),
                 ..options()
             };
             let node = Node::new(config);
-            let mut two = Connection::new(&node, START);
+            let mut two = Plain(Connection::new(&node, START));
             let mut one = Player::new(&consumers, c.clone(), Role::Consumer, options, START);
             let end = run(&mut one, &mut two);
             for f in one.findings(true) {
@@ -91,4 +86,21 @@ fn try_node() {
             }
         }
     }
+}
+
+fn producer_of(name: &str) -> &str {
+    name.split_once("producer-").map_or(name, |(_, rest)| rest)
+}
+
+fn era_of(name: &str) -> &'static str {
+    let name = producer_of(name);
+    match ["2019-07", "6.5.0", "7.0.5"].into_iter().filter_map(|era| Some((name.find(era)?, era))).min() {
+        Some((_, "6.5.0")) => "6.5",
+        Some((_, "7.0.5")) => "7.0",
+        _ => "2019-07",
+    }
+}
+
+fn is_before(name: &str) -> bool {
+    producer_of(name).contains("2019-07-before")
 }

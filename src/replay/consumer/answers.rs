@@ -131,15 +131,15 @@ impl Consumer {
         }
         let index = live.messages;
         live.messages += 1;
+        if self.script.streams.get(stream).is_some_and(|recorded| index < recorded.messages.len()) {
+            live.came_at = now;
+        }
         *live.by_opcode.entry(opcode).or_default() += 1;
         if let Some(phase) = differences::of(opcode) {
             live.phases.begin(phase);
         }
-        if let Some(seqno) = message.as_ref().and_then(Message::by_seqno) {
-            live.last_seqno = seqno;
-            if opcode == Opcode::DCP_PREPARE {
-                live.last_prepare = seqno;
-            }
+        if let Some(Message::Prepare(prepare)) = &message {
+            live.last_prepare = prepare.by_seqno;
         }
         if opcode == Opcode::DCP_STREAM_END {
             live.state = State::Ended;
@@ -172,7 +172,7 @@ impl Consumer {
             }
         }
         if dcp::expects_answer(header.opcode) {
-            let status = if known { Status::SUCCESS } else { self.recorded_status(header.opcode) };
+            let status = self.recorded_status(header.opcode);
             self.talk.say(&dcp::response(header.opcode, status, header.opaque));
         }
     }
@@ -184,10 +184,17 @@ impl Consumer {
         self.script.lines.iter().find(answers).map_or(Status::SUCCESS, super::Line::status)
     }
 
-    fn recorded_status(&self, opcode: Opcode) -> Status {
-        let answers =
-            |line: &&super::Line| line.answers.is_some() && line.from == Role::Consumer && line.header.opcode == opcode;
-        self.script.lines.iter().find(answers).map_or(Status::UNKNOWN_COMMAND, super::Line::status)
+    /// What the recorded consumer answered to such a request; to no-ops one after the other.
+    fn recorded_status(&mut self, opcode: Opcode) -> Status {
+        let answers = |line: &&super::Line| {
+            line.answers.is_some() && line.from == Role::Consumer && line.header.opcode == opcode
+        };
+        let mut recorded = self.script.lines.iter().filter(answers).map(super::Line::status);
+        if matches!(opcode, Opcode::DCP_NOOP | Opcode::NOOP) {
+            self.noops += 1;
+            return recorded.nth(self.noops - 1).unwrap_or(Status::SUCCESS);
+        }
+        recorded.next().unwrap_or(Status::UNKNOWN_COMMAND)
     }
 
     pub(super) fn stream_name(&self, stream: usize) -> String {

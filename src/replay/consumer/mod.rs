@@ -15,6 +15,7 @@ use self::login::Login;
 use self::steps::Step;
 use self::steps::What;
 use self::streams::Live;
+use self::waits::Wait;
 use super::Options;
 use super::differences::Differences;
 use super::recording::Logs;
@@ -45,10 +46,10 @@ pub(super) struct Consumer {
     next: usize,
     /// Since when nothing but time has kept the next step from being taken.
     ready: Option<Timestamp>,
-    /// When the live end last did something, or a step was taken.
-    progress: Timestamp,
-    /// When something last came from the live end.
-    heard: Timestamp,
+    /// What is waited for, and since when.
+    waits: Option<(Wait, Timestamp)>,
+    /// No-ops that were answered.
+    noops: usize,
     /// Requests that the live end owes an answer to: index into the script's lines.
     pending: BTreeMap<(Opcode, Opaque), Vec<usize>>,
     login: Login,
@@ -124,8 +125,8 @@ impl Consumer {
             steps,
             next: 0,
             ready: None,
-            progress: now,
-            heard: now,
+            waits: None,
+            noops: 0,
             pending: BTreeMap::new(),
             login: Login::default(),
             by_opaque: BTreeMap::new(),
@@ -149,8 +150,6 @@ impl Consumer {
         let (frames, lost) = self.talk.frames(bytes);
         for bytes in frames {
             if let Ok(frame) = Frame::new(&bytes) {
-                self.heard = now;
-                self.progress = now;
                 self.take(&frame, now);
             }
         }
@@ -207,23 +206,27 @@ impl Consumer {
             match self.wait() {
                 Some(wait) => {
                     self.ready = None;
-                    if !self.is_over_now(&wait, now) {
+                    if self.waits.is_none_or(|(before, _)| before != wait) {
+                        self.waits = Some((wait, now));
+                    }
+                    if self.until(wait) > now {
                         return;
                     }
                     self.give_up(wait, now);
+                    self.waits = None;
                 }
                 None => {
+                    self.waits = None;
                     let since = *self.ready.get_or_insert(now);
+                    if since + self.gap() > now {
+                        return;
+                    }
+                    self.ready = None;
                     if self.next >= self.steps.len() {
                         self.begin_watch(now);
                         break;
                     }
-                    if since + self.gap() > now {
-                        return;
-                    }
                     self.take_step(now);
-                    self.ready = None;
-                    self.progress = now;
                 }
             }
         }

@@ -28,7 +28,7 @@ pub(super) enum What {
     Ack,
     /// Gives the recorded orphaned response.
     Orphan {
-        /// How many messages of its type the stream had brought by then, in the recording, that it can answer.
+        /// How many messages of its type must have come for it to answer one.
         ordinal: usize,
     },
     /// Answers every message of a stream from here on.
@@ -73,6 +73,13 @@ impl Manner {
     }
 }
 
+/// How many messages of a type the stream had brought by then.
+fn came(script: &Script, stream: usize, opcode: Opcode, before: usize) -> usize {
+    let messages = script.streams.get(stream).map(|recorded| recorded.messages.as_slice()).unwrap_or_default();
+    let is_one = |at: &&usize| script.lines.get(**at).is_some_and(|line| line.header.opcode == opcode);
+    messages.iter().take_while(|&&at| at < before).filter(is_one).count()
+}
+
 /// The steps of the recorded consumer.
 pub(super) fn steps(script: &Script) -> Vec<Step> {
     let mut steps = Vec::new();
@@ -106,7 +113,7 @@ pub(super) fn steps(script: &Script) -> Vec<Step> {
                 let ordinal = line.stream.map_or(0, |stream| {
                     let count = ordinals.entry((stream, opcode)).or_default();
                     *count += 1;
-                    *count
+                    (*count).min(came(script, stream, opcode, at))
                 });
                 What::Orphan { ordinal }
             }

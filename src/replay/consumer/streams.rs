@@ -1,10 +1,12 @@
 //! The live streams of a replayed consumer.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 
 use super::super::differences::Phases;
 use super::steps::Manner;
+use crate::Timestamp;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
 
@@ -16,10 +18,13 @@ pub(super) struct Live {
     /// Messages that came.
     pub(super) messages: usize,
     pub(super) by_opcode: BTreeMap<Opcode, usize>,
-    pub(super) last_seqno: u64,
+    /// When the last message came that the recorded stream has a counterpart of.
+    pub(super) came_at: Timestamp,
     pub(super) last_prepare: u64,
     /// Messages that the recording had by some step, and the live end had not when it was quiet.
     pub(super) shortfall: usize,
+    /// Types that did not come though the stream was kept open for them.
+    pub(super) forgone: BTreeSet<Opcode>,
     /// The messages that wait to be answered: those from the first on that is.
     pub(super) unanswered: VecDeque<Opcode>,
     pub(super) manner: Option<Manner>,

@@ -26,13 +26,6 @@ pub(super) enum Wait {
     Message(usize, Opcode, usize),
 }
 
-impl Wait {
-    /// Whether the conversation cannot go on without.
-    const fn is_demanded(self) -> bool {
-        matches!(self, Self::Login | Self::Log | Self::Answer(_) | Self::End(_))
-    }
-}
-
 impl Consumer {
     /// What the next step, or the end of the script, waits for.
     pub(super) fn wait(&self) -> Option<Wait> {
@@ -53,6 +46,10 @@ impl Consumer {
                     What::Ack => self.wait_before_ack(before),
                     What::Request if line.header.opcode == Opcode::DCP_STREAM_REQ => {
                         self.wait_for_older(line.stream?, before)
+                    }
+                    What::Request if line.header.opcode == Opcode::DCP_CLOSE_STREAM => {
+                        let stream = line.stream?;
+                        self.wait_for_stream(stream, before).or_else(|| self.wait_for_answered(stream))
                     }
                     What::Request | What::AnswerAll(_) => self.wait_for_stream(line.stream?, before),
                     What::Orphan { ordinal } => {
@@ -92,6 +89,22 @@ impl Consumer {
         (ended && !live.is_over()).then_some(Wait::End(stream))
     }
 
+    /// Before a stream is closed it is to bring what is answered after that: which types lie where in it is the live end's
+    /// own affair.
+    fn wait_for_answered(&self, stream: usize) -> Option<Wait> {
+        let live = self.streams.get(stream).filter(|live| !live.is_over() && live.state != State::Awaited)?;
+        let later = self.steps.get(self.next..).unwrap_or_default().iter();
+        later.filter_map(|step| Some((self.line(step.line)?, &step.what))).find_map(|(line, what)| match what {
+            What::Orphan { ordinal } if line.stream == Some(stream) => {
+                let opcode = line.header.opcode;
+                let came = live.by_opcode.get(&opcode).copied().unwrap_or_default();
+                let forgone = live.forgone.contains(&opcode);
+                (came < *ordinal && !forgone).then_some(Wait::Message(stream, opcode, *ordinal))
+            }
+            _ => None,
+        })
+    }
+
     /// A stream is requested again once the one before it is where it was.
     fn wait_for_older(&self, stream: usize, before: usize) -> Option<Wait> {
         let recorded = self.script.streams.get(stream)?;
@@ -115,36 +128,43 @@ impl Consumer {
         self.window != 0 && self.unacked >= u64::from(self.window)
     }
 
-    /// Until when a wait lasts at most.
-    fn until(&self, wait: &Wait) -> Timestamp {
-        if wait.is_demanded() { self.progress + self.options.patience } else { self.progress + self.options.quiet }
-    }
-
-    pub(super) fn is_over_now(&self, wait: &Wait, now: Timestamp) -> bool {
-        self.until(wait) <= now
+    /// Until when a wait lasts. What a stream brings beyond the recording prolongs none, so that none lasts for ever.
+    pub(super) fn until(&self, wait: Wait) -> Timestamp {
+        let since = self.waits.filter(|(waits, _)| *waits == wait).map_or(self.last, |(_, since)| since);
+        let came = |stream: usize| self.streams.get(stream).map_or(since, |live| live.came_at.max(since));
+        match wait {
+            Wait::Login | Wait::Log | Wait::Answer(_) => since + self.options.patience,
+            Wait::End(stream) => came(stream) + self.options.patience,
+            Wait::Messages(stream, _) | Wait::Message(stream, ..) => {
+                (came(stream) + self.options.quiet).min(since + self.options.patience)
+            }
+        }
     }
 
     /// When something is to be done, if nothing comes before.
     pub(super) fn due(&self) -> Timestamp {
         match (self.wait(), self.ready) {
-            (Some(wait), _) => self.until(&wait),
+            (Some(wait), _) => self.until(wait),
             (None, Some(since)) => since + self.gap(),
             (None, None) => self.last,
         }
     }
 
-    /// How long after what it waited for the next step was taken in the recording.
+    /// How long after what it waited for the next step was taken in the recording, or its end came.
     pub(super) fn gap(&self) -> Duration {
-        let Some(step) = self.steps.get(self.next) else { return Duration::ZERO };
-        let Some(line) = self.line(step.line) else { return Duration::ZERO };
+        let step = self.steps.get(self.next);
+        let line = step.and_then(|step| self.line(step.line));
+        let place = step.map_or(self.script.lines.len(), |step| step.line);
+        let end = || self.script.end.map(|end| end.at).or_else(|| Some(self.script.lines.last()?.at));
+        let Some(at) = line.map(|line| line.at).or_else(end) else { return Duration::ZERO };
         let own = self.next.checked_sub(1).and_then(|at| self.steps.get(at)).map_or(0, |step| step.line);
-        let between = self.script.lines.get(own..step.line).unwrap_or_default();
+        let between = self.script.lines.get(own..place).unwrap_or_default();
         let waited_for = between.iter().rfind(|before| {
-            before.from == Role::Producer
-                && (before.answers.is_some() || before.stream.is_some() && before.stream == line.stream)
+            let same = line.is_none_or(|line| before.stream.is_some() && before.stream == line.stream);
+            before.from == Role::Producer && (before.answers.is_some() || same)
         });
-        let since = waited_for.or_else(|| self.line(own)).map_or(line.at, |before| before.at);
-        self.options.speed.gap(line.at.since(since))
+        let since = waited_for.or_else(|| self.line(own)).map_or(at, |before| before.at);
+        self.options.speed.gap(at.since(since))
     }
 
     /// A wait has lasted too long: for data the script goes on without, for the rest it ends.
@@ -155,9 +175,14 @@ impl Consumer {
                     live.shortfall = messages.saturating_sub(live.messages);
                 }
             }
-            Wait::Message(..) => {
-                self.orphans.left_out += 1;
-                self.next += 1;
+            Wait::Message(stream, opcode, _) => {
+                let answers = self.steps.get(self.next).is_some_and(|step| matches!(step.what, What::Orphan { .. }));
+                if answers {
+                    self.orphans.left_out += 1;
+                    self.next += 1;
+                } else if let Some(live) = self.streams.get_mut(stream) {
+                    live.forgone.insert(opcode);
+                }
             }
             Wait::Login | Wait::Log | Wait::Answer(_) | Wait::End(_) => {
                 let expected = self.name(wait);

@@ -76,12 +76,14 @@ impl Producer {
             return Some(self.wait_of_connection(next));
         }
         let owed = self.pending.values().flatten().copied();
-        let owed = owed.filter_map(|at| self.line(at)).find(|line| line.answered.is_some());
+        let owed = owed
+            .filter_map(|at| self.line(at))
+            .find(|line| line.answered.is_some() && line.header.opcode != Opcode::DCP_NOOP);
         if let Some(line) = owed {
             return Some(Wait::Consumer(format!("an answer to {}", line.name())));
         }
         let closes = self.script.end.is_some_and(|end| end.by == Role::Producer);
-        (closes && self.orphans_total < self.recorded_orphans().0).then_some(Wait::Orphans)
+        (closes && self.orphans_total < self.recorded_orphans.len()).then_some(Wait::Orphans)
     }
 
     fn wait_of_connection(&self, next: usize) -> Wait {
@@ -158,7 +160,7 @@ impl Producer {
                 Some(Wait::Orphans) => {
                     if self.progress + self.orphan_patience() <= now {
                         if self.orphans_total == 0 {
-                            let (_, first) = self.recorded_orphans();
+                            let first = self.first_orphan();
                             let patience = self.options.patience.as_millis();
                             self.stop(&first, &format!("no orphaned response came within {patience} ms"), now);
                         }
@@ -182,12 +184,15 @@ impl Producer {
 
     pub(super) fn live_closed(&mut self, how: How, now: Timestamp) {
         if self.phase == Phase::Playing && self.stuck.is_none() {
-            // What the consumer did not take may still have been on its way.
+            // No-ops that it did not stay for are nothing that it lacks.
+            self.of_connection.retain(|&at| {
+                self.script.lines.get(at).is_some_and(|line| line.header.opcode != Opcode::DCP_NOOP)
+            });
             let missing = match self.wait() {
                 None => None,
                 Some(Wait::Till(_)) => Some("the consumer to stay until all was sent".to_owned()),
                 Some(Wait::Consumer(what)) => Some(what),
-                Some(Wait::Orphans) => (self.orphans_total == 0).then(|| self.recorded_orphans().1),
+                Some(Wait::Orphans) => (self.orphans_total == 0).then(|| self.first_orphan()),
             };
             if let Some(expected) = missing {
                 let how = match how {
@@ -209,12 +214,10 @@ impl Producer {
         self.compare(now);
     }
 
-    /// How many orphaned responses the recording has, and what the first is called.
-    fn recorded_orphans(&self) -> (usize, String) {
-        let mut orphans = self.script.lines.iter().filter(|line| line.is_orphan() && line.from == Role::Consumer);
-        let first = orphans.next();
-        let total = orphans.count() + usize::from(first.is_some());
-        (total, first.map(Line::name).unwrap_or_default())
+    /// What the first recorded orphaned response is called.
+    fn first_orphan(&self) -> String {
+        let first = self.recorded_orphans.first().and_then(|&at| self.line(at));
+        first.map(Line::name).unwrap_or_default()
     }
 
     fn compare(&mut self, now: Timestamp) {
@@ -223,13 +226,9 @@ impl Producer {
                 self.differences.missing(&name, now);
             }
         }
-        let recorded: BTreeMap<(Opcode, Status), String> = self
-            .script
-            .lines
-            .iter()
-            .filter(|line| line.is_orphan() && line.from == Role::Consumer)
-            .map(|line| ((line.header.opcode, line.status()), line.name()))
-            .collect();
+        let orphans = self.recorded_orphans.iter().filter_map(|&at| self.line(at));
+        let recorded: BTreeMap<(Opcode, Status), String> =
+            orphans.map(|line| ((line.header.opcode, line.status()), line.name())).collect();
         let live = std::mem::take(&mut self.orphans);
         for (kind, name) in &recorded {
             if !live.contains(kind) {

@@ -61,6 +61,8 @@ pub(super) struct Producer {
     flow: Flow,
     scram: Option<Scram>,
     nonces: u64,
+    /// The recorded orphaned responses: indexes into the script's lines.
+    recorded_orphans: Vec<usize>,
     /// Orphaned responses that came.
     orphans: BTreeSet<(Opcode, Status)>,
     orphans_total: usize,
@@ -94,6 +96,7 @@ struct Stuck {
 
 impl Producer {
     pub(super) fn new(script: Arc<Script>, logs: Arc<Logs>, options: Options, now: Timestamp) -> Self {
+        let is_orphan = |line: &Line| line.is_orphan() && line.from == Role::Consumer;
         let of_connection =
             |line: &Line| line.from == Role::Producer && line.header.magic.is_request() && !line.is_stream_message();
         Self {
@@ -102,6 +105,9 @@ impl Producer {
             lanes: vec![Lane::default(); script.streams.len()],
             of_connection: (0..script.lines.len())
                 .filter(|&at| script.lines.get(at).is_some_and(of_connection))
+                .collect(),
+            recorded_orphans: (0..script.lines.len())
+                .filter(|&at| script.lines.get(at).is_some_and(is_orphan))
                 .collect(),
             script,
             logs,
