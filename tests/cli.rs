@@ -27,7 +27,7 @@ fn assert_one_line(ran: &Ran, code: i32, line: &str) {
 fn help_and_version_are_data() {
     let help = run(&["--help"], &[]);
     assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
-    for command in ["demo", "proxy", "node", "decode", "check", "scenario"] {
+    for command in ["demo", "proxy", "node", "decode", "check", "replay", "scenario"] {
         assert!(help.stdout.contains(&format!("\n  {command} ")), "{}", help.stdout);
         let of_command = run(&[command, "--help"], &[]);
         assert_eq!((of_command.code, of_command.stderr.as_str()), (Some(0), ""), "{command}");

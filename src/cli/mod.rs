@@ -13,6 +13,7 @@ mod log;
 mod node;
 mod output;
 mod proxy;
+mod replay;
 mod scenario;
 mod values;
 
@@ -49,6 +50,7 @@ enum Command {
     Node(node::Args),
     Decode(decode::Args),
     Check(check::Args),
+    Replay(Box<replay::Args>),
     Scenario(scenario::Args),
 }
 
@@ -60,6 +62,7 @@ impl Command {
             Self::Node(args) => node::run(args),
             Self::Decode(args) => decode::run(args),
             Self::Check(args) => check::run(args),
+            Self::Replay(args) => replay::run(*args),
             Self::Scenario(args) => scenario::run(args),
         }
     }

@@ -6,6 +6,9 @@ use std::io::BufWriter;
 use std::io::Write;
 use std::net::SocketAddr;
 
+use crate::report::Report;
+use crate::verdict::Verdict;
+
 /// One plain line on stderr that says where `what` (empty for the main listener) can be reached, whatever the log settings:
 /// `listening on 127.0.0.1:11210`, `api listening on ...`.
 pub(crate) fn announce(what: &str, addr: SocketAddr) {
@@ -17,6 +20,17 @@ pub(crate) fn announce(what: &str, addr: SocketAddr) {
 /// One plain line on stderr, whatever the log settings.
 pub(super) fn remark(line: &str) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// The verdict, and the first thing that decided it.
+pub(super) fn verdict_line(report: &Report) -> String {
+    let findings = report.connections.iter().flat_map(|connection| &connection.findings).chain(&report.findings);
+    let decided =
+        findings.filter(|finding| finding.verdict == report.verdict).find(|_| report.verdict != Verdict::Pass);
+    match decided {
+        Some(finding) => format!("verdict: {}: {}: {}", report.verdict, finding.id, finding.actual),
+        None => format!("verdict: {}", report.verdict),
+    }
 }
 
 /// Stdout, buffered; flush it before the command ends. When nobody reads any more it fails with an error that, returned by the

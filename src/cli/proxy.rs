@@ -7,7 +7,7 @@ use crate::net::proxy::{Options, Summary, serve};
 use crate::net::{Judged, Limits, Shutdown, Target};
 use crate::report::Report;
 use crate::scenario::{MESSAGES, Plan, Scenario};
-use crate::verdict::{ExitStatus, Verdict};
+use crate::verdict::ExitStatus;
 
 /// Relays DCP between a consumer and a producer, runs scenarios on it and judges
 ///
@@ -65,7 +65,7 @@ impl Args {
             era: self.judging.era.0,
             settle: self.settle,
             fatal_too: self.fatal_too,
-            seed: self.seed.unwrap_or_else(any_seed),
+            seed: self.seed.unwrap_or_else(values::any_seed),
         }
     }
 
@@ -102,23 +102,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let report = judged.report(&summary);
     args.judging.deliver(&report)?;
     if !args.scenario.is_empty() {
-        output::remark(&verdict_line(&report));
+        output::remark(&output::verdict_line(&report));
     }
     args.status(&report, summary)
-}
-
-/// The verdict, and the first thing that decided it.
-fn verdict_line(report: &Report) -> String {
-    let findings = report.connections.iter().flat_map(|connection| &connection.findings).chain(&report.findings);
-    let decided =
-        findings.filter(|finding| finding.verdict == report.verdict).find(|_| report.verdict != Verdict::Pass);
-    match decided {
-        Some(finding) => format!("verdict: {}: {}: {}", report.verdict, finding.id, finding.actual),
-        None => format!("verdict: {}", report.verdict),
-    }
-}
-
-/// Another at each run, short enough to be typed.
-fn any_seed() -> u64 {
-    net::Clock::start().now().0 / 1000 % 1_000_000
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::dcp;
 use crate::era::Era;
+use crate::net;
 use crate::report;
 use crate::scenario::Scenario;
 use crate::wire::Opcode;
@@ -116,6 +117,11 @@ pub(crate) fn seed(text: &str) -> Result<u64, String> {
         None => text.parse().ok(),
     }
     .ok_or_else(|| format!("expected a seed from 0 to 2^64-1, decimal or 0x with hex digits, found '{text}'"))
+}
+
+/// Another at each run, short enough to be typed.
+pub(crate) fn any_seed() -> u64 {
+    net::Clock::start().now().0 / 1000 % 1_000_000
 }
 
 /// Reads a scenario: a built-in one's name, or a file. Use it as `value_parser = values::scenario`.

@@ -30,7 +30,7 @@ impl Differences {
     /// Something of the recording never came.
     pub(super) fn missing(&mut self, what: &str, at: Timestamp) {
         let finding = Finding::fail("replay-missing", "the live end says what it said in the recording");
-        self.add(finding.expected(what).actual("it never came").at(at));
+        self.add(finding.expected(what).actual(format!("{what} never came")).at(at));
     }
 
     /// Something came that the recording has no place for.

@@ -99,6 +99,13 @@ impl Recording {
     }
 }
 
+impl Recording {
+    /// Whether the connection with this number can be replayed.
+    pub fn has(&self, number: u32) -> bool {
+        self.scripts.iter().any(|script| script.number == number)
+    }
+}
+
 #[derive(Debug)]
 struct Reading {
     role: Role,

@@ -38,14 +38,9 @@ impl Consumer {
     pub(super) fn begin_watch(&mut self, now: Timestamp) {
         self.give_back();
         self.phase = Phase::Watching(Watch { since: now, asked: 0, awaited: None });
-        if self.orphans.given == 0 || self.settles_without() {
+        if self.orphans.given == 0 {
             self.finish(now);
         }
-    }
-
-    /// Whether nothing is to be learnt by watching: the recorded consumer tore the connection down.
-    fn settles_without(&self) -> bool {
-        self.script.end.is_some_and(|end| end.by == Role::Consumer && end.how == How::Reset)
     }
 
     pub(super) fn watch(&mut self, mut watch: Watch, now: Timestamp) {
@@ -107,7 +102,7 @@ impl Consumer {
             self.differences.extra(&format!("{how_text} before {before}"), now);
             if self.phase == Phase::Playing && self.stuck.is_none() {
                 let expected = format!("the connection open until {before}");
-                self.stuck = Some(Stuck { expected, actual: format!("the live end closed it ({how_text})"), at: now });
+                self.stuck = Some(Stuck { expected, actual: format!("the live end closed ({how_text}) before {before}"), at: now });
             }
         }
         self.phase = Phase::Closed;

@@ -69,6 +69,8 @@ pub(super) struct Consumer {
     /// Why it could not be played to its end.
     stuck: Option<Stuck>,
     closing: Option<How>,
+    /// Whether the live end stayed where the recorded one had closed.
+    stayed: bool,
     last: Timestamp,
 }
 
@@ -140,6 +142,7 @@ impl Consumer {
             phase: Phase::Playing,
             stuck: None,
             closing: None,
+            stayed: false,
             last: now,
         };
         consumer.go_on(now);

@@ -52,7 +52,8 @@ impl Consumer {
                 }
                 self.talk.say_again(&bytes, header.opaque);
             }
-            Some(Message::SeqnoAck(ack)) => {
+            // One for a stream that was never requested is wrong on purpose.
+            Some(Message::SeqnoAck(ack)) if line.stream.is_some() => {
                 let stream = line.stream.and_then(|stream| self.streams.get(stream));
                 let seqno = stream.map_or(0, |live| live.last_prepare.min(ack.prepared_seqno));
                 if seqno > 0 {

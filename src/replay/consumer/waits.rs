@@ -22,6 +22,8 @@ pub(super) enum Wait {
     End(usize),
     /// So many messages of a stream. The live end may not have them.
     Messages(usize, usize),
+    /// The close that the recorded producer made.
+    Close,
     /// A message of a stream that the next step answers. The live end may not have it.
     Message(usize, Opcode, usize),
 }
@@ -38,7 +40,13 @@ impl Consumer {
         let step = self.steps.get(self.next);
         let before = step.map_or(self.script.lines.len(), |step| step.line);
         self.wait_for_answers(before).or_else(|| match step {
-            None => (0..self.streams.len()).find_map(|stream| self.wait_for_stream(stream, before)),
+            None => {
+                let stream = (0..self.streams.len()).find_map(|stream| self.wait_for_stream(stream, before));
+                // After orphaned responses the live end is watched anyhow.
+                let closes = self.script.end.is_some_and(|end| end.by == Role::Producer);
+                let awaited = closes && self.orphans.given == 0 && !self.stayed;
+                stream.or(awaited.then_some(Wait::Close))
+            }
             Some(step) => {
                 let line = self.line(step.line)?;
                 match &step.what {
@@ -133,7 +141,7 @@ impl Consumer {
         let since = self.waits.filter(|(waits, _)| *waits == wait).map_or(self.last, |(_, since)| since);
         let came = |stream: usize| self.streams.get(stream).map_or(since, |live| live.came_at.max(since));
         match wait {
-            Wait::Login | Wait::Log | Wait::Answer(_) => since + self.options.patience,
+            Wait::Login | Wait::Log | Wait::Answer(_) | Wait::Close => since + self.options.patience,
             Wait::End(stream) => came(stream) + self.options.patience,
             Wait::Messages(stream, _) | Wait::Message(stream, ..) => {
                 (came(stream) + self.options.quiet).min(since + self.options.patience)
@@ -184,10 +192,11 @@ impl Consumer {
                     live.forgone.insert(opcode);
                 }
             }
+            Wait::Close => self.stayed = true,
             Wait::Login | Wait::Log | Wait::Answer(_) | Wait::End(_) => {
                 let expected = self.name(wait);
                 let patience = self.options.patience.as_millis();
-                self.stop(&expected, &format!("nothing of it came within {patience} ms"), now);
+                self.stop(&expected, &format!("{patience} ms without {expected}"), now);
             }
         }
     }
@@ -199,6 +208,7 @@ impl Consumer {
         match wait {
             Wait::Login => "answers to the login".to_owned(),
             Wait::Log => "a failover log".to_owned(),
+            Wait::Close => "the close of the live end".to_owned(),
             Wait::Answer(at) => format!("an answer to {}", line(Some(at))),
             Wait::End(stream) => {
                 let end = self.script.streams.get(stream).and_then(|recorded| recorded.end);

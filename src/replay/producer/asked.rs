@@ -51,6 +51,18 @@ pub(super) fn is_free(opcode: Opcode) -> bool {
     is_login(opcode) || matches!(opcode, Opcode::DCP_BUFFER_ACK | Opcode::DCP_SEQNO_ACK | Opcode::NOOP)
 }
 
+/// How many SEQNO_ACKs and NOOPs the recorded consumer had sent when its producer closed.
+pub(super) fn recorded_free(script: &Script) -> usize {
+    let after = script.end.filter(|end| end.by == Role::Producer).map_or(0, |end| end.after);
+    let before = script.lines.get(..after).unwrap_or_default().iter();
+    before.filter(|line| line.from == Role::Consumer && line.header.is_request() && is_told(line.header.opcode)).count()
+}
+
+/// Whether it is one of those that say something of the consumer.
+pub(super) fn is_told(opcode: Opcode) -> bool {
+    matches!(opcode, Opcode::DCP_SEQNO_ACK | Opcode::NOOP)
+}
+
 impl Asked {
     pub(super) fn new(script: &Script) -> Self {
         let mut left: BTreeMap<Key, VecDeque<usize>> = BTreeMap::new();

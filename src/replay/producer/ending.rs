@@ -25,6 +25,8 @@ enum Wait {
     Consumer(String),
     /// Orphaned responses of the live consumer: as many as the recorded one gave.
     Orphans,
+    /// What the live consumer says when it sees fit: as much as the recorded one had said before it was closed on.
+    Rest,
 }
 
 impl Producer {
@@ -83,7 +85,17 @@ impl Producer {
             return Some(Wait::Consumer(format!("an answer to {}", line.name())));
         }
         let closes = self.script.end.is_some_and(|end| end.by == Role::Producer);
-        (closes && self.orphans_total < self.recorded_orphans.len()).then_some(Wait::Orphans)
+        if let Some(end) = self.script.end.filter(|_| closes) {
+            // It closed after these, or because of them.
+            let before = self.asked.left().into_iter().find(|&at| at < end.after);
+            if let Some(line) = before.and_then(|at| self.line(at)) {
+                return Some(Wait::Consumer(line.name()));
+            }
+        }
+        if closes && self.orphans_total < self.recorded_orphans.len() {
+            return Some(Wait::Orphans);
+        }
+        (closes && self.free < self.recorded_free).then_some(Wait::Rest)
     }
 
     fn wait_of_connection(&self, next: usize) -> Wait {
@@ -130,6 +142,7 @@ impl Producer {
             Some(Wait::Till(at)) => at,
             Some(Wait::Consumer(_)) => self.progress + self.options.patience,
             Some(Wait::Orphans) => self.progress + self.orphan_patience(),
+            Some(Wait::Rest) => self.progress + self.options.quiet,
         }
     }
 
@@ -153,8 +166,13 @@ impl Producer {
                 Some(Wait::Consumer(what)) => {
                     if self.progress + self.options.patience <= now {
                         let patience = self.options.patience.as_millis();
-                        self.stop(&what, &format!("it did not come within {patience} ms"), now);
+                        self.stop(&what, &format!("{patience} ms without {what}"), now);
                         self.finish(How::Fin, now);
+                    }
+                }
+                Some(Wait::Rest) => {
+                    if self.progress + self.options.quiet <= now {
+                        self.played(now);
                     }
                 }
                 Some(Wait::Orphans) => {
@@ -162,7 +180,7 @@ impl Producer {
                         if self.orphans_total == 0 {
                             let first = self.first_orphan();
                             let patience = self.options.patience.as_millis();
-                            self.stop(&first, &format!("no orphaned response came within {patience} ms"), now);
+                            self.stop(&first, &format!("{patience} ms without an orphaned response"), now);
                         }
                         self.played(now);
                     }
@@ -189,7 +207,7 @@ impl Producer {
                 self.script.lines.get(at).is_some_and(|line| line.header.opcode != Opcode::DCP_NOOP)
             });
             let missing = match self.wait() {
-                None => None,
+                None | Some(Wait::Rest) => None,
                 Some(Wait::Till(_)) => Some("the consumer to stay until all was sent".to_owned()),
                 Some(Wait::Consumer(what)) => Some(what),
                 Some(Wait::Orphans) => (self.orphans_total == 0).then(|| self.first_orphan()),
@@ -199,7 +217,7 @@ impl Producer {
                     How::Fin => "FIN",
                     How::Reset => "RST",
                 };
-                self.stop(&expected, &format!("the live end closed the connection ({how})"), now);
+                self.stop(&expected, &format!("the live end closed ({how}) before {expected}"), now);
             }
         }
         self.finish(How::Fin, now);

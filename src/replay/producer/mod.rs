@@ -61,6 +61,10 @@ pub(super) struct Producer {
     flow: Flow,
     scram: Option<Scram>,
     nonces: u64,
+    /// Requests that are neither waited for nor compared: how many came, and how many had come in the recording before
+    /// its producer closed.
+    free: usize,
+    recorded_free: usize,
     /// The recorded orphaned responses: indexes into the script's lines.
     recorded_orphans: Vec<usize>,
     /// Orphaned responses that came.
@@ -106,6 +110,8 @@ impl Producer {
             of_connection: (0..script.lines.len())
                 .filter(|&at| script.lines.get(at).is_some_and(of_connection))
                 .collect(),
+            free: 0,
+            recorded_free: asked::recorded_free(&script),
             recorded_orphans: (0..script.lines.len())
                 .filter(|&at| script.lines.get(at).is_some_and(is_orphan))
                 .collect(),

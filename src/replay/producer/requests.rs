@@ -5,6 +5,7 @@ use super::super::script::is_login;
 use super::Producer;
 use super::asked::Key;
 use super::asked::is_free;
+use super::asked::is_told;
 use super::lanes::State;
 use crate::Timestamp;
 use crate::dcp;
@@ -39,6 +40,7 @@ impl Producer {
             return;
         }
         if is_free(header.opcode) {
+            self.free += usize::from(is_told(header.opcode));
             if header.opcode == Opcode::NOOP {
                 self.answer(&header, Status::SUCCESS);
             }
