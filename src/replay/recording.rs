@@ -313,8 +313,12 @@ impl Draft {
                 stream.close.get_or_insert(at);
             }
         }
+        let key = (line.from, header.opcode, header.opaque);
         if head.expects_answer() {
-            self.asked.entry((line.from, header.opcode, header.opaque)).or_default().push(at);
+            self.asked.entry(key).or_default().push(at);
+        } else if matches!(header.opcode, Opcode::DCP_SEQNO_ACK | Opcode::DCP_BUFFER_ACK) {
+            // These are answered where something is wrong with them.
+            self.asked.insert(key, vec![at]);
         }
     }
 }

@@ -3,4 +3,5 @@
 #![allow(unreachable_pub, reason = "shared by the modules of one test binary")]
 
 mod captures;
+mod rules;
 mod world;

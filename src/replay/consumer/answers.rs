@@ -154,7 +154,10 @@ impl Consumer {
         }
         let Some(live) = self.streams.get_mut(stream) else { return };
         if live.manner.is_some() {
-            self.answer_as_before(stream, opcode, now);
+            // The recording is over some time; a stream that was never closed may not be.
+            if self.still_answers(now) {
+                self.answer_as_before(stream, opcode, now);
+            }
         } else if live.unanswered.len() < MAX_UNANSWERED && index >= first_answered(&self.steps, stream) {
             live.unanswered.push_back(opcode);
         }

@@ -59,6 +59,15 @@ impl Consumer {
         }
     }
 
+    /// Whether messages of a stream all of which was answered still are: what was on its way when the script ended is.
+    pub(super) fn still_answers(&self, now: Timestamp) -> bool {
+        match self.phase {
+            Phase::Playing => true,
+            Phase::Watching(watch) => watch.asked == 0 && now < watch.since + PROOF_AFTER,
+            Phase::Closed => false,
+        }
+    }
+
     pub(super) fn watch_due(&self, watch: Watch) -> Timestamp {
         let last = self.orphans.last_at.max(watch.since);
         match watch.asked {

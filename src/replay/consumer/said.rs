@@ -52,8 +52,7 @@ impl Consumer {
                 }
                 self.talk.say_again(&bytes, header.opaque);
             }
-            // One for a stream that was never requested is wrong on purpose.
-            Some(Message::SeqnoAck(ack)) if line.stream.is_some() => {
+            Some(Message::SeqnoAck(ack)) if self.was_right(at, line.stream, ack.prepared_seqno) => {
                 let stream = line.stream.and_then(|stream| self.streams.get(stream));
                 let seqno = stream.map_or(0, |live| live.last_prepare.min(ack.prepared_seqno));
                 if seqno > 0 {
@@ -74,6 +73,13 @@ impl Consumer {
             self.pending.entry((header.opcode, header.opaque)).or_default().push(at);
         }
         true
+    }
+
+    /// Whether a recorded SEQNO_ACK was for a seqno that its stream had brought; one that was not is wrong on purpose.
+    fn was_right(&self, at: usize, stream: Option<usize>, seqno: u64) -> bool {
+        let Some(recorded) = stream.and_then(|stream| self.script.streams.get(stream)) else { return false };
+        let before = recorded.messages.iter().take_while(|&&message| message < at);
+        before.filter_map(|&message| self.line(message)?.seqno).any(|came| came >= seqno)
     }
 
     /// The request with the live end's uuid for that branch of history; `None` while the live failover log is asked for.

@@ -43,6 +43,8 @@ impl Producer {
             self.free += usize::from(is_told(header.opcode));
             if header.opcode == Opcode::NOOP {
                 self.answer(&header, Status::SUCCESS);
+            } else {
+                self.refuse_as_recorded(&header);
             }
             return;
         }
@@ -58,6 +60,18 @@ impl Producer {
                 self.matched(at, &header, message.as_ref(), now);
             }
             None => self.unmatched(&header, message.as_ref(), now),
+        }
+    }
+
+    /// A SEQNO_ACK is answered where something is wrong with it; such a one for the same vbucket gets the recorded answer.
+    fn refuse_as_recorded(&mut self, header: &Header) {
+        let same = |line: &&super::Line| {
+            line.header.opcode == header.opcode && line.header.vbucket_or_status == header.vbucket_or_status
+        };
+        let mut refused = self.script.lines.iter().filter(same);
+        let answer = refused.find_map(|line| self.line(line.answered?)).map(|line| line.bytes.clone());
+        if let Some(answer) = answer {
+            self.talk.say_again(&answer, header.opaque);
         }
     }
 
