@@ -176,8 +176,12 @@ impl Args {
             bail!("{name}: expected connection {number} to be one that can be replayed, found: {found}");
         }
         if recording.scripts.is_empty() {
-            let mut found: Vec<String> =
-                recording.left_out.iter().take(3).map(|(number, reason)| format!("connection {number}: {reason}")).collect();
+            let mut found: Vec<String> = recording
+                .left_out
+                .iter()
+                .take(3)
+                .map(|(number, reason)| format!("connection {number}: {reason}"))
+                .collect();
             found.extend((recording.left_out.len() > 3).then(|| format!("{} more", recording.left_out.len() - 3)));
             let found = if found.is_empty() { "no connections".to_owned() } else { found.join("; ") };
             bail!("{name}: expected a DCP connection whose producer was dialled, found {found}");

@@ -134,7 +134,11 @@ fn log(uuid: u64) -> StreamReqResponse {
 fn each_request_waits_for_the_answer_that_the_recorded_one_had_waited_for() {
     let mut live = Live::new(CLOSES, Role::Consumer, options(Speed::Max));
     let said = live.said();
-    assert_eq!(said.iter().map(|frame| header(frame).opcode).collect::<Vec<_>>(), [Opcode::HELLO], "no login is wanted");
+    assert_eq!(
+        said.iter().map(|frame| header(frame).opcode).collect::<Vec<_>>(),
+        [Opcode::HELLO],
+        "no login is wanted"
+    );
     assert_eq!(live.opcodes(), [], "it was not answered");
     let opaque = header(&said[0]).opaque;
     live.say(&dcp::response(Opcode::HELLO, Status::SUCCESS, Opaque([9; 4])));
@@ -155,7 +159,10 @@ fn a_live_end_that_does_not_answer_ends_the_replay_with_the_frame_that_it_waits_
     live.pass(Duration::from_millis(2));
     assert!(live.player.is_over());
     let completed = live.completed();
-    assert_eq!((completed.verdict, completed.expected.as_str()), (Verdict::Inconclusive, "an answer to frame 3 (HELLO)"));
+    assert_eq!(
+        (completed.verdict, completed.expected.as_str()),
+        (Verdict::Inconclusive, "an answer to frame 3 (HELLO)")
+    );
 }
 
 #[test]
@@ -184,7 +191,9 @@ fn play_until_the_noop(live: &mut Live) {
                     stream = asked.opaque;
                     live.say(&log(1).response(asked.opaque));
                     for _ in 0..90 {
-                        live.say(&FrameBuilder::request(Opcode::DCP_MUTATION).opaque(stream).extras([0; 31]).key(*b"k"));
+                        live.say(
+                            &FrameBuilder::request(Opcode::DCP_MUTATION).opaque(stream).extras([0; 31]).key(*b"k"),
+                        );
                     }
                 }
                 Opcode::DCP_CLOSE_STREAM => {
@@ -248,8 +257,7 @@ fn a_replayed_producer_demands_the_given_user() {
             ..options(Speed::Max)
         };
         let (producers, consumers) = (record(PLAIN, Role::Producer, None), record(PLAIN, Role::Consumer, None));
-        let mut one =
-            Player::new(&consumers, consumers.scripts[0].clone(), Role::Consumer, with(password), START);
+        let mut one = Player::new(&consumers, consumers.scripts[0].clone(), Role::Consumer, with(password), START);
         let mut two = Player::new(&producers, producers.scripts[0].clone(), Role::Producer, with("right"), START);
         run(&mut one, &mut two);
         assert_eq!(one.findings(false)[0].verdict, verdict, "{:?}", one.findings(false));

@@ -189,9 +189,8 @@ impl Consumer {
 
     /// What the recorded consumer answered to such a request; to no-ops one after the other.
     fn recorded_status(&mut self, opcode: Opcode) -> Status {
-        let answers = |line: &&super::Line| {
-            line.answers.is_some() && line.from == Role::Consumer && line.header.opcode == opcode
-        };
+        let answers =
+            |line: &&super::Line| line.answers.is_some() && line.from == Role::Consumer && line.header.opcode == opcode;
         let mut recorded = self.script.lines.iter().filter(answers).map(super::Line::status);
         if matches!(opcode, Opcode::DCP_NOOP | Opcode::NOOP) {
             self.noops += 1;

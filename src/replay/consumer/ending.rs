@@ -111,7 +111,11 @@ impl Consumer {
             self.differences.extra(&format!("{how_text} before {before}"), now);
             if self.phase == Phase::Playing && self.stuck.is_none() {
                 let expected = format!("the connection open until {before}");
-                self.stuck = Some(Stuck { expected, actual: format!("the live end closed ({how_text}) before {before}"), at: now });
+                self.stuck = Some(Stuck {
+                    expected,
+                    actual: format!("the live end closed ({how_text}) before {before}"),
+                    at: now,
+                });
             }
         }
         self.phase = Phase::Closed;

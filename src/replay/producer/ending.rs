@@ -203,9 +203,8 @@ impl Producer {
     pub(super) fn live_closed(&mut self, how: How, now: Timestamp) {
         if self.phase == Phase::Playing && self.stuck.is_none() {
             // No-ops that it did not stay for are nothing that it lacks.
-            self.of_connection.retain(|&at| {
-                self.script.lines.get(at).is_some_and(|line| line.header.opcode != Opcode::DCP_NOOP)
-            });
+            self.of_connection
+                .retain(|&at| self.script.lines.get(at).is_some_and(|line| line.header.opcode != Opcode::DCP_NOOP));
             let missing = match self.wait() {
                 None | Some(Wait::Rest) => None,
                 Some(Wait::Till(_)) => Some("the consumer to stay until all was sent".to_owned()),
