@@ -11,7 +11,6 @@ use dcproxy::journal::Role;
 use dcproxy::node;
 use dcproxy::node::consumer::Client;
 use dcproxy::node::consumer::Output;
-use dcproxy::replay::Ensemble;
 use dcproxy::replay::Player;
 use dcproxy::replay::Recording;
 use dcproxy::replay::Script;
@@ -31,7 +30,7 @@ pub const START: Timestamp = Timestamp(1_700_000_000_000_000_000);
 /// What a read brings.
 const READ: usize = 2 * 1024;
 /// Longer than any replay takes; a world that is not over by then hangs.
-const LONGEST: std::time::Duration = std::time::Duration::from_secs(3600);
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// Runs two ends until one closes and the other has heard of it.
 pub fn run(one: &mut dyn End, two: &mut dyn End) -> Timestamp {
@@ -246,9 +245,4 @@ pub fn some(recording: &Recording, most: usize) -> BTreeSet<u32> {
         scripts.len().div_ceil(most).max(1)
     };
     scripts.iter().step_by(every).map(|script| script.number).collect()
-}
-
-/// The stage of the only script that an ensemble has.
-pub fn only(ensemble: &mut Ensemble) -> Stage {
-    ensemble.begin("consumer", "producer", START).expect("a script")
 }

@@ -3,6 +3,7 @@
 use super::super::differences;
 use super::super::differences::Phase;
 use super::Consumer;
+use super::steps::What;
 use super::streams::MAX_UNANSWERED;
 use super::streams::State;
 use crate::Timestamp;
@@ -212,8 +213,8 @@ fn first_answered(steps: &[super::Step], stream: usize) -> usize {
     steps
         .iter()
         .find_map(|step| match &step.what {
-            super::What::AnswerAll(manner) if manner.stream == stream => Some(manner.first),
-            _ => None,
+            What::AnswerAll(manner) if manner.stream == stream => Some(manner.first),
+            What::Login | What::Request | What::Ack | What::Orphan { .. } | What::AnswerAll(_) => None,
         })
         .unwrap_or(usize::MAX)
 }

@@ -259,9 +259,8 @@ impl Habit {
                     window = control.value.parse().unwrap_or_default();
                 }
                 Some(Message::BufferAck(ack)) => {
-                    if window > 0 {
-                        percent = percent.max(u64::from(ack.bytes_to_ack).min(owed) * 100 / window);
-                    }
+                    let owed_then = (u64::from(ack.bytes_to_ack).min(owed) * 100).checked_div(window);
+                    percent = percent.max(owed_then.unwrap_or_default());
                     owed = owed.saturating_sub(u64::from(ack.bytes_to_ack));
                 }
                 _ => {}

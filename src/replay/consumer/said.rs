@@ -96,8 +96,8 @@ impl Consumer {
             self.asked_log = Some((opaque, vbucket));
             return None;
         };
-        let oldest_first = log.iter().rev().map(|entry| entry.vb_uuid);
-        let mapped = oldest_first.clone().nth(branch).or_else(|| oldest_first.last());
+        let mut oldest_first = log.iter().rev().map(|entry| entry.vb_uuid);
+        let mapped = oldest_first.nth(branch).or_else(|| log.first().map(|newest| newest.vb_uuid));
         request.vb_uuid = mapped.unwrap_or(request.vb_uuid);
         Some(request)
     }

@@ -109,7 +109,7 @@ impl Consumer {
                 let forgone = live.forgone.contains(&opcode);
                 (came < *ordinal && !forgone).then_some(Wait::Message(stream, opcode, *ordinal))
             }
-            _ => None,
+            What::Login | What::Request | What::Ack | What::Orphan { .. } | What::AnswerAll(_) => None,
         })
     }
 

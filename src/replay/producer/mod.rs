@@ -223,7 +223,9 @@ impl Producer {
         let Some(waiting) = self.pending.get_mut(&key) else {
             self.orphans.insert((header.opcode, status));
             self.orphans_total += 1;
-            self.progress = now;
+            if self.orphans_total <= self.recorded_orphans.len() {
+                self.progress = now;
+            }
             return;
         };
         let at = waiting.pop_front();

@@ -35,7 +35,6 @@ impl Producer {
         if header.opcode == Opcode::DCP_BUFFER_ACK {
             if let Some(Message::BufferAck(ack)) = message {
                 self.flow.acknowledge(ack.bytes_to_ack);
-                self.progress = now;
             }
             return;
         }
