@@ -24,8 +24,9 @@ fn a_gap_is_told_with_its_place_and_size_wherever_it_shows() {
         }
         for gap in &gaps {
             let bytes = gap["gap_before"].as_u64().unwrap();
-            let conn = &gap["conn"];
-            assert!(in_text.iter().any(|line| line.contains(&format!("c{conn}: {bytes} bytes"))), "{gap} {in_text:?}");
+            let (conn, from) = (&gap["conn"], gap["from"].as_str().unwrap());
+            let told = format!("c{conn}: {bytes} bytes of the {from} missing");
+            assert!(in_text.iter().any(|line| line.contains(&told)), "{gap} {in_text:?}");
             seen += 1;
         }
         assert_eq!(
