@@ -120,7 +120,7 @@ UNLIKE = {
     "couchbase.key.collection_id": ("K2, names of connections, and it guesses who has collections", None),
     "couchbase.key.collection_id == 8": ("K2", {"DCP_SYSTEM_EVENT", "DCP_OPEN"}),
     # tshark takes the collection off the keys of KV requests, and off names (K2).
-    'couchbase.key.logical_key matches "^K.*[0-9]$" || couchbase.key matches "^K.*[0-9]$"': ("K2, KV", {"DCP_SYSTEM_EVENT", *KV}),
+    'couchbase.key.logical_key matches "^K.*[0-9]$" || couchbase.key matches "^K.*[0-9]$"': ("K2, KV", {"DCP_SYSTEM_EVENT", "DCP_OPEN", *KV}),
     "couchbase.key || couchbase.key.logical_key": ("K2", {"DCP_SYSTEM_EVENT"}),
     # tshark has either couchbase.key or this, as the connection has collections or not; decode has both.
     "couchbase.key": ("see above", None),
