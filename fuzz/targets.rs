@@ -62,7 +62,7 @@ fn told(open: &mut BTreeMap<u32, bool>, event: &Event<'_>) {
             assert_ne!(bytes, Some(0), "a gap of no bytes");
             assert_eq!(open.get(&event.conn), Some(&false));
         }
-        What::Closed { .. } => assert_eq!(open.get(&event.conn), Some(&false)),
+        What::Closed { .. } | What::Comment { .. } => assert_eq!(open.get(&event.conn), Some(&false)),
     }
 }
 
@@ -140,7 +140,7 @@ pub(crate) fn reassembly(data: &[u8]) {
             assert_eq!(offset, next[from], "where the gap is");
             next[from] += bytes.expect("all of these have a size");
         }
-        What::Opened { .. } | What::Closed { .. } | What::Ended => {}
+        What::Opened { .. } | What::Comment { .. } | What::Closed { .. } | What::Ended => {}
     });
     result.expect("a sound file");
     if plain {

@@ -154,6 +154,10 @@ pub enum Act {
         /// The step's name.
         step: String,
     },
+    /// What the end at this edge said last, a frame or its close, goes no further.
+    Swallowed,
+    /// Only so many bytes of the frame that the end at this edge sent last go on.
+    Cut(u64),
     /// All steps have been taken; the settling time begins.
     Settling,
     /// The settling time is over.

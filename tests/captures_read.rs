@@ -115,7 +115,7 @@ fn every_capture_is_read_whole() {
                 What::Data { from, bytes } => {
                     frames.entry((event.conn, from)).or_insert_with(Vec::new).extend_from_slice(bytes);
                 }
-                What::Gap { .. } => panic!("{name}: {event:?}"),
+                What::Gap { .. } | What::Comment { .. } => panic!("{name}: {event:?}"),
                 What::Closed { .. } => {}
                 What::Ended => *ended += 1,
             }

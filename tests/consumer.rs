@@ -133,7 +133,7 @@ fn replay(file: &str, era: Era, ports: &[u16]) -> usize {
             capture::What::Closed { from, .. } => {
                 talk.real_closed.get_or_insert(from == Side::Upstream);
             }
-            capture::What::Gap { .. } | capture::What::Ended => {}
+            capture::What::Comment { .. } | capture::What::Gap { .. } | capture::What::Ended => {}
         }
     })
     .unwrap();

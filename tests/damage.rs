@@ -40,7 +40,7 @@ fn read(file: &[u8]) -> (Story, Summary) {
             What::Gap { from, offset, bytes } => {
                 story.entry((event.conn, from)).or_default().gaps.push((offset, bytes));
             }
-            What::Opened { .. } | What::Closed { .. } | What::Ended => {}
+            What::Opened { .. } | What::Comment { .. } | What::Closed { .. } | What::Ended => {}
         }
         recorded.event(&event, &mut |happened| {
             let said = story.entry((happened.conn, happened.entry.sender())).or_default();
@@ -118,7 +118,7 @@ impl Wire {
                         push(from, offsets.get(&(conn, from)).copied().unwrap_or_default(), b"", FIN | ACK);
                     }
                 }
-                What::Gap { .. } | What::Closed { .. } => {}
+                What::Comment { .. } | What::Gap { .. } | What::Closed { .. } => {}
             }
         })
         .unwrap();

@@ -61,7 +61,7 @@ fn seeds() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
                 What::Closed { from, how } => {
                     (0xf0 | u8::from(from == Side::Upstream) | u8::from(how == How::Reset) << 1, &[][..])
                 }
-                What::Gap { .. } | What::Opened { .. } | What::Ended => return,
+                What::Gap { .. } | What::Opened { .. } | What::Comment { .. } | What::Ended => return,
             };
             if conversation.len() + bytes.len() < LONGEST {
                 conversation.push(control);

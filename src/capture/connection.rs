@@ -18,6 +18,8 @@ use super::packet::Segment;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) number: u32,
+    /// Whether the tool itself has recorded it: nothing comes out of order then, so what is missing is missing.
+    pub(super) is_own: bool,
     dialler: End,
     upstream: End,
 }
@@ -34,7 +36,7 @@ struct End {
 impl Connection {
     pub(super) fn new(number: u32, dialler: SocketAddr, upstream: SocketAddr) -> Self {
         let end = |addr| End { addr, sent: Half::default(), syn: None, reset: false };
-        Self { number, dialler: end(dialler), upstream: end(upstream) }
+        Self { number, is_own: false, dialler: end(dialler), upstream: end(upstream) }
     }
 
     /// Whether this SYN belongs to this connection: it is its own, or one sent again.
@@ -86,6 +88,11 @@ impl Connection {
             sender.sent.flush(&mut |offset, delivery| out(what(from, offset, delivery)));
             out(What::Closed { from, how: How::Reset });
         }
+        if self.is_own {
+            sender.sent.flush(&mut |offset, delivery| out(what(from, offset, delivery)));
+            receiver.sent.flush(&mut |offset, delivery| out(what(from.other(), offset, delivery)));
+            return;
+        }
         sender.sent.settle(at, &mut |offset, delivery| out(what(from, offset, delivery)));
         receiver.sent.settle(at, &mut |offset, delivery| out(what(from.other(), offset, delivery)));
     }
@@ -97,7 +104,7 @@ impl Connection {
         out(What::Ended);
     }
 
-    fn side_of(&self, addr: SocketAddr) -> Side {
+    pub(super) fn side_of(&self, addr: SocketAddr) -> Side {
         if addr == self.dialler.addr { Side::Dialler } else { Side::Upstream }
     }
 }

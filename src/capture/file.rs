@@ -1,6 +1,7 @@
 use pcap_parser::parse_pcap_header;
 
 use super::CaptureError;
+use super::comments::Comments;
 use super::pcapng::SECTION_HEADER_BLOCK;
 use super::pcapng::SECTION_START;
 use super::pcapng::Section;
@@ -24,6 +25,8 @@ pub(super) struct Packet<'a> {
     pub(super) wire_len: u32,
     /// The bytes that were captured.
     pub(super) bytes: &'a [u8],
+    /// What the one who captured it says of it.
+    pub(super) comments: Comments<'a>,
 }
 
 /// The packets of a pcap or pcapng file, in file order.
@@ -99,7 +102,8 @@ impl<'r> PacketFile<'r> {
                 let block = self.source.take(found.block)?;
                 let bytes = block.get(found.data..).unwrap_or_default();
                 let bytes = bytes.get(..found.captured as usize).unwrap_or(bytes);
-                Ok(Some(Packet { at: found.at, link: found.link, wire_len: found.wire_len, bytes }))
+                let comments = section.comments(block, &found);
+                Ok(Some(Packet { at: found.at, link: found.link, wire_len: found.wire_len, bytes, comments }))
             }
         }
     }
@@ -139,7 +143,7 @@ impl Pcap {
             return Err(cut(source, "a packet", whole, found));
         }
         let bytes = source.take(whole)?.get(self.header..).unwrap_or_default();
-        Ok(Some(Packet { at, link: self.link, wire_len, bytes }))
+        Ok(Some(Packet { at, link: self.link, wire_len, bytes, comments: Comments::default() }))
     }
 }
 

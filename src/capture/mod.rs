@@ -7,6 +7,7 @@
 //! Source of the formats: the pcap and pcapng drafts of the IETF's opsawg; of reassembly: RFC 9293.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod comments;
 mod connection;
 mod dialled;
 mod file;
@@ -19,6 +20,7 @@ mod packet;
 mod pcapng;
 mod reading;
 mod recorded;
+mod remark;
 mod source;
 mod table;
 #[cfg(test)]
@@ -27,6 +29,7 @@ mod testing;
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects)]
 mod tests;
+pub mod write;
 mod zstd;
 
 use std::io::Read;
@@ -42,6 +45,11 @@ pub use files::FilesRead;
 pub use recorded::Happened;
 pub use recorded::Recorded;
 pub use recorded::Sink;
+pub use remark::Identity;
+pub use remark::NoRemark;
+pub use remark::Remark;
+pub use remark::unword;
+pub use remark::word;
 
 use file::PacketFile;
 use reading::Group;
@@ -76,6 +84,13 @@ pub enum What<'a> {
         from: Side,
         /// The bytes.
         bytes: &'a [u8],
+    },
+    /// What the one who captured says of a packet; it comes before what the packet holds.
+    Comment {
+        /// Who sent the packet.
+        from: Side,
+        /// One comment.
+        text: &'a str,
     },
     /// Bytes that were sent but are not in the capture: an acknowledgement, a FIN, a later byte, or a packet that was
     /// captured in part proves it.

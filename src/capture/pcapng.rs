@@ -5,6 +5,7 @@ use pcap_parser::parse_block_le;
 use pcap_parser::parse_sectionheaderblock;
 
 use super::CaptureError;
+use super::comments::Comments;
 use super::file::MAX_RECORD;
 use super::file::cut;
 use super::file::u32_at;
@@ -48,6 +49,8 @@ pub(super) struct Located {
     /// Where in the block it begins.
     pub(super) data: usize,
     pub(super) captured: u32,
+    /// Whether options may follow it.
+    pub(super) has_options: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -91,6 +94,13 @@ impl Section {
         }
         source.take(len as usize)?;
         Ok(Self { big_endian, interfaces: Vec::new(), last })
+    }
+
+    /// The comments of the packet in a block.
+    pub(super) fn comments<'b>(&self, block: &'b [u8], found: &Located) -> Comments<'b> {
+        let options = found.data.saturating_add((found.captured as usize).next_multiple_of(4));
+        let options = block.get(options..block.len().saturating_sub(BLOCK_END)).filter(|_| found.has_options);
+        Comments::new(options.unwrap_or_default(), self.big_endian)
     }
 
     /// Moves the source to the next block that has a packet, which is whole there.
@@ -158,6 +168,7 @@ impl Section {
             wire_len,
             data: packet_block::DATA,
             captured,
+            has_options: true,
         })
     }
 
@@ -176,6 +187,7 @@ impl Section {
             wire_len,
             data: packet_block::SIMPLE_DATA,
             captured: wire_len.min(limit).min(u32::try_from(room).unwrap_or(u32::MAX)),
+            has_options: false,
         })
     }
 

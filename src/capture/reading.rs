@@ -4,6 +4,7 @@ use super::CaptureError;
 use super::Event;
 use super::Summary;
 use super::What;
+use super::comments::Comments;
 use super::file::PacketFile;
 use super::files::Latest;
 use super::fragments::Fragments;
@@ -57,7 +58,7 @@ impl<'o> Reading<'o> {
             group.latest.last = group.latest.last.max(packet.at);
             let counter = match packet::slice(packet.link, packet.wire_len, packet.bytes) {
                 Sliced::Tcp(segment) => {
-                    if self.segment(packet.at, &segment, group).is_break() {
+                    if self.segment(packet.at, &segment, packet.comments, group).is_break() {
                         return Ok(());
                     }
                     continue;
@@ -65,7 +66,7 @@ impl<'o> Reading<'o> {
                 Sliced::Fragment(fragment) => {
                     if let Some(whole) = group.fragments.take(packet.at, &fragment)
                         && let Some(segment) = packet::tcp(whole.from, whole.to, &whole.bytes, 0)
-                        && self.segment(packet.at, &segment, group).is_break()
+                        && self.segment(packet.at, &segment, packet.comments, group).is_break()
                     {
                         return Ok(());
                     }
@@ -88,9 +89,15 @@ impl<'o> Reading<'o> {
         }
     }
 
-    fn segment(&mut self, at: Timestamp, segment: &Segment<'_>, group: &mut Group) -> ControlFlow<()> {
+    fn segment(
+        &mut self,
+        at: Timestamp,
+        segment: &Segment<'_>,
+        comments: Comments<'_>,
+        group: &mut Group,
+    ) -> ControlFlow<()> {
         let (told, name) = (&mut self.told, &group.latest.name);
-        group.table.packet(at, segment, &mut self.connections, &mut |event| told.pass(name, event))
+        group.table.packet(at, segment, comments, &mut self.connections, &mut |event| told.pass(name, event))
     }
 
     /// Nothing continues this capture: brings its connections to their end.

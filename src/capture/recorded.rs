@@ -13,11 +13,13 @@ mod search;
 use std::collections::BTreeMap;
 
 use super::Event;
+use super::Remark;
 use super::What;
 use crate::Timestamp;
 use crate::dcp;
 use crate::dcp::Negotiated;
 use crate::journal;
+use crate::journal::Act;
 use crate::journal::Direction;
 use crate::journal::Entry;
 use crate::journal::Origin;
@@ -53,6 +55,17 @@ struct Connection {
     session: Session,
     from: Framing,
     to: Framing,
+    /// What the tool remarks of the next frame, or close, of either direction.
+    remarked: [Remarked; 2],
+}
+
+/// What the tool's own recording says of a frame.
+#[derive(Clone, Debug, Default)]
+struct Remarked {
+    tools: bool,
+    fate: Option<Act>,
+    /// Whether the bytes of the packet that it stands on are still to come.
+    fresh: bool,
 }
 
 /// A frame, or something else that happened, with the state of its connection behind it.
@@ -98,6 +111,7 @@ impl Recorded {
             session: Session::new(EDGE),
             from: Framing::default(),
             to: Framing::default(),
+            remarked: Default::default(),
         });
         let mut tell = Tell {
             conn: event.conn,
@@ -107,12 +121,15 @@ impl Recorded {
             assumed: self.assumed,
             sink,
             gap_offset: None,
+            remarked: &mut connection.remarked,
         };
         match event.what {
             What::Opened { .. } => {}
+            What::Comment { from, text } => tell.comment(from, text),
             What::Data { from, bytes } => {
                 let framing = if from == EDGE { &mut connection.from } else { &mut connection.to };
                 framing.data(bytes, &mut |found| tell.found(from, found));
+                tell.remarks_of(from).fresh = false;
             }
             What::Gap { from, offset, bytes } => {
                 tell.gap_offset = Some(offset);
@@ -123,7 +140,8 @@ impl Recorded {
             }
             What::Closed { from, how } => {
                 let framing = if from == EDGE { &connection.from } else { &connection.to };
-                tell.entry(from, journal::What::Closed { how, partial: framing.partial() }, None, false);
+                let partial = framing.partial();
+                tell.remarked(from, journal::What::Closed { how, partial }, None, false);
             }
             What::Ended => {
                 self.connections.remove(&event.conn);
@@ -146,6 +164,7 @@ struct Tell<'t> {
     assumed: Negotiated,
     sink: Sink<'t>,
     gap_offset: Option<u64>,
+    remarked: &'t mut [Remarked; 2],
 }
 
 impl Tell<'_> {
@@ -153,16 +172,66 @@ impl Tell<'_> {
         match found {
             Found::Frame { frame, resynchronised } => {
                 let head = dcp::head(&frame, &self.negotiated(), self.key_seed);
-                self.entry(from, journal::What::Frame(head), Some(frame), resynchronised);
+                self.remarked(from, journal::What::Frame(head), Some(frame), resynchronised);
             }
-            Found::Gap(bytes) => self.entry(from, journal::What::Gap(bytes), None, false),
-            Found::Lost(error) => self.entry(from, journal::What::FramingLost(error), None, false),
+            Found::Gap(bytes) => {
+                if !self.remarks_of(from).fresh {
+                    *self.remarks_of(from) = Remarked::default();
+                }
+                self.entry(direction_of(from), Origin::Peer, journal::What::Gap(bytes), None, false);
+            }
+            Found::Lost(error) => {
+                self.entry(direction_of(from), Origin::Peer, journal::What::FramingLost(error), None, false);
+            }
         }
     }
 
-    fn entry(&mut self, from: Side, what: journal::What, frame: Option<Frame<'_>>, resynchronised: bool) {
-        let direction = if from == EDGE { Direction::From } else { Direction::To };
-        let entry = Entry { at: self.at, edge: EDGE, direction, origin: Origin::Peer, what };
+    /// Takes in what the tool says in its own recording.
+    fn comment(&mut self, from: Side, text: &str) {
+        self.remarks_of(from).fresh = true;
+        match text.parse() {
+            Ok(Remark::Act(act)) => self.act(Direction::To, act),
+            Ok(Remark::Paused(paused)) => {
+                self.entry(Direction::From, Origin::Tool, journal::What::Paused(paused), None, false);
+            }
+            Ok(Remark::Injected(_) | Remark::Withheld(_)) => self.remarks_of(from).tools = true,
+            Ok(Remark::Swallowed(_)) => self.remarks_of(from).fate = Some(Act::Swallowed),
+            Ok(Remark::Cut(len, _)) => self.remarks_of(from).fate = Some(Act::Cut(len)),
+            Ok(Remark::Connection(_) | Remark::Terms(_) | Remark::Lost { .. } | Remark::Over(_)) | Err(_) => {}
+        }
+    }
+
+    /// A frame, or a close, with what the tool remarks of it.
+    fn remarked(&mut self, from: Side, what: journal::What, frame: Option<Frame<'_>>, resynchronised: bool) {
+        let Remarked { tools, fate, .. } = std::mem::take(self.remarks_of(from));
+        let origin = if tools { Origin::Tool } else { Origin::Peer };
+        self.entry(direction_of(from), origin, what, frame, resynchronised);
+        if let Some(act) = fate {
+            self.act(Direction::From, act);
+        }
+    }
+
+    fn act(&mut self, direction: Direction, act: Act) {
+        self.entry(direction, Origin::Tool, journal::What::Acted(act), None, false);
+    }
+
+    const fn remarks_of(&mut self, from: Side) -> &mut Remarked {
+        let [dialler, upstream] = &mut *self.remarked;
+        match from {
+            Side::Dialler => dialler,
+            Side::Upstream => upstream,
+        }
+    }
+
+    fn entry(
+        &mut self,
+        direction: Direction,
+        origin: Origin,
+        what: journal::What,
+        frame: Option<Frame<'_>>,
+        resynchronised: bool,
+    ) {
+        let entry = Entry { at: self.at, edge: EDGE, direction, origin, what };
         let negotiated = self.negotiated();
         self.session.observe(&entry);
         let session = &*self.session;
@@ -190,6 +259,10 @@ impl Tell<'_> {
             include_delete_times: seen.include_delete_times || assumed.include_delete_times,
         }
     }
+}
+
+fn direction_of(from: Side) -> Direction {
+    if from == EDGE { Direction::From } else { Direction::To }
 }
 
 /// Whether a frame says what it has to say though its value is cut.

@@ -20,6 +20,7 @@ pub(super) enum Seen {
     Data(u32, Side, Vec<u8>),
     Gap(u32, Side, u64, Option<u64>),
     Closed(u32, Side, How),
+    Comment(u32, Side, String),
     Ended(u32),
 }
 
@@ -31,6 +32,7 @@ impl Seen {
             What::Data { from, bytes } => Self::Data(conn, from, bytes.to_vec()),
             What::Gap { from, offset, bytes } => Self::Gap(conn, from, offset, bytes),
             What::Closed { from, how } => Self::Closed(conn, from, how),
+            What::Comment { from, text } => Self::Comment(conn, from, text.to_owned()),
             What::Ended => Self::Ended(conn),
         }
     }
@@ -178,7 +180,12 @@ pub(super) fn text(seen: &[Seen], conn: u32, side: Side) -> String {
             Seen::Gap(c, from, _, n) if (*c, *from) == (conn, side) => {
                 text.push_str(&n.map_or("[?]".into(), |n| format!("[{n}]")));
             }
-            Seen::Opened(..) | Seen::Data(..) | Seen::Gap(..) | Seen::Closed(..) | Seen::Ended(_) => {}
+            Seen::Opened(..)
+            | Seen::Data(..)
+            | Seen::Gap(..)
+            | Seen::Closed(..)
+            | Seen::Comment(..)
+            | Seen::Ended(_) => {}
         }
     }
     text

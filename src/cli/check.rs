@@ -7,9 +7,14 @@ use std::time::Duration;
 
 use super::input;
 use super::judging::Judging;
+use super::runs::Asked;
+use super::runs::Runs;
+use super::runs::Told;
+use crate::capture::Identity;
 use crate::capture::Recorded;
 use crate::capture::What;
 use crate::engine::Observer;
+use crate::net::Run;
 use crate::report::Report;
 use crate::scenario::MESSAGES;
 use crate::scenario::judge::Judge;
@@ -47,11 +52,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         era: args.judging.era.0,
         messages: messages.iter().copied().collect(),
         settle: SETTLE,
-        judge: args.judging.judge,
+        judge: args.judging.judge(),
         source: Source::Recording,
     };
+    let asked = Asked {
+        era: args.judging.era.0,
+        messages: args.judging.messages.as_ref().map(|_| terms.messages.clone()),
+        judge: args.judging.judge,
+    };
     let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let (judgements, errors) = judged(&args.files, &terms, jobs);
+    let (judgements, errors) = judged(&args.files, &terms, &asked, jobs);
     let mut checked = Checked::new(terms);
     judgements.into_iter().for_each(|judgement| checked.take(judgement));
     let mut status = ExitStatus::Pass;
@@ -69,13 +79,13 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
 ///
 /// Each of `jobs` threads reads all and judges its share of the connections: reading is a small part of the work, and nothing is
 /// handed from thread to thread. What can be read only once has one reader.
-fn judged(paths: &[PathBuf], terms: &Terms, jobs: usize) -> (Vec<Judgement>, Vec<String>) {
+fn judged(paths: &[PathBuf], terms: &Terms, asked: &Asked, jobs: usize) -> (Vec<Judged>, Vec<String>) {
     let jobs = if paths.iter().all(|path| path.is_file()) { jobs.clamp(1, MAX_JOBS) } else { 1 };
     if jobs == 1 {
-        return judged_share(paths, terms, 0, 1);
+        return judged_share(paths, terms, asked, (0, 1));
     }
     let mut shares = std::thread::scope(|scope| {
-        let start = |number| scope.spawn(move || judged_share(paths, terms, number, jobs));
+        let start = |number| scope.spawn(move || judged_share(paths, terms, asked, (number, jobs)));
         let threads: Vec<_> = (0..jobs).map(start).collect();
         let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
         joined.collect::<Vec<_>>()
@@ -83,12 +93,18 @@ fn judged(paths: &[PathBuf], terms: &Terms, jobs: usize) -> (Vec<Judgement>, Vec
     // All have read the same files and met the same errors.
     let errors = shares.iter_mut().map(|(_, errors)| std::mem::take(errors)).next().unwrap_or_default();
     let mut judgements: Vec<_> = shares.into_iter().flat_map(|(judgements, _)| judgements).collect();
-    judgements.sort_by_key(|judgement| judgement.connection.id);
+    judgements.sort_by_key(|judged| judged.conn);
     (judgements, errors)
 }
 
 /// As [`judged`], of every `of`th connection from number `share` on.
-fn judged_share(paths: &[PathBuf], terms: &Terms, share: usize, of: usize) -> (Vec<Judgement>, Vec<String>) {
+fn judged_share(
+    paths: &[PathBuf],
+    terms: &Terms,
+    asked: &Asked,
+    (share, of): (usize, usize),
+) -> (Vec<Judged>, Vec<String>) {
+    let mut runs = Runs::default();
     let mut recorded = Recorded::new(0);
     let mut judges: BTreeMap<u32, Judge> = BTreeMap::new();
     let mut judgements = Vec::new();
@@ -103,9 +119,21 @@ fn judged_share(paths: &[PathBuf], terms: &Terms, share: usize, of: usize) -> (V
             }
             What::Ended => {
                 if let (Some(mut judge), Some(session)) = (judges.remove(&event.conn), recorded.session(event.conn)) {
-                    judgements.push(judge.judgement(session));
+                    let (judgement, run) = (judge.judgement(session), runs.take(event.conn));
+                    judgements.push(Judged { conn: event.conn, judgement, run });
                 }
+                runs.take(event.conn);
             }
+            What::Comment { text, .. } => match runs.comment(event.conn, text) {
+                Some(Told::NoProducer) => {
+                    judges.remove(&event.conn);
+                }
+                Some(Told::Judged(Identity { id, dialler, upstream, .. }, terms)) => {
+                    let terms = asked.instead(terms);
+                    judges.insert(event.conn, Judge::new(terms, id, dialler.to_string(), upstream.to_string()));
+                }
+                None => {}
+            },
             What::Data { .. } | What::Gap { .. } | What::Closed { .. } => {}
         }
         if let Some(judge) = judges.get_mut(&event.conn) {
@@ -115,8 +143,16 @@ fn judged_share(paths: &[PathBuf], terms: &Terms, share: usize, of: usize) -> (V
         }
         ControlFlow::Continue(())
     });
-    judgements.sort_by_key(|judgement: &Judgement| judgement.connection.id);
+    judgements.sort_by_key(|judged: &Judged| judged.conn);
     (judgements, read.errors.into_iter().map(|error| format!("{:#}", input::complaint(error))).collect())
+}
+
+/// What a connection came to.
+struct Judged {
+    conn: u32,
+    judgement: Judgement,
+    /// The run of the proxy that it is of, where it is.
+    run: Option<Run>,
 }
 
 /// What the connections came to.
@@ -129,6 +165,12 @@ struct Checked {
     answered: BTreeSet<String>,
     producers: u64,
     orphans: bool,
+    /// Whether there is a connection of a run of the proxy, and one of none.
+    live: bool,
+    plain: bool,
+    /// Whether steps were to be taken in such a run, and whether there was a producer to take them on.
+    acting: bool,
+    acted_on: bool,
 }
 
 impl Checked {
@@ -140,10 +182,18 @@ impl Checked {
             answered: BTreeSet::new(),
             producers: 0,
             orphans: false,
+            live: false,
+            plain: false,
+            acting: false,
+            acted_on: false,
         }
     }
 
-    fn take(&mut self, judgement: Judgement) {
+    fn take(&mut self, Judged { judgement, run, .. }: Judged) {
+        if let Some(run) = run {
+            return self.take_live(judgement, run);
+        }
+        self.plain = true;
         if !judgement.has_producer && judgement.connection.notes.is_empty() {
             return;
         }
@@ -154,8 +204,32 @@ impl Checked {
         self.report.add_connection(judgement.connection);
     }
 
+    /// A connection of a run of the proxy: all that was said of it live is said again.
+    fn take_live(&mut self, judgement: Judgement, run: Run) {
+        self.live = true;
+        if matches!(run.terms.source, Source::Acting { .. }) {
+            self.acting = true;
+            self.acted_on |= judgement.has_producer;
+        }
+        self.report.seed.get_or_insert(run.seed);
+        for name in run.scenarios {
+            if !self.report.scenarios.contains(&name) {
+                self.report.scenarios.push(name);
+            }
+        }
+        self.report.add_connection(judgement.connection);
+    }
+
     /// The report, with what no connection of the recording holds.
     fn finish(mut self) -> Report {
+        if self.acting && !self.acted_on {
+            let found = "no DCP_OPEN with the producer flag was accepted";
+            self.report.add_finding(&not_enough("a DCP connection whose producer was dialled", found));
+        }
+        if self.live && !self.plain {
+            // What was expected of a run is in what is said of its connections.
+            return self.report;
+        }
         if self.producers == 0 {
             let finding = not_enough(
                 "a connection whose producer was dialled",

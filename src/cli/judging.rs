@@ -30,12 +30,17 @@ pub(super) struct Judging {
     #[arg(long, value_name = "FILE", env = "DCPROXY_REPORT", value_parser = values::report)]
     pub(super) report: Vec<Target>,
 
-    /// Whose faults decide the verdict: producer, consumer or both
-    #[arg(long, value_name = "END", env = "DCPROXY_JUDGE", default_value_t = Judge::Producer)]
-    pub(super) judge: Judge,
+    /// Whose faults decide the verdict: producer (the default), consumer or both
+    #[arg(long, value_name = "END", env = "DCPROXY_JUDGE")]
+    pub(super) judge: Option<Judge>,
 }
 
 impl Judging {
+    /// Whose faults decide, the producer's where nobody says.
+    pub(super) fn judge(&self) -> Judge {
+        self.judge.unwrap_or(Judge::Producer)
+    }
+
     /// Writes the report wherever `--report` says, and the annotations where GitHub Actions reads them. One that cannot be
     /// written does not keep the others from it; the first error is returned.
     pub(super) fn deliver(&self, report: &Report) -> anyhow::Result<()> {
@@ -100,7 +105,7 @@ mod tests {
                 file("r.json", Format::Json),
                 file("r.txt", Format::Text),
             ],
-            judge: Judge::Producer,
+            judge: None,
         };
         let error = judging.deliver(&Report::new(Judge::Producer)).expect_err("a directory is missing");
         assert!(format!("{error:#}").starts_with("writing the report "), "{error:#}");

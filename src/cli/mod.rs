@@ -13,7 +13,9 @@ mod log;
 mod node;
 mod output;
 mod proxy;
+mod recording;
 mod replay;
+mod runs;
 mod scenario;
 mod values;
 

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::judging::Judging;
+use super::recording::Recording;
 use super::{announce, output, values};
 use crate::net;
 use crate::net::proxy::{Options, Summary, serve};
@@ -29,6 +30,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     judging: Judging,
+
+    #[command(flatten)]
+    recording: Recording,
 
     /// How long the producer is watched after the last orphaned response
     #[arg(long, value_name = "DUR", env = "DCPROXY_SETTLE", default_value = "2s", value_parser = values::duration)]
@@ -92,7 +96,10 @@ impl Args {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
-    let mut judged = Judged::new(args.plan(), args.judging.judge);
+    let mut judged = Judged::new(args.plan(), args.judging.judge());
+    if let Some(recorder) = args.recording.start(&args.upstream)? {
+        judged = judged.recorded(recorder);
+    }
     let summary = net::block_on(async {
         let shutdown = Shutdown::on_signals()?;
         let listener = net::listen(&args.listen).await?;

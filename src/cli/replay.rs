@@ -216,7 +216,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         timeout: args.timeout,
         connect_timeout: CONNECT_TIMEOUT,
     };
-    let mut ensemble = Ensemble::new(recording, args.role(), options, plan, args.judging.judge, args.diff);
+    let mut ensemble = Ensemble::new(recording, args.role(), options, plan, args.judging.judge(), args.diff);
     net::block_on(async {
         let shutdown = Shutdown::on_signals()?;
         match args.end {

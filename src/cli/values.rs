@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -135,18 +136,48 @@ pub(crate) fn scenario(text: &str) -> Result<Scenario, String> {
     Scenario::parse(&file).map_err(|error| format!("{text}: {error}"))
 }
 
+/// Reads a size in bytes: `1000`, `64KB`, `100MB`, `1.5GB` (powers of 1000) or `64KiB`, `100MiB`, `1GiB`.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => 0,
+    };
+    decimal_ns(digits, unit)
+        .filter(|&size| size > 0)
+        .ok_or_else(|| format!("expected a size such as 100MB or 64KiB, found '{text}'"))
+}
+
+/// Reads the name of a file that is to be written, and refuses at once a directory, or one in a directory that is not there.
+pub(crate) fn new_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    writable(&path, text)?;
+    Ok(path)
+}
+
+fn writable(path: &Path, text: &str) -> Result<(), String> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    if !parent.is_dir() {
+        return Err(format!("expected a file in a directory that exists, found '{text}'"));
+    }
+    if path.is_dir() {
+        return Err(format!("expected a file, found the directory '{text}'"));
+    }
+    Ok(())
+}
+
 /// Reads where a report goes, and refuses at once what could only fail at the end: an extension that is no format, a
 /// directory that is not there. Use it as `value_parser = values::report`.
 pub(crate) fn report(text: &str) -> Result<report::Target, String> {
     let target = text.parse::<report::Target>().map_err(|error| error.to_string())?;
     if let report::Target::File { path, .. } = &target {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        if !parent.is_dir() {
-            return Err(format!("expected a file in a directory that exists, found '{text}'"));
-        }
-        if path.is_dir() {
-            return Err(format!("expected a file, found the directory '{text}'"));
-        }
+        writable(path, text)?;
     }
     Ok(target)
 }
@@ -220,6 +251,16 @@ mod tests {
             "²s",
         ] {
             assert_eq!(duration(text), Err(format!("expected a duration such as 2s or 150ms, found '{text}'")));
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [("1000", 1000), ("64KiB", 65_536), ("1.5GB", 1_500_000_000), ("2MB", 2_000_000)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "0", "MB", "-1", "1mb", "1 MB", "99999999999GB"] {
+            assert_eq!(size(text), Err(format!("expected a size such as 100MB or 64KiB, found '{text}'")));
         }
     }
 

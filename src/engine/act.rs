@@ -8,6 +8,7 @@ use super::hold::Held;
 use super::index;
 use crate::Timestamp;
 use crate::dcp;
+use crate::journal::Act;
 use crate::journal::Direction;
 use crate::journal::Entry;
 use crate::journal::How;
@@ -88,6 +89,22 @@ impl<O: Observer> Engine<O> {
             }
         }
         fate.unwrap_or(Fate::Forward)
+    }
+
+    /// Tells the journal where what an end said does not go on as it came.
+    pub(super) fn tell_fate(&mut self, from: Side, actions: &[Action], now: Timestamp) {
+        let act = match Fate::named(actions) {
+            None | Some(Fate::Forward) => return,
+            Some(Fate::Drop) => Act::Swallowed,
+            Some(Fate::Truncate(len)) => Act::Cut(len as u64),
+        };
+        self.note(&Entry {
+            at: now,
+            edge: from,
+            direction: Direction::From,
+            origin: Origin::Tool,
+            what: What::Acted(act),
+        });
     }
 
     /// Closes an end, behind what is held back from it.

@@ -175,6 +175,7 @@ impl<O: Observer> Engine<O> {
             }
             Some(interceptor) => interceptor.on_event(&Event::Closed { from, how }, &self.sessions, now),
         };
+        self.tell_fate(from, &actions, now);
         if self.is_inside_a_frame(to) {
             // It never ends, so what waited for that would land inside it.
             self.late[index(to)].clear();
@@ -279,6 +280,9 @@ impl<O: Observer> Engine<O> {
             }
         };
         let armed = self.interceptor.is_some();
+        if !withheld {
+            self.tell_fate(from, &actions, now);
+        }
         let before = self.fate(actions, now, |engine, fate| {
             let value_left = frame.header().frame_len().saturating_sub(frame.bytes().len() as u64);
             let fate = if withheld { Fate::Drop } else { fate };

@@ -4,7 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Ending;
 use super::proxy::{Counted, Served, Summary};
-use crate::engine::{Engine, Interceptor};
+use super::{Clock, Recorder, Run, Tapped};
+use crate::capture::write::{Ends, Tape};
+use crate::engine::Interceptor;
 use crate::journal::Side;
 use crate::report::{Connection, Report};
 use crate::scenario::judge::{Judge, Source, Terms, not_enough};
@@ -24,6 +26,9 @@ pub struct Judged {
     addresses: BTreeMap<u64, (SocketAddr, SocketAddr)>,
     has_producer: bool,
     errors: Vec<String>,
+    recorder: Option<Recorder>,
+    /// The addresses of the connection whose core is made next.
+    joined: Option<Ends>,
 }
 
 /// Connections that a report lists; a proxy may serve for weeks.
@@ -40,7 +45,16 @@ impl Judged {
             addresses: BTreeMap::new(),
             has_producer: false,
             errors: Vec::new(),
+            recorder: None,
+            joined: None,
         }
+    }
+
+    /// Records each connection too.
+    #[must_use]
+    pub fn recorded(mut self, recorder: Recorder) -> Self {
+        self.recorder = Some(recorder);
+        self
     }
 
     /// What the run came to.
@@ -65,6 +79,8 @@ impl Judged {
         }
         report.errors = self.errors;
         report.errors.extend(summary.failed_dial.as_ref().map(ToString::to_string));
+        report.recording = self.recorder.map(Recorder::finish);
+        report.errors.extend(report.recording.iter().filter_map(|recording| recording.error.clone()));
         report
     }
 
@@ -81,7 +97,11 @@ impl Judged {
 }
 
 impl Served for Judged {
-    type Core = Engine<Judge>;
+    type Core = Tapped;
+
+    fn joined(&mut self, _: u64, ends: &Ends) {
+        self.joined = Some(*ends);
+    }
 
     fn core(&mut self, id: u64, dialler: SocketAddr, upstream: SocketAddr) -> Self::Core {
         self.addresses.insert(id, (dialler, upstream));
@@ -92,9 +112,14 @@ impl Served for Judged {
             judge: self.judge,
             source: self.source(),
         };
+        let tape = self.recorder.as_ref().zip(self.joined.take()).map(|(recorder, ends)| {
+            let scenarios = self.plan.scenarios.iter().map(|scenario| scenario.name.clone()).collect();
+            let run = Run { seed: self.plan.seed, scenarios, terms: terms.clone() };
+            Box::new(Tape::new(id, ends, run.to_string(), Clock::start().now(), recorder.queue()))
+        });
         let judge = Judge::new(terms, id, dialler.to_string(), upstream.to_string());
         let runner = || Box::new(Runner::new(self.plan.clone())) as Box<dyn Interceptor>;
-        Engine::new(self.armed().then(runner), judge, self.plan.seed)
+        Tapped::new(self.armed().then(runner), judge, tape, self.plan.seed)
     }
 
     fn finished(&mut self, id: u64, mut core: Self::Core, ending: &Ending) -> Counted {
@@ -104,7 +129,8 @@ impl Served for Judged {
             .map_or_else(Default::default, |(dialler, upstream)| (dialler.to_string(), upstream.to_string()));
         // A core that has panicked may do so again.
         let judged = catch_unwind(AssertUnwindSafe(|| {
-            let (judge, sessions) = core.observed();
+            core.over(how(ending));
+            let (judge, sessions) = core.judged();
             let session = sessions.at(Side::Upstream);
             (judge.judgement(session), session.open().is_some())
         }));
@@ -133,5 +159,14 @@ impl Served for Judged {
 
     fn armed(&self) -> bool {
         !self.plan.scenarios.is_empty()
+    }
+}
+
+const fn how(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Closed => "closed",
+        Ending::Settled => "settled",
+        Ending::Stopped => "stopped",
+        Ending::Crashed(_) => "crashed",
     }
 }

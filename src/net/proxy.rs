@@ -15,12 +15,17 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::listen::accept;
+use crate::capture::write::Ends;
+
 use super::{Core, DialError, Ending, Limits, Link, Shutdown, Stop, Target, dial};
 
 /// What the connections of a proxy are for: it makes the core of each, and is told what became of it.
 pub trait Served {
     /// What drives a connection.
     type Core: Core;
+
+    /// All addresses of a connection, told right before its core is asked for.
+    fn joined(&mut self, _id: u64, _ends: &Ends) {}
 
     /// The core of a connection whose two ends are connected. Ids count from 1.
     fn core(&mut self, id: u64, dialler: SocketAddr, upstream: SocketAddr) -> Self::Core;
@@ -158,13 +163,22 @@ impl<S: Served> Server<'_, S> {
     }
 
     fn start(&mut self, id: u64, dialler: TcpStream, upstream: TcpStream) {
-        let (Ok(from), Ok(to)) = (dialler.peer_addr(), upstream.peer_addr()) else {
+        let ends = || {
+            std::io::Result::Ok(Ends {
+                dialler: dialler.peer_addr()?,
+                accepted_at: dialler.local_addr()?,
+                dialled_from: upstream.local_addr()?,
+                upstream: upstream.peer_addr()?,
+            })
+        };
+        let Ok(ends) = ends() else {
             // One of them was reset between the dial and now; dropping both tells the other.
             tracing::warn!(connection = id, "the connection was reset before it began");
             self.accepts = true;
             return;
         };
-        let core = self.served.core(id, from, to);
+        self.served.joined(id, &ends);
+        let core = self.served.core(id, ends.dialler, ends.upstream);
         let (link, stop, once) =
             (Link::new(core, dialler, upstream, self.options.limits), self.links.listen(), self.options.once);
         self.tasks.spawn(async move {

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::proxy::{Options, serve};
-use super::{Judged, Limits, Shutdown, Stop, Target, client, node_server};
+use super::{Judged, Limits, Recorder, RecorderOptions, Shutdown, Stop, Target, client, node_server};
 use crate::node::consumer::{Client, ClientConfig};
 use crate::node::{Config, Node};
 use crate::report::Report;
@@ -26,6 +26,8 @@ pub struct Rehearsal {
     pub plan: Plan,
     /// End at this time, with what is known till then. No dial may take longer either.
     pub timeout: Duration,
+    /// Where the proxy records, if it does.
+    pub record: Option<RecorderOptions>,
 }
 
 /// What came of a [`Rehearsal`].
@@ -61,6 +63,7 @@ impl Rehearsal {
             },
             node,
             timeout: TIMEOUT,
+            record: None,
         }
     }
 
@@ -84,6 +87,9 @@ impl Rehearsal {
         let embedded = Shutdown::new();
         let outside = Shutdown::new();
         let mut judged = Judged::new(self.plan, Judge::Producer);
+        if let Some(options) = self.record {
+            judged = judged.recorded(Recorder::start(options).map_err(io::Error::other)?);
+        }
         let mut client = None;
         let summary = {
             let mut consuming = pin!(client::consume(&target, self.timeout, self.client, &embedded));

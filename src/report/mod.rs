@@ -23,6 +23,7 @@ pub use model::Frames;
 pub use model::MAX_ORPHANS;
 pub use model::Orphan;
 pub use model::OrphanOrigin;
+pub use model::Recording;
 pub use model::Report;
 pub use model::SCHEMA;
 pub use model::Step;

@@ -49,6 +49,25 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What kept the run from being whole, one line each: a failed dial, a cut-off file.
     pub errors: Vec<String>,
+    /// What became of the recording, where one was asked for.
+    #[serde(default)]
+    pub recording: Option<Recording>,
+}
+
+/// What became of a recording.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recording {
+    /// Its files, in order.
+    pub files: Vec<String>,
+    /// Frames that are in it, at both edges.
+    pub frames: u64,
+    /// Frames that could not be recorded, as the disk was slow or full.
+    pub lost_frames: u64,
+    /// Their bytes.
+    pub lost_bytes: u64,
+    /// What went wrong first.
+    pub error: Option<String>,
 }
 
 impl Report {
@@ -68,6 +87,7 @@ impl Report {
             matrix: Vec::new(),
             findings: Vec::new(),
             errors: Vec::new(),
+            recording: None,
             connections: Vec::new(),
         }
     }

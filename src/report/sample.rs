@@ -99,6 +99,13 @@ pub(super) fn failed() -> Report {
     report.add_finding(
         &verdict::Finding::inconclusive("connections", "both connections open a stream").actual("1 of 2 did"),
     );
+    report.recording = Some(Recording {
+        files: vec!["run.pcapng".to_owned()],
+        frames: 1200,
+        lost_frames: 3,
+        lost_bytes: 400,
+        error: None,
+    });
     report.errors.push("dialling 127.0.0.1:1: connection refused".to_owned());
     report
 }

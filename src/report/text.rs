@@ -5,6 +5,7 @@ use std::io::Write;
 
 use super::Connection;
 use super::Finding;
+use super::Recording;
 use super::Report;
 use super::Row;
 use super::line;
@@ -27,6 +28,9 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
         writeln!(to)?;
         matrix(&report.matrix, to)?;
     }
+    if let Some(recording) = &report.recording {
+        self::recording(recording, to)?;
+    }
     for error in &report.errors {
         writeln!(to, "\nerror: {}", line(error))?;
     }
@@ -45,6 +49,15 @@ pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
         writeln!(to, "\n{quiet} connections passed, nothing to note")?;
     }
     Ok(())
+}
+
+fn recording(recording: &Recording, to: &mut impl Write) -> io::Result<()> {
+    let files: Vec<_> = recording.files.iter().map(|file| line(file)).collect();
+    write!(to, "\nrecording: {}, {} frames", files.join(", "), recording.frames)?;
+    if recording.lost_frames > 0 || recording.lost_bytes > 0 {
+        write!(to, "; {} frames ({} bytes) could not be recorded", recording.lost_frames, recording.lost_bytes)?;
+    }
+    writeln!(to)
 }
 
 fn head(report: &Report, to: &mut impl Write) -> io::Result<()> {
@@ -274,6 +287,8 @@ INCONCLUSIVE  DCP_ABORT     not exercised
 FAIL          DCP_MUTATION  disconnected   KeyEnoent (4)
 ok                          disconnected   0x7e (1)
 ok            DCP_PREPARE   handled        DcpStreamNotFound (1)
+
+recording: run.pcapng, 1200 frames; 3 frames (400 bytes) could not be recorded
 
 error: dialling 127.0.0.1:1: connection refused
 

@@ -65,7 +65,7 @@ impl Told {
                     told.event(&event, &mut recorded, &mut judges);
                 }
             }
-            What::Opened { .. } | What::Gap { .. } | What::Closed { .. } | What::Ended => {
+            What::Opened { .. } | What::Comment { .. } | What::Gap { .. } | What::Closed { .. } | What::Ended => {
                 told.event(&event, &mut recorded, &mut judges);
             }
         })

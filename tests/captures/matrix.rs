@@ -179,7 +179,7 @@ fn own_noops_are_answers() {
             What::Closed { from, .. } => {
                 told.entry(conn).or_default().closed_first.get_or_insert(from);
             }
-            What::Opened { .. } | What::Data { .. } | What::Gap { .. } | What::Ended => {}
+            What::Opened { .. } | What::Comment { .. } | What::Data { .. } | What::Gap { .. } | What::Ended => {}
         }
         recorded.event(&event, &mut |happened| {
             let journal::What::Frame(head) = &happened.entry.what else { return };

@@ -20,6 +20,8 @@ import threading
 import time
 import xml.etree.ElementTree
 
+import tshark_compare
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 EXIT = {"pass": 0, "fail": 1, "inconclusive": 3}
 OLD_SYNC = "--sync enable_synchronous_replication"
@@ -150,6 +152,7 @@ def play(run, dcproxy, required):
     """The chain from one end to the other; gives what is wrong with what came of it."""
     with tempfile.TemporaryDirectory() as folder:
         reports = [os.path.join(folder, name) for name in ("r.json", "r.xml")]
+        recording = os.path.join(folder, "r.pcapng")
         started = []
         try:
             node = Listener([dcproxy, "node", "--listen", "127.0.0.1:0", "--seed", "5", *run.node])
@@ -157,7 +160,7 @@ def play(run, dcproxy, required):
             upstream = node.wait_for_address()
             proxy = Listener([
                 dcproxy, "proxy", "--listen", "127.0.0.1:0", "--upstream", upstream, "--once", "--scenario", "orphaned-responses",
-                "--seed", "3", *(f"--report={path}" for path in reports), *run.proxy,
+                "--seed", "3", "--record", recording, *(f"--report={path}" for path in reports), *run.proxy,
             ])  # fmt: skip
             started.append(proxy)
             port = proxy.wait_for_address().rsplit(":", 1)[1]
@@ -175,7 +178,49 @@ def play(run, dcproxy, required):
         if exit_code != run.exit_code:
             wrong.append(f"exit code {exit_code}, not {run.exit_code}")
         wrong += check_reports(run, *reports, exit_code, required)
+        wrong += check_recording(run, dcproxy, recording, reports[0], exit_code)
         return wrong + ([f"proxy: {line}" for line in proxy.lines[:20]] if wrong else [])
+
+
+def judged(path):
+    """What of a report a recording must say too."""
+    with open(path, encoding="utf-8") as file:
+        report = json.load(file)
+    connections = [
+        (one["id"], one["verdict"], one["frames"], one["steps"], [(f["id"], f["verdict"]) for f in one["findings"]], one["matrix"])
+        for one in report["connections"]
+    ]  # fmt: skip
+    return report["verdict"], report["era"], report["seed"], report["scenarios"], connections
+
+
+def check_recording(run, dcproxy, recording, live, exit_code):
+    """`check` says of the recording what was said live; tshark and capinfos read it without a warning."""
+    checked = recording + ".json"
+    check = subprocess.run([dcproxy, "check", recording, "--report", checked], capture_output=True, text=True)
+    wrong = []
+    if check.returncode != exit_code or check.stderr:
+        wrong.append(f"check ended with {check.returncode}, not {exit_code}: {check.stderr.strip()}")
+    try:
+        if judged(live) != judged(checked):
+            wrong.append(f"check says otherwise than was said live: {judged(checked)}, live {judged(live)}")
+    except (OSError, ValueError) as error:
+        wrong.append(f"check: {error}")
+    experts = subprocess.run(["tshark", "-r", recording, "-q", "-z", "expert,warn"], capture_output=True, text=True)
+    for line in experts.stdout.splitlines():
+        fields = line.split()
+        # Frames that tshark's dissector misjudges are tshark_compare.py's; a reset is a reset.
+        if fields[1:3] == ["Sequence", "TCP"] and "Connection reset" not in line:
+            wrong.append(f"tshark: {line.strip()}")
+    info = subprocess.run(["capinfos", "-c", recording], capture_output=True, text=True)
+    for tool in (experts, info):
+        said = [line for line in tool.stderr.splitlines() if line and not line.startswith("Running as user")]
+        if tool.returncode or said:
+            wrong.append(f"{tool.args[0]} ended with {tool.returncode}: {said}")
+    # One is enough, and slow enough.
+    if run.name == "one vbucket":
+        compared = tshark_compare.compare(dcproxy, recording)
+        wrong += [f"tshark sees other frames: {line}" for line in compared.differences[:5]]
+    return wrong
 
 
 def check_consumer(run, consumer):

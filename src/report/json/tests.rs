@@ -72,7 +72,7 @@ fn keys_keep_their_order() {
     let report = written(&sample::failed());
     assert_eq!(
         keys(&report),
-        "schema tool version verdict seed era reason scenarios matrix connections judge findings errors"
+        "schema tool version verdict seed era reason scenarios matrix connections judge findings errors recording"
             .split(' ')
             .collect::<Vec<_>>()
     );

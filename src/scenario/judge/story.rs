@@ -187,7 +187,7 @@ impl Story {
             }
             Act::NeverFired { step } => self.never_fired.push(step.clone()),
             Act::Settled => self.settled = Some(at),
-            Act::Narrowed(_) | Act::Settling => {}
+            Act::Narrowed(_) | Act::Settling | Act::Swallowed | Act::Cut(_) => {}
         }
     }
 

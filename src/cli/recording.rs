@@ -1,0 +1,91 @@
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::values;
+use crate::capture::write::{About, MIN_SNAPLEN, Redaction};
+use crate::net::{Recorder, RecorderLimits, RecorderOptions, Target};
+
+/// The flags of a command that records.
+#[derive(clap::Args, Debug)]
+pub(super) struct Recording {
+    /// Record both edges of each connection as pcapng. It holds documents, unless --redact says otherwise
+    #[arg(long, value_name = "FILE", env = "DCPROXY_RECORD", value_parser = values::new_file)]
+    record: Option<PathBuf>,
+
+    /// Begin another file at this size, such as 100MB: FILE.pcapng becomes FILE_00001.pcapng and so on
+    #[arg(long, value_name = "SIZE", env = "DCPROXY_RECORD_ROTATE", value_parser = values::size, requires = "record")]
+    record_rotate: Option<u64>,
+
+    /// Keep this much of each recorded packet, in bytes; check takes what is cut for missing
+    #[arg(
+        long,
+        value_name = "N",
+        env = "DCPROXY_SNAPLEN",
+        value_parser = clap::value_parser!(u32).range(i64::from(MIN_SNAPLEN)..=262_144),
+        requires = "record"
+    )]
+    snaplen: Option<u32>,
+
+    /// Blank document keys, values or both in the recording, with lengths kept: keys,values
+    #[arg(long, value_name = "LIST", env = "DCPROXY_REDACT", value_parser = redact, requires = "record")]
+    redact: Option<Redaction>,
+}
+
+impl Recording {
+    /// Begins to record, if that is asked for, and says what the recording holds (law L9).
+    pub(super) fn start(&self, upstream: &Target) -> anyhow::Result<Option<Recorder>> {
+        let Some(path) = &self.record else { return Ok(None) };
+        let redaction = self.redact.unwrap_or_default();
+        let holds = match (redaction.keys, redaction.values) {
+            (false, false) => "the keys and documents that cross",
+            (true, false) => "the documents that cross; keys are blanked",
+            (false, true) => "the keys that cross; documents are blanked",
+            (true, true) => "neither keys nor documents: they are blanked",
+        };
+        let about = About {
+            comment: format!(
+                "dcproxy: recording of {upstream}. It holds {holds}; SASL payloads are zeroed. Times are those at which bytes \
+                 were read from, or handed to, the proxy's sockets; acknowledgements and segments are the recorder's own."
+            ),
+            upstream_name: upstream.host.parse::<IpAddr>().is_err().then(|| upstream.host.clone()),
+            snaplen: self.snaplen,
+            redaction,
+        };
+        let options = RecorderOptions {
+            path: path.clone(),
+            rotate: self.record_rotate,
+            about,
+            limits: RecorderLimits::default(),
+        };
+        let recorder = Recorder::start(options)?;
+        tracing::warn!("recording to {}: it holds {holds}; SASL payloads are zeroed", path.display());
+        Ok(Some(recorder))
+    }
+}
+
+fn redact(text: &str) -> Result<Redaction, String> {
+    let mut redaction = Redaction::default();
+    for name in text.split(',').map(str::trim) {
+        match name {
+            "keys" => redaction.keys = true,
+            "values" => redaction.values = true,
+            _ => return Err(format!("expected keys, values or both, found '{text}'")),
+        }
+    }
+    Ok(redaction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_blanked_is_a_list() {
+        let of = |keys, values| Ok(Redaction { keys, values, secret: 0 });
+        assert_eq!(redact("keys"), of(true, false));
+        assert_eq!(redact("values, keys"), of(true, true));
+        for text in ["", "keys,", "documents"] {
+            assert_eq!(redact(text), Err(format!("expected keys, values or both, found '{text}'")));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+use bytes::Bytes;
+
+use super::{Core, Progress};
+use crate::Timestamp;
+use crate::capture::write::Tape;
+use crate::engine::{Engine, Interceptor, Observer, Output, Sessions};
+use crate::journal::{Entry, How, Side};
+use crate::scenario::judge::Judge;
+use crate::session::{Context, Session};
+
+/// An engine whose connection is judged and, where there is a tape, recorded: bytes as they come and as they are handed
+/// to the socket, with what the journal says of them.
+#[derive(Debug)]
+pub struct Tapped {
+    engine: Engine<Eyes>,
+    now: Timestamp,
+}
+
+/// Those who read the journal.
+#[derive(Debug)]
+pub struct Eyes {
+    judge: Judge,
+    tape: Option<Box<Tape>>,
+}
+
+impl Observer for Eyes {
+    fn observe(&mut self, entry: &Entry, context: &Context, session: &Session) {
+        self.judge.observe(entry, context, session);
+        if let Some(tape) = &mut self.tape {
+            tape.entry(entry, session);
+        }
+    }
+}
+
+impl Tapped {
+    /// A connection through the tool; `key_seed` seeds the hashes of keys in the journal.
+    pub fn new(
+        interceptor: Option<Box<dyn Interceptor>>,
+        judge: Judge,
+        tape: Option<Box<Tape>>,
+        key_seed: u64,
+    ) -> Self {
+        Self { engine: Engine::new(interceptor, Eyes { judge, tape }, key_seed), now: Timestamp::default() }
+    }
+
+    /// The judge, and the sessions at both edges.
+    pub const fn judged(&mut self) -> (&mut Judge, &Sessions) {
+        let (eyes, sessions) = self.engine.observed();
+        (&mut eyes.judge, sessions)
+    }
+
+    /// The connection is let go: its recording ends with `how`.
+    pub fn over(&mut self, how: &str) {
+        let now = self.now;
+        if let Some(mut tape) = self.engine.observed().0.tape.take() {
+            tape.over(how, now);
+        }
+    }
+
+    const fn tape(&mut self) -> Option<&mut Box<Tape>> {
+        self.engine.observed().0.tape.as_mut()
+    }
+}
+
+impl Core for Tapped {
+    fn feed(&mut self, from: Side, bytes: Bytes, now: Timestamp) {
+        self.now = now;
+        if let Some(tape) = self.tape() {
+            tape.came(from, bytes.clone());
+        }
+        self.engine.feed(from, bytes, now);
+    }
+
+    fn closed(&mut self, from: Side, how: How, now: Timestamp) {
+        self.now = now;
+        self.engine.closed(from, how, now);
+    }
+
+    fn wakeup(&mut self, now: Timestamp) {
+        self.now = now;
+        self.engine.wakeup(now);
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        let output = self.engine.poll();
+        let now = self.now;
+        if let Some(tape) = self.tape() {
+            match &output {
+                Some(Output::Write { to, bytes }) => tape.went(*to, bytes.clone()),
+                Some(Output::Close { .. } | Output::Wait(_)) => {}
+                None => tape.turn(now),
+            }
+        }
+        output
+    }
+
+    fn held(&self, to: Side) -> usize {
+        self.engine.held(to)
+    }
+
+    fn paused(&mut self, from: Side, paused: bool, now: Timestamp) {
+        self.now = now;
+        self.engine.paused(from, paused, now);
+    }
+
+    fn settle(&mut self, now: Timestamp) {
+        self.now = now;
+        self.engine.settle(now);
+    }
+
+    fn progress(&self) -> Progress {
+        self.engine.progress()
+    }
+}
