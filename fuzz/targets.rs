@@ -25,6 +25,7 @@ use dcproxy::verdict;
 use dcproxy::wire::Frame;
 
 /// Every target, by its name.
+#[allow(clippy::type_complexity, dead_code)] // each fuzzer takes one of them
 pub(crate) const ALL: &[(&str, fn(&[u8]))] = &[
     ("capture", capture),
     ("packet", packet),

@@ -1,11 +1,13 @@
 //! What a recording's file holds: every byte that crossed the two edges, and the journal, as they were; whatever is lost
 //! on the way shows as a gap of its size.
 
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // helpers of tests
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -243,7 +245,7 @@ fn without_logins(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// Everything is read back as it was; `whole` where nothing may be missing.
-fn assert_read_back(path: &PathBuf, relays: &BTreeMap<u64, (Relay, Vec<Entry>)>, file: &[u8], whole: bool) -> u64 {
+fn assert_read_back(path: &Path, relays: &BTreeMap<u64, (Relay, Vec<Entry>)>, file: &[u8], whole: bool) -> u64 {
     let name = path.file_name().unwrap().to_string_lossy();
     let mut missing = 0;
     let seen = read_back(file);

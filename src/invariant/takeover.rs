@@ -66,10 +66,8 @@ fn set<'a>(seen: &Seen<'a>) -> Option<(SetVbucketState, &'a Before)> {
         return None;
     }
     let before = seen.produced_live()?;
-    match seen.message()? {
-        Message::SetVbucketState(set) => Some((*set, before)),
-        _ => None,
-    }
+    let Message::SetVbucketState(set) = seen.message()? else { return None };
+    Some((*set, before))
 }
 
 /// I1.
