@@ -7,11 +7,14 @@ use std::path::Path;
 use std::process::Command;
 
 use dcproxy::era::Era;
+use dcproxy::journal::Role;
 use dcproxy::net::{RecorderOptions, Rehearsal, rehearse};
 use dcproxy::node::{Config, Quirk};
+use dcproxy::replay::Recording;
 use dcproxy::report::{Finding, Report};
 use dcproxy::scenario::Scenario;
 use dcproxy::verdict::Verdict;
+use dcproxy::wire::Opcode;
 
 /// A scenario against a node, recorded.
 fn recorded(scenario: &str, era: Era, seed: u64, quirks: BTreeSet<Quirk>, to: &Path) -> Rehearsal {
@@ -171,4 +174,24 @@ fn what_a_slow_disk_has_lost_is_no_evidence_against_the_producer() {
             assert_eq!(code, Some(3));
         }
     }
+}
+
+#[test]
+fn of_a_recording_the_edge_is_replayed_at_which_the_partner_of_the_replayed_end_stood() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("run.pcapng");
+    all(&[recorded("orphaned-responses", Era::V7_0, 1, BTreeSet::new(), &file)]);
+    let (mut frames, mut ports) = (Vec::new(), BTreeSet::new());
+    for role in [Role::Consumer, Role::Producer] {
+        let reader = std::fs::File::open(&file).expect("a recording");
+        let recording = Recording::read(reader, role, None).expect("readable");
+        let [script] = &recording.scripts[..] else { panic!("one of the two: {:?}", recording.left_out) };
+        let [(number, reason)] = &recording.left_out[..] else { panic!("the other: {:?}", recording.left_out) };
+        assert!(reason.contains("edge of the tool's connection 1") && *number != script.number, "{reason}");
+        let close = (Role::Consumer, Opcode::DCP_CLOSE_STREAM);
+        frames.push(script.opcodes().filter(|sent| *sent == close).count());
+        ports.insert(script.number);
+    }
+    assert!(frames[0] > 0, "the producer was told of the tool's closes");
+    assert_eq!((frames[1], ports.len()), (0, 2), "the consumer closed nothing");
 }

@@ -13,7 +13,9 @@ use super::script::Script;
 use crate::capture;
 use crate::capture::CaptureError;
 use crate::capture::Happened;
+use crate::capture::Identity;
 use crate::capture::Recorded;
+use crate::capture::Remark;
 use crate::dcp::FrameHead;
 use crate::dcp::Message;
 use crate::dcp::StreamReqResponse;
@@ -80,10 +82,23 @@ impl Recording {
     /// # Errors
     /// The capture cannot be read to its end, or holds too much.
     pub fn read(reader: impl Read, role: Role, wanted: Option<&BTreeSet<u32>>) -> Result<Self, RecordingError> {
-        let mut reading = Reading { role, number: 0, bytes: 0, drafts: BTreeMap::new(), logs: Logs::default() };
+        let mut reading = Reading {
+            role,
+            number: 0,
+            bytes: 0,
+            drafts: BTreeMap::new(),
+            logs: Logs::default(),
+            other_edges: BTreeMap::new(),
+        };
         let mut recorded = Recorded::new(0);
         capture::read_while(reader, &mut |event| {
             let is_wanted = wanted.is_none_or(|wanted| wanted.contains(&event.conn));
+            if let capture::What::Comment { text, .. } = event.what
+                && let Ok(Remark::Connection(identity)) = text.parse()
+                && identity.edge != reading.edge()
+            {
+                reading.other_edges.insert(event.conn, identity);
+            }
             recorded.event(&event, &mut |happened| {
                 reading.number += u64::from(happened.frame.is_some());
                 if is_wanted {
@@ -113,6 +128,8 @@ struct Reading {
     bytes: usize,
     drafts: BTreeMap<u32, Draft>,
     logs: Logs,
+    /// In a recording of the tool's own: the connections at the edge that is not played.
+    other_edges: BTreeMap<u32, Identity>,
 }
 
 /// A connection that is being read.
@@ -130,7 +147,19 @@ struct Draft {
 }
 
 impl Reading {
+    /// Of a connection that the tool had recorded, the edge at which the partner of the replayed end stood: a producer was
+    /// told what crossed the upstream's edge, a consumer what crossed the dialler's.
+    const fn edge(&self) -> Side {
+        match self.role {
+            Role::Consumer => Side::Upstream,
+            Role::Producer => Side::Dialler,
+        }
+    }
+
     fn happened(&mut self, happened: &Happened<'_>) {
+        if self.other_edges.contains_key(&happened.conn) {
+            return;
+        }
         let draft = self.drafts.entry(happened.conn).or_insert_with(|| Draft::new(happened.conn));
         // Until DCP_OPEN, who was dialled is taken for the producer: no other is replayed.
         draft.producer = happened.session.producer().or(draft.producer);
@@ -172,6 +201,12 @@ impl Reading {
 
     fn finish(self) -> Recording {
         let mut recording = Recording { logs: Arc::new(self.logs), ..Recording::default() };
+        for (number, identity) in self.other_edges {
+            let edge = if identity.edge == Side::Upstream { "upstream" } else { "dialler" };
+            let reason =
+                format!("it is the {edge}'s edge of the tool's connection {}, the other one is played", identity.id);
+            recording.left_out.push((number, reason));
+        }
         for (number, draft) in self.drafts {
             match draft.refusal(self.role) {
                 None => recording.scripts.push(Arc::new(draft.script)),

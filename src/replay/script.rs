@@ -27,6 +27,13 @@ pub struct Script {
     pub(super) gap: bool,
 }
 
+impl Script {
+    /// Who sent what: the opcode of each frame.
+    pub fn opcodes(&self) -> impl Iterator<Item = (Role, Opcode)> {
+        self.lines.iter().map(|line| (line.from, line.header.opcode))
+    }
+}
+
 /// One recorded frame.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
