@@ -88,7 +88,11 @@ fn a_cut_off_frame_leaves_before_the_reset() {
     play.feed(D, set(1, 50)).gives([write(U, &set(1, 50)[..10]), close(U, How::Reset)]);
     assert_eq!(
         play.story(),
-        ["Peer From Dialler: SET 0x00000001", "Tool To Upstream: Closed { how: Reset, partial: 0 }"],
+        [
+            "Peer From Dialler: SET 0x00000001",
+            "Tool From Dialler: Acted(Cut(10))",
+            "Tool To Upstream: Closed { how: Reset, partial: 0 }"
+        ],
         "a frame that was cut off was not delivered"
     );
 }
@@ -117,8 +121,8 @@ fn a_frame_that_is_dropped_leaves_nothing_of_its_value() {
         play.feed(D, chunk).gives_nothing();
     }
     play.feed(D, noop(2)).gives([write(U, noop(2))]);
-    assert_eq!(play.story()[0], "Peer From Dialler: SET 0x00000001");
-    assert_eq!(play.story().len(), 3, "the dropped frame was never delivered");
+    assert_eq!(play.story()[..2], ["Peer From Dialler: SET 0x00000001", "Tool From Dialler: Acted(Swallowed)"]);
+    assert_eq!(play.story().len(), 4, "the dropped frame was never delivered");
 }
 
 #[test]
