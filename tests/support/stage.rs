@@ -207,12 +207,13 @@ impl Stage {
         std::mem::take(&mut self.closes)
     }
 
-    /// What the tool has told the journal of its acts since it was last asked.
+    /// What the tool has told the journal of its acts since it was last asked, but for the fate of single frames.
     pub fn acts(&mut self) -> Vec<Act> {
         let acts: Vec<Act> = self
             .journal()
             .iter()
             .filter_map(|entry| match &entry.what {
+                What::Acted(Act::Swallowed | Act::Cut(_)) => None,
                 What::Acted(act) => Some(act.clone()),
                 What::Frame(_) | What::FramingLost(_) | What::Gap(_) | What::Paused(_) | What::Closed { .. } => None,
             })
