@@ -160,7 +160,8 @@ def play(run, dcproxy, required):
             upstream = node.wait_for_address()
             proxy = Listener([
                 dcproxy, "proxy", "--listen", "127.0.0.1:0", "--upstream", upstream, "--once", "--scenario", "orphaned-responses",
-                "--seed", "3", "--record", recording, *(f"--report={path}" for path in reports), *run.proxy,
+                "--seed", "3", *(["--record", recording] if is_recorded(run) else []),
+                *(f"--report={path}" for path in reports), *run.proxy,
             ])  # fmt: skip
             started.append(proxy)
             port = proxy.wait_for_address().rsplit(":", 1)[1]
@@ -178,8 +179,15 @@ def play(run, dcproxy, required):
         if exit_code != run.exit_code:
             wrong.append(f"exit code {exit_code}, not {run.exit_code}")
         wrong += check_reports(run, *reports, exit_code, required)
-        wrong += check_recording(run, dcproxy, recording, reports[0], exit_code)
+        if is_recorded(run):
+            wrong += check_recording(run, dcproxy, recording, reports[0], exit_code)
         return wrong + ([f"proxy: {line}" for line in proxy.lines[:20]] if wrong else [])
+
+
+def is_recorded(run):
+    """Whether the run is recorded: a few of each kind, as every era and quirk is in tests/recording.rs, and tshark is slow."""
+    few = ("era 2019-07", "era 7.0", "one vbucket", "snappy", "two streams of each vbucket", "slow reader", "DCP never opened")
+    return run.name in few or run.name.startswith("quirk mb-35287")
 
 
 def judged(path):
