@@ -276,6 +276,7 @@ pub(crate) fn message(data: &[u8]) {
 /// A conversation in pieces, judged: whatever peers say, there is a judgement, the same each time it is asked for.
 pub(crate) fn judge(data: &[u8]) {
     let terms = Terms {
+        expected: Vec::new(),
         era: None,
         messages: MESSAGES.iter().copied().collect(),
         settle: std::time::Duration::from_secs(2),

@@ -115,7 +115,7 @@ pub enum What {
 /// What the tool did on purpose, besides the frames that it sent: the story that its evidence is read by.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Act {
-    /// A step fired on a stream.
+    /// A step fired that closes a stream, or tells that one is closed.
     Fired {
         /// The step's name.
         step: String,
@@ -129,6 +129,14 @@ pub enum Act {
         seqno: u64,
         /// Whether the tool keeps the stream's messages from the consumer, and answers them itself, from here on.
         cut: bool,
+    },
+    /// A step fired that leaves streams open.
+    Triggered {
+        /// The step's name.
+        step: String,
+        /// The stream of the frame that it fired at: its vbucket, id and opaque, and the last seqno that the consumer had
+        /// got of it.
+        stream: Option<(u16, Option<u16>, Opaque, u64)>,
     },
     /// The tool requests the cut stream again, for itself.
     Resuming {

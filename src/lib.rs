@@ -20,6 +20,7 @@ pub mod report;
 pub mod scenario;
 pub mod session;
 mod timestamp;
+pub mod units;
 pub mod verdict;
 pub mod wire;
 

@@ -7,6 +7,7 @@ use std::path::Path;
 /// Each module, and the siblings that it may name. `net` and `api` drive the core: they may name all but `cli`, which may name all.
 const ARROWS: &str = "
     timestamp ->
+    units ->
     wire ->
     dcp -> wire
     era -> wire dcp
@@ -14,10 +15,10 @@ const ARROWS: &str = "
     verdict -> journal
     session -> wire dcp era journal
     engine -> wire dcp era journal session
-    fault -> wire dcp era journal session engine
+    fault -> units wire dcp era journal session engine
     invariant -> wire dcp journal session verdict
     filter -> wire dcp journal session
-    scenario -> wire dcp era journal session engine fault invariant filter verdict report
+    scenario -> units wire dcp era journal session engine fault invariant filter verdict report
     node -> wire dcp era
     capture -> wire dcp journal session
     report -> verdict

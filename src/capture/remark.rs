@@ -196,6 +196,15 @@ impl fmt::Display for Told<'_> {
                     word(step)
                 )
             }
+            Act::Triggered { step, stream: None } => write!(f, "triggered step={} vbucket=-", word(step)),
+            Act::Triggered { step, stream: Some((vbucket, stream_id, opaque, seqno)) } => {
+                let stream_id = stream_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+                write!(
+                    f,
+                    "triggered step={} vbucket={vbucket} stream_id={stream_id} opaque={opaque} seqno={seqno}",
+                    word(step)
+                )
+            }
             Act::Resuming { cut, opaque, start_seqno } => {
                 write!(f, "resuming cut={cut} opaque={opaque} start_seqno={start_seqno}")
             }
@@ -223,6 +232,17 @@ fn act(text: &str) -> Option<Act> {
             seqno: words.parsed("seqno")?,
             cut: words.parsed("cut")?,
         },
+        "triggered" => {
+            let step = unword(words.next("step")?)?;
+            let stream = match words.optional("vbucket")? {
+                None => None,
+                Some(vbucket) => {
+                    let stream_id = words.optional("stream_id")?;
+                    Some((vbucket, stream_id, opaque(words.next("opaque")?)?, words.parsed("seqno")?))
+                }
+            };
+            Act::Triggered { step, stream }
+        }
         "resuming" => Act::Resuming {
             cut: opaque(words.next("cut")?)?,
             opaque: opaque(words.next("opaque")?)?,
@@ -318,6 +338,11 @@ mod tests {
             (
                 Remark::Act(Act::LeftOut { message: Opcode(0x6f), status: Status(0x7e) }),
                 "act left_out message=0x6f status=0x7e",
+            ),
+            (Remark::Act(Act::Triggered { step: "a b".into(), stream: None }), "act triggered step=a%20b vbucket=-"),
+            (
+                Remark::Act(Act::Triggered { step: "s".into(), stream: Some((3, Some(4), Opaque([0, 0, 0, 5]), 6)) }),
+                "act triggered step=s vbucket=3 stream_id=4 opaque=0x00000005 seqno=6",
             ),
             (Remark::Act(Act::NeverFired { step: String::new() }), "act never_fired step="),
             (Remark::Act(Act::Settling), "act settling"),

@@ -54,6 +54,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         settle: SETTLE,
         judge: args.judging.judge(),
         source: Source::Recording,
+        expected: Vec::new(),
     };
     let asked = Asked {
         era: args.judging.era.0,

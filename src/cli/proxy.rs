@@ -8,6 +8,7 @@ use crate::net::proxy::{Options, Summary, serve};
 use crate::net::{Judged, Limits, Shutdown, Target};
 use crate::report::Report;
 use crate::scenario::{MESSAGES, Plan, Scenario};
+use crate::units;
 use crate::verdict::ExitStatus;
 
 /// Relays DCP between a consumer and a producer, runs scenarios on it and judges
@@ -35,7 +36,7 @@ pub(super) struct Args {
     recording: Recording,
 
     /// How long the producer is watched after the last orphaned response
-    #[arg(long, value_name = "DUR", env = "DCPROXY_SETTLE", default_value = "2s", value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", env = "DCPROXY_SETTLE", default_value = "2s", value_parser = units::duration)]
     settle: Duration,
 
     /// Give also those answers at which the era's producer may or must disconnect
@@ -51,7 +52,7 @@ pub(super) struct Args {
     once: bool,
 
     /// End after this time, with what is known till then
-    #[arg(long, value_name = "DUR", env = "DCPROXY_TIMEOUT", value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", env = "DCPROXY_TIMEOUT", value_parser = units::duration)]
     timeout: Option<Duration>,
 }
 

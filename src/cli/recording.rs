@@ -6,6 +6,8 @@ use crate::capture::write::{About, MIN_SNAPLEN, Redaction};
 use crate::net::{Recorder, RecorderLimits, RecorderOptions, Target};
 
 /// The flags of a command that records.
+use crate::units;
+
 #[derive(clap::Args, Debug)]
 pub(super) struct Recording {
     /// Record both edges of each connection as pcapng. It holds documents, unless --redact says otherwise
@@ -13,7 +15,7 @@ pub(super) struct Recording {
     record: Option<PathBuf>,
 
     /// Begin another file at this size, such as 100MB: FILE.pcapng becomes FILE_00001.pcapng and so on
-    #[arg(long, value_name = "SIZE", env = "DCPROXY_RECORD_ROTATE", value_parser = values::size, requires = "record")]
+    #[arg(long, value_name = "SIZE", env = "DCPROXY_RECORD_ROTATE", value_parser = units::size, requires = "record")]
     record_rotate: Option<u64>,
 
     /// Keep this much of each recorded packet, in bytes; check takes what is cut for missing

@@ -14,6 +14,7 @@ use crate::net::{Rounds, Shutdown, Target, replay_against, replay_to};
 use crate::replay::{Credentials, Ensemble, Options, Recording, Speed};
 use crate::report::Report;
 use crate::scenario::{MESSAGES, Plan, Scenario};
+use crate::units;
 use crate::verdict::ExitStatus;
 
 /// Plays one end of recorded connections against a live other end, and judges that
@@ -76,11 +77,11 @@ pub(super) struct Args {
     bucket: Option<String>,
 
     /// How long the live end may take for what the conversation cannot go on without
-    #[arg(long, value_name = "DUR", env = "DCPROXY_PATIENCE", default_value = "5s", value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", env = "DCPROXY_PATIENCE", default_value = "5s", value_parser = units::duration)]
     patience: Duration,
 
     /// How long the live end is watched after the last orphaned response
-    #[arg(long, value_name = "DUR", env = "DCPROXY_SETTLE", default_value = "2s", value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", env = "DCPROXY_SETTLE", default_value = "2s", value_parser = units::duration)]
     settle: Duration,
 
     /// Give also those answers at which the era's producer may or must disconnect (--scenario)
@@ -92,7 +93,7 @@ pub(super) struct Args {
     seed: Option<u64>,
 
     /// End after this time, with what is known till then
-    #[arg(long, value_name = "DUR", env = "DCPROXY_TIMEOUT", value_parser = values::duration)]
+    #[arg(long, value_name = "DUR", env = "DCPROXY_TIMEOUT", value_parser = units::duration)]
     timeout: Option<Duration>,
 }
 

@@ -44,20 +44,23 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         }
         Action::Show { scenario } => stdout.write_all(text(&scenario)?.as_bytes())?,
         Action::Check { scenarios } => {
+            let mut status = ExitStatus::Pass;
             for name in scenarios {
-                let scenario = load(&name)?;
-                writeln!(stdout, "{name}: ok, {} step(s)", scenario.steps.len())?;
+                let text = text(&name)?;
+                match Scenario::parse(&text) {
+                    Ok(scenario) => writeln!(stdout, "{name}: ok, {} step(s)", scenario.steps.len())?,
+                    Err(error) => {
+                        output::remark(error.shown(&name, &text).trim_end());
+                        status = ExitStatus::Error;
+                    }
+                }
             }
+            stdout.flush()?;
+            return Ok(status);
         }
     }
     stdout.flush()?;
     Ok(ExitStatus::Pass)
-}
-
-/// The scenario of that name, or in that file.
-pub(super) fn load(name: &str) -> anyhow::Result<Scenario> {
-    let text = text(name)?;
-    Scenario::parse(&text).with_context(|| format!("scenario {name}"))
 }
 
 /// The file of a scenario: a built-in one's, or the user's.

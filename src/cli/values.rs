@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use crate::dcp;
 use crate::era::Era;
@@ -77,38 +76,6 @@ fn short(opcode: Opcode) -> String {
     opcode.short_name().unwrap_or_default().to_ascii_lowercase()
 }
 
-/// Reads `2s`, `150ms`, `1.5s`, `10m`, `1h`; use it as `value_parser = values::duration`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("expected a duration such as 2s or 150ms, found '{text}'");
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit_ns: u32 = match &text[digits.len()..] {
-        "ns" => 1,
-        "us" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        "m" => return seconds(digits, 60).ok_or_else(wrong),
-        "h" => return seconds(digits, 3600).ok_or_else(wrong),
-        _ => return Err(wrong()),
-    };
-    decimal_ns(digits, u64::from(unit_ns)).map(Duration::from_nanos).ok_or_else(wrong)
-}
-
-fn seconds(digits: &str, each: u64) -> Option<Duration> {
-    decimal_ns(digits, each.checked_mul(1_000_000_000)?).map(Duration::from_nanos)
-}
-
-/// `digits` (`12` or `1.5`) times `unit` nanoseconds, exactly; what is below a nanosecond is dropped.
-fn decimal_ns(digits: &str, unit: u64) -> Option<u64> {
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    if !plain(whole) || !plain(fraction) || fraction.len() > 9 {
-        return None;
-    }
-    let scale = 10u128.pow(u32::try_from(fraction.len()).ok()?);
-    let part = fraction.parse::<u128>().ok()?.checked_mul(u128::from(unit))? / scale;
-    whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(u64::try_from(part).ok()?)
-}
-
 /// Reads a seed, decimal or with `0x`; use it as `value_parser = values::seed`.
 pub(crate) fn seed(text: &str) -> Result<u64, String> {
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
@@ -134,24 +101,6 @@ pub(crate) fn scenario(text: &str) -> Result<Scenario, String> {
     }
     let file = std::fs::read_to_string(path).map_err(|error| format!("cannot read the scenario {text}: {error}"))?;
     Scenario::parse(&file).map_err(|error| format!("{text}: {error}"))
-}
-
-/// Reads a size in bytes: `1000`, `64KB`, `100MB`, `1.5GB` (powers of 1000) or `64KiB`, `100MiB`, `1GiB`.
-pub(crate) fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit: u64 = match &text[digits.len()..] {
-        "" | "B" => 1,
-        "kB" | "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => 0,
-    };
-    decimal_ns(digits, unit)
-        .filter(|&size| size > 0)
-        .ok_or_else(|| format!("expected a size such as 100MB or 64KiB, found '{text}'"))
 }
 
 /// Reads the name of a file that is to be written, and refuses at once a directory, or one in a directory that is not there.
@@ -216,52 +165,6 @@ mod tests {
             assert!(error.ends_with(&format!("found {found}")), "{error}");
         }
         assert_eq!(" , ".parse::<Messages>(), Err("expected at least one stream message, found ' , '".to_owned()));
-    }
-
-    #[test]
-    fn durations_are_exact() {
-        for (text, nanos) in [
-            ("2s", 2_000_000_000),
-            ("150ms", 150_000_000),
-            ("1.5s", 1_500_000_000),
-            ("0.1s", 100_000_000),
-            ("7us", 7_000),
-            ("7ns", 7),
-            ("10m", 600_000_000_000),
-            ("1h", 3_600_000_000_000),
-            ("0s", 0),
-        ] {
-            assert_eq!(duration(text), Ok(Duration::from_nanos(nanos)), "{text}");
-        }
-        for text in [
-            "",
-            "2",
-            "s",
-            "-1s",
-            "+1s",
-            "1 s",
-            "1.s",
-            ".5s",
-            "1e3s",
-            "2sec",
-            "99999999999999999999s",
-            "20000000000s",
-            "1.0000000001s",
-            "2S",
-            "²s",
-        ] {
-            assert_eq!(duration(text), Err(format!("expected a duration such as 2s or 150ms, found '{text}'")));
-        }
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        for (text, bytes) in [("1000", 1000), ("64KiB", 65_536), ("1.5GB", 1_500_000_000), ("2MB", 2_000_000)] {
-            assert_eq!(size(text), Ok(bytes), "{text}");
-        }
-        for text in ["", "0", "MB", "-1", "1mb", "1 MB", "99999999999GB"] {
-            assert_eq!(size(text), Err(format!("expected a size such as 100MB or 64KiB, found '{text}'")));
-        }
     }
 
     #[test]

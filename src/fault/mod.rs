@@ -4,6 +4,7 @@ mod bursts;
 mod close_stream;
 mod orphan_response;
 mod proof;
+mod spec;
 mod toolbox;
 
 use std::collections::BTreeSet;
@@ -24,10 +25,14 @@ use crate::wire::Opcode;
 
 pub use bursts::Bursts;
 pub use close_stream::CloseAt;
-pub use close_stream::CloseStream;
-pub use orphan_response::OrphanResponse;
+pub use close_stream::CloseStreamSpec;
+pub use orphan_response::OrphanResponseSpec;
 pub use proof::PROOF_AFTER;
 pub use proof::Proof;
+pub use spec::FaultSpec;
+pub use spec::Shot;
+pub use spec::Spec;
+pub use spec::Struck;
 pub use toolbox::Toolbox;
 
 /// A fault that has fired, until it is done. Its trigger is the scenario's.
@@ -45,6 +50,11 @@ pub trait Fault: std::fmt::Debug + Send {
 
     /// Whether it has nothing more to do.
     fn is_done(&self) -> bool;
+
+    /// Whether the next step waits until this is done: a course whose end proves something. Others go on beside it.
+    fn blocks(&self) -> bool {
+        false
+    }
 
     /// Leaves things in order where its course cannot be gone to the end.
     fn abandon(&mut self, _scene: &mut Scene<'_>) {}
@@ -83,6 +93,11 @@ impl Scene<'_> {
     /// Injects a frame towards the producer.
     pub fn to_producer(&mut self, frame: impl Into<bytes::Bytes>) {
         self.actions.push(Action::Inject { to: self.producer, frame: frame.into() });
+    }
+
+    /// Whether what becomes of the event's subject has been decided by a fault before.
+    pub fn is_decided(&self) -> bool {
+        self.actions.iter().any(|action| matches!(action, Action::Forward | Action::Drop | Action::Truncate(_)))
     }
 
     /// Gives bytes back to the producer's window.

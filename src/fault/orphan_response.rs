@@ -1,14 +1,53 @@
+use serde::Deserialize;
+use serde::Serialize;
+
 use super::Fault;
 use super::Scene;
+use super::Shot;
+use super::Spec;
 use crate::Timestamp;
 use crate::engine::Event;
+use crate::units;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
 use crate::wire::Status;
 
 /// Says to the producer, out of nothing, that a message was refused: one orphaned response, or several that are alike.
+#[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrphanResponseSpec {
+    /// To which message.
+    #[serde(with = "units::text")]
+    pub message: Opcode,
+    /// With which status.
+    #[serde(with = "units::text")]
+    pub status: Status,
+    /// How often.
+    #[serde(default = "one")]
+    pub count: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+impl Spec for OrphanResponseSpec {
+    fn fire(&self, shot: &Shot, _: &mut Scene<'_>) -> Option<Box<dyn Fault>> {
+        let stream = shot.struck.as_ref()?.opaque;
+        Some(Box::new(OrphanResponse::new(self.message, self.status, stream, self.count.into())))
+    }
+
+    fn wants_stream(&self) -> bool {
+        true
+    }
+
+    fn makes_orphans(&self) -> bool {
+        true
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
-pub struct OrphanResponse {
+struct OrphanResponse {
     message: Opcode,
     status: Status,
     stream: Opaque,
@@ -18,7 +57,7 @@ pub struct OrphanResponse {
 
 impl OrphanResponse {
     /// `count` responses to `message` with `status` and the opaque of a stream.
-    pub const fn new(message: Opcode, status: Status, stream: Opaque, count: u64) -> Self {
+    const fn new(message: Opcode, status: Status, stream: Opaque, count: u64) -> Self {
         Self { message, status, stream, count, done: false }
     }
 }
@@ -40,5 +79,10 @@ impl Fault for OrphanResponse {
 
     fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// Its burst is followed by a proof of life.
+    fn blocks(&self) -> bool {
+        true
     }
 }

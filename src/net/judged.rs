@@ -9,7 +9,7 @@ use crate::capture::write::{Ends, Tape};
 use crate::engine::Interceptor;
 use crate::journal::Side;
 use crate::report::{Connection, Report};
-use crate::scenario::judge::{Judge, Source, Terms, not_enough};
+use crate::scenario::judge::{Judge, not_enough};
 use crate::scenario::{Plan, Runner};
 use crate::verdict::Finding;
 use crate::{Timestamp, verdict};
@@ -83,17 +83,6 @@ impl Judged {
         report.errors.extend(report.recording.iter().filter_map(|recording| recording.error.clone()));
         report
     }
-
-    fn source(&self) -> Source {
-        if self.armed() {
-            Source::Acting {
-                makes_orphans: self.plan.scenarios.iter().any(|scenario| scenario.makes_orphans()),
-                fatal_too: self.plan.fatal_too,
-            }
-        } else {
-            Source::Watching
-        }
-    }
 }
 
 impl Served for Judged {
@@ -105,20 +94,14 @@ impl Served for Judged {
 
     fn core(&mut self, id: u64, dialler: SocketAddr, upstream: SocketAddr) -> Self::Core {
         self.addresses.insert(id, (dialler, upstream));
-        let terms = Terms {
-            era: self.plan.era,
-            messages: self.plan.messages.clone(),
-            settle: self.plan.settle,
-            judge: self.judge,
-            source: self.source(),
-        };
+        let terms = self.plan.terms(self.judge);
         let tape = self.recorder.as_ref().zip(self.joined.take()).map(|(recorder, ends)| {
             let scenarios = self.plan.scenarios.iter().map(|scenario| scenario.name.clone()).collect();
             let run = Run { seed: self.plan.seed, scenarios, terms: terms.clone() };
             Box::new(Tape::new(id, ends, run.to_string(), Clock::start().now(), recorder.queue()))
         });
         let judge = Judge::new(terms, id, dialler.to_string(), upstream.to_string());
-        let runner = || Box::new(Runner::new(self.plan.clone())) as Box<dyn Interceptor>;
+        let runner = || Box::new(Runner::new(self.plan.clone(), id)) as Box<dyn Interceptor>;
         Tapped::new(self.armed().then(runner), judge, tape, self.plan.seed)
     }
 
@@ -158,7 +141,7 @@ impl Served for Judged {
     }
 
     fn armed(&self) -> bool {
-        !self.plan.scenarios.is_empty()
+        self.plan.is_armed()
     }
 }
 

@@ -24,7 +24,7 @@ pub struct NoRun;
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |names: Vec<String>| if names.is_empty() { "-".to_owned() } else { names.join(",") };
-        let Terms { era, messages, settle, judge, source } = &self.terms;
+        let Terms { era, messages, settle, judge, source, expected } = &self.terms;
         let source = match source {
             Source::Recording => "recording",
             Source::Watching => "watching",
@@ -41,7 +41,11 @@ impl fmt::Display for Run {
             era.map_or_else(|| "auto".to_owned(), |era| era.to_string()),
             list(messages.iter().map(ToString::to_string).collect()),
             settle.as_nanos(),
-        )
+        )?;
+        if expected.is_empty() {
+            return Ok(());
+        }
+        write!(f, " expected={}", word(&serde_json::to_string(expected).map_err(|_| fmt::Error)?))
     }
 }
 
@@ -84,7 +88,11 @@ fn parse(text: &str) -> Option<Run> {
             Source::Acting { makes_orphans, fatal_too }
         }
     };
-    Some(Run { seed, scenarios, terms: Terms { era, messages, settle, judge, source } })
+    let expected = match words.next() {
+        Some(word) => serde_json::from_str(&unword(word.strip_prefix("expected=")?)?).ok()?,
+        None => Vec::new(),
+    };
+    Some(Run { seed, scenarios, terms: Terms { era, messages, settle, judge, source, expected } })
 }
 
 fn list(text: &str) -> impl Iterator<Item = &str> {
@@ -95,8 +103,14 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
     use crate::era::Era;
-    use crate::scenario::MESSAGES;
+    use crate::scenario::{Expected, MESSAGES, Scenario};
     use crate::verdict::Judge;
+
+    fn expected() -> Vec<Expected> {
+        let text =
+            "name = \"n\"\nabout = \"\"\n[[steps]]\nname = \"a b\"\nexpect = { silence = { within = \"1500ms\" } }\n";
+        Expected::of(&[Scenario::parse(text).expect("a scenario")])
+    }
 
     #[test]
     fn the_terms_of_a_run_are_read_back_from_their_text() {
@@ -115,6 +129,7 @@ mod tests {
                 settle: Duration::from_millis(1500),
                 judge: Judge::Both,
                 source,
+                expected: if era.is_some() { Vec::new() } else { expected() },
             };
             let run = Run { seed: u64::MAX, scenarios: vec!["a b, c".into(), "d".into()], terms };
             let text = run.to_string();

@@ -18,8 +18,6 @@ use crate::report::Report;
 use crate::scenario::Plan;
 use crate::scenario::Runner;
 use crate::scenario::judge::Judge;
-use crate::scenario::judge::Source;
-use crate::scenario::judge::Terms;
 use crate::verdict;
 
 /// A player with the engine before it: the steps of scenarios are taken between the two ends, and the judge looks on.
@@ -211,22 +209,15 @@ impl Ensemble {
         let rounds = (self.begun - 1) / self.recording.scripts.len().max(1) as u64;
         let last = self.recording.scripts.iter().map(|script| script.number).max().unwrap_or_default();
         let id = u64::from(script.number) + rounds * u64::from(last);
-        let armed = !self.plan.scenarios.is_empty();
-        let source = if armed {
-            let makes_orphans = self.plan.scenarios.iter().any(|scenario| scenario.makes_orphans());
-            Source::Acting { makes_orphans, fatal_too: self.plan.fatal_too }
-        } else {
-            Source::Watching
-        };
+        let armed = self.plan.is_armed();
         // Whose recording is replayed is not judged: its faults are old.
         let judge = match self.role {
             Role::Consumer => self.judge,
             Role::Producer => verdict::Judge::Consumer,
         };
-        let terms =
-            Terms { era: self.plan.era, messages: self.plan.messages.clone(), settle: self.plan.settle, judge, source };
+        let terms = self.plan.terms(judge);
         let judge = Judge::new(terms, id, dialler, upstream);
-        let interceptor = armed.then(|| Box::new(Runner::new(self.plan.clone())) as Box<dyn Interceptor>);
+        let interceptor = armed.then(|| Box::new(Runner::new(self.plan.clone(), id)) as Box<dyn Interceptor>);
         let player = Player::new(&self.recording, Arc::clone(&script), self.role, self.options.clone(), now);
         let mut stage = Stage {
             player,

@@ -1,14 +1,33 @@
 //! When, do, expect: what is done to a connection, and how it is judged afterwards.
 
+mod catalogue;
 mod definition;
+mod expect;
 pub mod judge;
 mod plan;
 mod runner;
 
-pub use definition::Do;
+pub use definition::After;
+pub use definition::ConsumerSettings;
+pub use definition::Per;
+pub use definition::Probability;
 pub use definition::Scenario;
 pub use definition::ScenarioError;
 pub use definition::Step;
+pub use definition::When;
+pub use expect::AnsweredOnce;
+pub use expect::Disconnect;
+pub use expect::Expect;
+pub use expect::Expected;
+pub use expect::Progress;
+pub use expect::Response;
+pub use expect::Resumes;
+pub use expect::Says;
+pub use expect::Silence;
+pub use expect::StreamEnd;
+pub use expect::Survives;
+pub use expect::Which;
+pub use expect::WindowRestored;
 pub use plan::Plan;
 pub use runner::Runner;
 

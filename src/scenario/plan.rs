@@ -1,8 +1,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::Expected;
 use super::Scenario;
+use super::judge::Source;
+use super::judge::Terms;
 use crate::era::Era;
+use crate::verdict::Judge;
 use crate::wire::Opcode;
 
 /// What is to be done to a connection, and how.
@@ -20,4 +24,29 @@ pub struct Plan {
     pub fatal_too: bool,
     /// Chooses where a stream is closed.
     pub seed: u64,
+}
+
+impl Plan {
+    /// Whether anything is to be done.
+    pub fn is_armed(&self) -> bool {
+        !self.scenarios.is_empty()
+    }
+
+    /// How a live connection that it is carried out on is to be judged.
+    pub fn terms(&self, judge: Judge) -> Terms {
+        let source = if self.is_armed() {
+            let makes_orphans = self.scenarios.iter().any(Scenario::makes_orphans);
+            Source::Acting { makes_orphans, fatal_too: self.fatal_too }
+        } else {
+            Source::Watching
+        };
+        Terms {
+            era: self.era,
+            messages: self.messages.clone(),
+            settle: self.settle,
+            judge,
+            source,
+            expected: Expected::of(&self.scenarios),
+        }
+    }
 }

@@ -89,6 +89,7 @@ impl Told {
 
 fn terms() -> Terms {
     Terms {
+        expected: Vec::new(),
         era: None,
         messages: BTreeSet::from(MESSAGES),
         settle: Duration::from_secs(2),

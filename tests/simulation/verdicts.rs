@@ -83,11 +83,9 @@ fn run(seed: u64, era: Era, quirk: Option<Quirk>, leaves: Leaves) -> Run {
         fatal_too: false,
         seed: dice.next(),
     };
-    let source = Source::Acting { makes_orphans: true, fatal_too: false };
-    let (messages, settle) = (plan.messages.clone(), plan.settle);
-    let terms = Terms { era: plan.era, messages, settle, judge: verdict::Judge::Producer, source };
+    let terms = plan.terms(verdict::Judge::Producer);
     let judge = Judge::new(terms, 1, "consumer", "producer");
-    let engine = Engine::new(Some(Box::new(Runner::new(plan))), judge, seed);
+    let engine = Engine::new(Some(Box::new(Runner::new(plan, 1))), judge, seed);
     let mut world = World::new(engine, manner, dice);
     let in_time = world.run(&mut consumer, &mut server, |world| world.engine.is_settled() || world.is_over());
     let settled = world.engine.is_settled();

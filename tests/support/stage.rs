@@ -18,7 +18,7 @@ use dcproxy::engine::{Engine, Observer, Output};
 use dcproxy::era::Era;
 use dcproxy::journal::{Act, Entry, How, Origin, Side, What};
 use dcproxy::report::Report;
-use dcproxy::scenario::judge::{Judge, Source, Terms};
+use dcproxy::scenario::judge::Judge;
 use dcproxy::scenario::{MESSAGES, Plan, Runner, Scenario};
 use dcproxy::session::{Context, Session};
 use dcproxy::wire::{Frame, FrameBuilder, Header, Opaque, Opcode, Status};
@@ -73,17 +73,10 @@ pub fn plan_for(name: &str, era: Era, messages: impl IntoIterator<Item = Opcode>
 
 impl Stage {
     pub fn new(plan: Plan) -> Self {
-        let makes_orphans = plan.scenarios.iter().any(Scenario::makes_orphans);
-        let terms = Terms {
-            era: plan.era,
-            messages: plan.messages.clone(),
-            settle: plan.settle,
-            judge: dcproxy::verdict::Judge::Producer,
-            source: Source::Acting { makes_orphans, fatal_too: plan.fatal_too },
-        };
+        let terms = plan.terms(dcproxy::verdict::Judge::Producer);
         let witness = Witness { log: Vec::new(), judge: Judge::new(terms, 1, "consumer:1", "producer:2") };
         Self {
-            engine: Engine::new(Some(Box::new(Runner::new(plan))), witness, 7),
+            engine: Engine::new(Some(Box::new(Runner::new(plan, 1))), witness, 7),
             now: at(0),
             alarm: None,
             to: [Vec::new(), Vec::new()],

@@ -138,7 +138,7 @@ impl Tape {
             }
             What::Acted(act) => {
                 match act {
-                    Act::Fired { step, .. } => self.step = Some(step.clone()),
+                    Act::Fired { step, .. } | Act::Triggered { step, .. } => self.step = Some(step.clone()),
                     Act::Settling | Act::Settled => self.step = None,
                     Act::Resuming { .. }
                     | Act::Narrowed(_)

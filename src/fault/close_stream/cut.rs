@@ -3,6 +3,7 @@ use bytes::Bytes;
 use super::super::Proof;
 use super::super::Scene;
 use super::super::is_of_stream;
+use super::CloseStreamSpec;
 use super::Position;
 use super::Target;
 use super::is_answer;
@@ -33,6 +34,7 @@ use crate::wire::Status;
 pub(super) struct Cut {
     target: Target,
     position: Position,
+    spec: CloseStreamSpec,
     phase: Phase,
     since: Timestamp,
     ledger: Ledger,
@@ -99,9 +101,10 @@ impl Ledger {
 const MOST_WAITING: usize = 8;
 
 impl Cut {
-    pub(super) fn new(target: Target, position: Position, now: Timestamp) -> Self {
+    pub(super) fn new(target: Target, position: Position, spec: CloseStreamSpec, now: Timestamp) -> Self {
         Self {
             target,
+            spec,
             last_swallowed: position.seqno,
             position,
             phase: Phase::Swallowing,
@@ -189,6 +192,14 @@ impl Cut {
 
     /// Answers a swallowed message as a consumer of the era whose stream is gone.
     fn answer(&mut self, message: Opcode, scene: &mut Scene<'_>) {
+        if !self.spec.messages.is_empty() && !self.spec.messages.contains(&message) {
+            return;
+        }
+        if let Some(status) = self.spec.status {
+            scene.bursts.add(message, status, self.target.opaque, scene.now);
+            scene.wanted.remove(&message);
+            return;
+        }
         let v7 = scene.producer().v7();
         let answer = era::cut_status(scene.tools.era, v7, message);
         if scene.tools.fatal_too {

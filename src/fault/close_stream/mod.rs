@@ -8,12 +8,18 @@ mod replay;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use super::Fault;
 use super::Scene;
+use super::Shot;
+use super::Spec;
 use crate::Timestamp;
 use crate::engine::Event;
 use crate::session::Session;
 use crate::session::StreamKey;
+use crate::units;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
 use crate::wire::Status;
@@ -77,30 +83,58 @@ struct Target {
     opaque: Opaque,
 }
 
+/// Closes a stream, in the middle of a transfer.
+#[derive(Clone, PartialEq, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CloseStreamSpec {
+    /// Where.
+    #[serde(default, with = "units::text")]
+    pub at: CloseAt,
+    /// At `cut`: the messages that are answered; all of them where it is empty.
+    #[serde(default, with = "units::texts", skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Opcode>,
+    /// At `cut`: the status that they are answered with, whatever the era's consumer says and its producer may do.
+    #[serde(default, with = "units::text_option", skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+}
+
+impl Spec for CloseStreamSpec {
+    fn fire(&self, shot: &Shot, scene: &mut Scene<'_>) -> Option<Box<dyn Fault>> {
+        let struck = shot.struck.clone()?;
+        let target = Target { key: struck.key, opaque: struck.opaque };
+        let course = match self.at {
+            CloseAt::Cut => {
+                let position = Position::of(scene.consumer(), &struck.key, struck.filter)?;
+                Course::Cut(Box::new(Cut::new(target, position, self.clone(), scene.now)))
+            }
+            CloseAt::End | CloseAt::Consumer | CloseAt::Producer | CloseAt::Both => {
+                Course::Plain(Plain::fire(self.at, target, scene))
+            }
+        };
+        Some(Box::new(CloseStream(course)))
+    }
+
+    fn wants_stream(&self) -> bool {
+        true
+    }
+
+    fn closes_stream(&self) -> bool {
+        true
+    }
+
+    fn makes_orphans(&self) -> bool {
+        matches!(self.at, CloseAt::Cut | CloseAt::End)
+    }
+}
+
 /// One stream being closed, from its trigger until everything about it has been seen.
 #[derive(Debug)]
-pub struct CloseStream(Course);
+struct CloseStream(Course);
 
 #[derive(Debug)]
 enum Course {
     Cut(Box<Cut>),
     Plain(Plain),
-}
-
-impl CloseStream {
-    /// Closes the stream `key`, which has `opaque`, at `at`. `filter` is the value that the consumer requested it with.
-    /// The event that it is made at is then given to [`Fault::on_event`] like all that follow.
-    pub fn fire(at: CloseAt, key: StreamKey, opaque: Opaque, filter: Vec<u8>, scene: &mut Scene<'_>) -> Option<Self> {
-        let target = Target { key, opaque };
-        Some(Self(match at {
-            CloseAt::Cut => {
-                Course::Cut(Box::new(Cut::new(target, Position::of(scene.consumer(), &key, filter)?, scene.now)))
-            }
-            CloseAt::End | CloseAt::Consumer | CloseAt::Producer | CloseAt::Both => {
-                Course::Plain(Plain::fire(at, target, scene))
-            }
-        }))
-    }
 }
 
 impl Fault for CloseStream {
@@ -130,6 +164,10 @@ impl Fault for CloseStream {
             Course::Cut(cut) => cut.is_done(),
             Course::Plain(plain) => plain.is_done(),
         }
+    }
+
+    fn blocks(&self) -> bool {
+        true
     }
 
     fn abandon(&mut self, scene: &mut Scene<'_>) {

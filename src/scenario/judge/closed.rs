@@ -63,7 +63,9 @@ impl StaysClosed {
         let at = seen.entry.at;
         let new = Watched { ended: None, last: at };
         while let Some(step) = seen.story.steps.get(self.steps) {
-            self.streams.insert((step.key, step.opaque), new);
+            if let Some((key, opaque, _)) = step.stream.filter(|_| step.closes) {
+                self.streams.insert((key, opaque), new);
+            }
             self.steps += 1;
         }
         if self.streams.is_empty() {

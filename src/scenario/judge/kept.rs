@@ -258,7 +258,7 @@ impl Kept {
         }
         if !self.any() {
             // Nothing was answered (consumers since 6.5 swallow after CLOSE_STREAM): it must live all the same.
-            let fired = end.story.steps.last()?;
+            let fired = end.story.steps.iter().rfind(|step| step.closes)?;
             let base = if self.closed.is_some() && !self.closed_late {
                 finding(KEPT, KEPT_DEMANDS, Verdict::Fail).actual("the producer closed after the close of a stream")
             } else if self.lived_after(fired.at) {

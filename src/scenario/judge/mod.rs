@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::expect::Cases;
+use super::expect::Expected;
 use crate::Timestamp;
 use crate::dcp;
 use crate::engine::Observer;
@@ -59,6 +61,8 @@ pub struct Terms {
     pub judge: Judged,
     /// What there is to judge.
     pub source: Source,
+    /// What scenarios expect after their steps.
+    pub expected: Vec<Expected>,
 }
 
 /// Where a journal comes from.
@@ -108,6 +112,7 @@ pub struct Judge {
     resumes: Resumes,
     window: Window,
     invariants: Suite,
+    cases: Cases,
     orphans: Vec<report::Orphan>,
     orphans_total: u64,
     frames: [u64; 2],
@@ -151,6 +156,7 @@ impl Judge {
             resumes: Resumes::new(terms.settle),
             window: Window::new(terms.settle),
             invariants: Suite::new(),
+            cases: Cases::new(&terms.expected, terms.settle),
             orphans: Vec::new(),
             orphans_total: 0,
             frames: [0; 2],
@@ -197,6 +203,9 @@ impl Judge {
             findings.extend(self.window.findings(&end));
             findings.extend(self.evidence(session, &connection.matrix));
         }
+        if judged || session.producer().is_some() {
+            findings.extend(self.cases.findings());
+        }
         for finding in findings {
             connection.add_finding(finding, self.terms.judge, producer, start);
         }
@@ -218,9 +227,9 @@ impl Judge {
             connection.steps.push(report::Step {
                 step: name.to_owned(),
                 fired,
-                vbucket: Some(first.key.vbucket),
-                opaque: Some(first.opaque.to_string()),
-                seqno: Some(first.seqno),
+                vbucket: first.stream.map(|(key, ..)| key.vbucket),
+                opaque: first.stream.map(|(_, opaque, _)| opaque.to_string()),
+                seqno: first.stream.map(|(.., seqno)| seqno),
                 at_ms: Some(report::millis(first.at, start)),
             });
         }
@@ -260,10 +269,10 @@ impl Judge {
         let Source::Acting { makes_orphans, .. } = self.terms.source else { return missing };
         if self.story.steps.is_empty() {
             missing.push(not_enough(
-                "a stream that is closed in the middle of a transfer",
-                "no message of a wanted type came inside an open snapshot with more to come",
+                "a step to fire",
+                "no message of a wanted type came in the middle of a transfer, or none that a trigger waits for",
             ));
-        } else if self.story.settled.is_none() && !self.kept.has_disconnected() {
+        } else if self.story.settled.is_none() && !self.kept.has_disconnected() && !self.cases.expects_close() {
             missing.push(not_enough("a connection that lasts until all has settled", "it was over before"));
         }
         if !self.story.steps.is_empty() && !self.story.never_fired.is_empty() {
@@ -307,6 +316,7 @@ pub fn not_enough(expected: &str, actual: &str) -> Finding {
 impl Observer for Judge {
     fn observe(&mut self, entry: &Entry, context: &Context, session: &Session) {
         self.start.get_or_insert(entry.at);
+        self.cases.observe(entry, context, session);
         if entry.edge != EDGE {
             return;
         }

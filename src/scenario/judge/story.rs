@@ -51,9 +51,10 @@ pub(super) struct Story {
 #[derive(Clone, Debug)]
 pub(super) struct Fired {
     pub(super) step: String,
-    pub(super) key: StreamKey,
-    pub(super) opaque: Opaque,
-    pub(super) seqno: u64,
+    /// The stream that it fired at, and the last seqno that the consumer had got of it.
+    pub(super) stream: Option<(StreamKey, Opaque, u64)>,
+    /// Whether it closes that stream.
+    pub(super) closes: bool,
     pub(super) at: Timestamp,
 }
 
@@ -153,7 +154,7 @@ impl Story {
             Act::Fired { step, vbucket, stream_id, opaque, seqno, cut } => {
                 let key = StreamKey { vbucket: *vbucket, stream_id: *stream_id };
                 self.own.push((key, *opaque));
-                self.steps.push(Fired { step: step.clone(), key, opaque: *opaque, seqno: *seqno, at });
+                self.steps.push(Fired { step: step.clone(), stream: Some((key, *opaque, *seqno)), closes: true, at });
                 if *cut {
                     let cut = CutStory { key, opaque: *opaque, last_seqno: *seqno, items: 0, keys: BTreeMap::new() };
                     self.cut = Some(cut);
@@ -164,6 +165,11 @@ impl Story {
                         self.swallow(&first);
                     }
                 }
+            }
+            Act::Triggered { step, stream } => {
+                let key = |vbucket, stream_id| StreamKey { vbucket, stream_id };
+                let stream = stream.map(|(vbucket, id, opaque, seqno)| (key(vbucket, id), opaque, seqno));
+                self.steps.push(Fired { step: step.clone(), stream, closes: false, at });
             }
             Act::Resuming { opaque, start_seqno, .. } => {
                 self.own.extend(self.cut.as_ref().map(|cut| (cut.key, *opaque)));

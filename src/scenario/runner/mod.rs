@@ -8,9 +8,8 @@ mod withheld;
 
 use std::time::Duration;
 
-use super::Do;
+use super::Expected;
 use super::Plan;
-use super::Step;
 use super::era_of;
 use crate::Timestamp;
 use crate::dcp;
@@ -22,10 +21,11 @@ use crate::engine::Sessions;
 use crate::era::Era;
 use crate::fault::Bursts;
 use crate::fault::CloseAt;
-use crate::fault::CloseStream;
 use crate::fault::Fault;
-use crate::fault::OrphanResponse;
+use crate::fault::FaultSpec;
 use crate::fault::Proof;
+use crate::fault::Shot;
+use crate::fault::Spec;
 use crate::fault::Toolbox;
 use crate::journal::Act;
 use crate::journal::How;
@@ -39,10 +39,11 @@ use filters::Filters;
 use kit::Kit;
 use stand_in::StandIn;
 use steps::Steps;
-use trigger::Target;
-use trigger::Trigger;
 use trigger::attainable;
 use trigger::is_data;
+use trigger::is_mid_transfer;
+use trigger::is_wanted;
+use trigger::stream_of;
 
 /// How long the VERSION answer is waited for.
 const VERSION_WITHIN: Duration = Duration::from_secs(1);
@@ -59,7 +60,15 @@ pub struct Runner {
     filters: Filters,
     /// Since when nothing new has happened, once data flows.
     idle_since: Option<Timestamp>,
-    trigger: Trigger,
+    /// Messages that are let pass before a step that fires in the middle of a transfer.
+    let_pass: u64,
+    /// Faults that go on beside the steps, in the order in which they began.
+    lingering: Vec<Box<dyn Fault>>,
+    /// What is expected after each step, and until when it is watched for.
+    expected: Vec<Expected>,
+    watch_until: Timestamp,
+    /// When the first frame came.
+    started: Option<Timestamp>,
     /// Whether the producer is not read from, and when it last was again.
     paused: bool,
     resumed_at: Timestamp,
@@ -79,7 +88,7 @@ enum Phase {
     /// The next step waits for its trigger.
     Armed,
     /// A step is under way.
-    Acting(Box<dyn Fault>),
+    Acting(Vec<Box<dyn Fault>>),
     /// All steps are taken.
     Settling { until: Timestamp, proof: Proof },
     /// All is done.
@@ -87,8 +96,8 @@ enum Phase {
 }
 
 impl Runner {
-    /// A runner for one connection.
-    pub fn new(plan: Plan) -> Self {
+    /// A runner for the connection of that number, from 1: of each connection and step, chance is a matter of the seed alone.
+    pub fn new(plan: Plan, connection: u64) -> Self {
         Self {
             phase: Phase::Opening,
             kit: Kit {
@@ -96,10 +105,14 @@ impl Runner {
                 bursts: Bursts::new(PRODUCER),
                 wanted: plan.messages.clone(),
             },
-            steps: Steps::of(&plan),
+            steps: Steps::of(&plan, connection),
             filters: Filters::default(),
             idle_since: None,
-            trigger: Trigger::new(plan.seed),
+            let_pass: 1 + plan.seed.wrapping_add(connection).wrapping_sub(1) % 16,
+            lingering: Vec::new(),
+            expected: Expected::of(&plan.scenarios),
+            watch_until: Timestamp::default(),
+            started: None,
             paused: false,
             resumed_at: Timestamp::default(),
             stand_in: StandIn::default(),
@@ -133,40 +146,125 @@ impl Runner {
         }
     }
 
+    /// Asks the triggers of the steps that are armed, and lets those that fire begin.
+    fn fire_what_is_due(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp, actions: &mut Actions) {
+        let in_order = matches!(self.phase, Phase::Armed);
+        for index in self.steps.armed(in_order, now) {
+            if self.kit.scene(sessions, now, actions).is_decided() {
+                return;
+            }
+            let messages = if self.steps.cuts() { &self.kit.wanted } else { &self.plan.messages };
+            let stream = stream_of(event, sessions, &self.filters);
+            let Some(armed) = self.steps.get_mut(index) else { continue };
+            let key = stream.as_ref().map(|struck| struck.key);
+            if armed.is_bare() {
+                if armed.fired_at.is_some() && !matches!(event, Event::Frame { .. }) {
+                    continue;
+                }
+            } else if !armed.trigger.concerns(event, now) {
+                continue;
+            } else if armed.step.is_mid_transfer() {
+                if !is_mid_transfer(event, sessions) {
+                    continue;
+                }
+                // Where a step says no more than that, the seed chooses the place.
+                if armed.step.when.is_plain() {
+                    if self.let_pass > 0 {
+                        self.let_pass -= 1;
+                        continue;
+                    }
+                    if !is_wanted(event, sessions, messages, &self.kit.tools) {
+                        continue;
+                    }
+                }
+            }
+            let fires = steps::is_cut(&armed.step) || armed.trigger.counts(key);
+            if !fires {
+                continue;
+            }
+            let from = match event {
+                Event::Frame { from, .. } => Some(*from),
+                Event::Answer { .. }
+                | Event::Raw { .. }
+                | Event::Closed { .. }
+                | Event::Paused { .. }
+                | Event::Wakeup
+                | Event::Settle => None,
+            };
+            let shot = Shot { from, struck: stream, chance: armed.trigger.fork() };
+            self.fire(index, &shot, event, sessions, now, actions);
+        }
+    }
+
     fn fire(
         &mut self,
-        Target { key, opaque, seqno }: Target,
+        index: usize,
+        shot: &Shot,
         event: &Event<'_>,
         sessions: &Sessions,
         now: Timestamp,
         actions: &mut Actions,
     ) {
-        let Some(Step { name, action }) = self.steps.next().cloned() else { return };
-        let mut scene = self.kit.scene(sessions, now, actions);
-        let cut = matches!(action, Do::CloseStream { at: CloseAt::Cut });
-        if cut {
-            scene.tools.keep_from_consumer(opaque);
-        }
-        let act = Act::Fired { step: name, vbucket: key.vbucket, stream_id: key.stream_id, opaque, seqno, cut };
-        scene.actions.push(Action::Note { edge: PRODUCER, act });
-        let mut fault: Box<dyn Fault> = match action {
-            Do::CloseStream { at } => match CloseStream::fire(at, key, opaque, self.filters.of(key), &mut scene) {
-                Some(fault) => Box::new(fault),
-                None => return,
-            },
-            Do::OrphanResponse { message, status, count } => {
-                Box::new(OrphanResponse::new(message, status, opaque, count.into()))
+        let Some(armed) = self.steps.get(index) else { return };
+        let (name, specs) = (armed.step.name.clone(), armed.step.faults.clone());
+        let closes = shot.struck.as_ref().filter(|_| specs.iter().any(Spec::closes_stream));
+        let cut = specs.iter().any(|spec| matches!(spec, FaultSpec::CloseStream(spec) if spec.at == CloseAt::Cut));
+        let act = match (closes, &shot.struck) {
+            (Some(struck), _) => {
+                if cut {
+                    self.kit.tools.keep_from_consumer(struck.opaque);
+                }
+                let (vbucket, stream_id) = (struck.key.vbucket, struck.key.stream_id);
+                let (opaque, seqno) = (struck.opaque, struck.seqno);
+                Act::Fired { step: name.clone(), vbucket, stream_id, opaque, seqno, cut }
+            }
+            (None, struck) => {
+                let stream = struck.as_ref();
+                let stream = stream.map(|at| (at.key.vbucket, at.key.stream_id, at.opaque, at.seqno));
+                Act::Triggered { step: name.clone(), stream }
             }
         };
-        fault.on_event(event, &mut scene);
-        self.steps.fired(actions);
-        self.phase = Phase::Acting(fault);
+        let noted = actions.len();
+        actions.push(Action::Note { edge: PRODUCER, act });
+        let mut scene = self.kit.scene(sessions, now, actions);
+        let mut begun = Vec::with_capacity(specs.len());
+        for spec in &specs {
+            begun.extend(spec.fire(shot, &mut scene));
+        }
+        if begun.is_empty() && !specs.is_empty() {
+            actions.remove(noted);
+            if let Some(armed) = self.steps.get_mut(index) {
+                armed.trigger.take_back(shot.struck.as_ref().map(|struck| struck.key));
+            }
+            return;
+        }
+        for fault in &mut begun {
+            fault.on_event(event, &mut scene);
+        }
+        self.steps.fired(index, now, actions);
+        self.idle_since = None;
+        for expected in self.expected.iter().filter(|expected| expected.step == name) {
+            self.watch_until = self.watch_until.max(now + expected.within(self.plan.settle));
+        }
+        if begun.iter().any(|fault| fault.blocks()) {
+            if let Phase::Acting(before) = &mut self.phase {
+                before.append(&mut begun);
+            } else {
+                self.phase = Phase::Acting(begun);
+            }
+        } else {
+            self.lingering.extend(begun.into_iter().filter(|fault| !fault.is_done()));
+            if matches!(self.phase, Phase::Armed) {
+                self.idle_since = Some(now);
+            }
+        }
     }
 
     fn settle(&mut self, now: Timestamp, actions: &mut Actions) {
-        self.steps.skip_all(actions);
+        self.steps.skip_all(now, actions);
         actions.push(Action::Note { edge: PRODUCER, act: Act::Settling });
         let until = self.kit.bursts.last_told().map_or(now, |told| told.max(now)) + self.plan.settle;
+        let until = until.max(self.watch_until);
         self.phase = Phase::Settling { until, proof: Proof::Idle };
     }
 
@@ -188,12 +286,12 @@ impl Runner {
     fn closed(&mut self, from: Side, how: How, session: &Session, now: Timestamp, actions: &mut Actions) {
         let tried = self.kit.bursts.last_told().is_some() || matches!(self.phase, Phase::Acting(_));
         if from == PRODUCER || !tried || matches!(self.phase, Phase::Settled) {
-            self.steps.skip_all(actions);
+            self.steps.skip_all(now, actions);
             return self.end(actions);
         }
         actions.push(Action::Drop);
         let swallowed = match &self.phase {
-            Phase::Acting(fault) => fault.owed(),
+            Phase::Acting(faults) => faults.iter().map(|fault| fault.owed()).sum(),
             Phase::Opening | Phase::Asking(..) | Phase::Armed | Phase::Settling { .. } | Phase::Settled => 0,
         };
         self.stand_in.begin(how, session.flow().outstanding().saturating_sub(swallowed), now);
@@ -236,15 +334,17 @@ impl Runner {
                 }
             }
             Phase::Armed => {
-                let messages = if self.steps.cuts() { &self.kit.wanted } else { &self.plan.messages };
-                if let Some(target) = self.trigger.target(event, sessions, messages, &self.kit.tools) {
-                    self.idle_since = None;
-                    self.fire(target, event, sessions, now, actions);
-                } else if self.idle_since.is_none() && is_data(event) {
+                self.steps.begin(now);
+                if self.idle_since.is_none() && is_data(event) {
                     self.idle_since = Some(now);
                 }
             }
-            Phase::Acting(fault) => fault.on_event(event, &mut self.kit.scene(sessions, now, actions)),
+            Phase::Acting(faults) => {
+                let mut scene = self.kit.scene(sessions, now, actions);
+                for fault in faults {
+                    fault.on_event(event, &mut scene);
+                }
+            }
             Phase::Settling { until, proof } => {
                 if let Event::Answer { head, .. } = event
                     && proof.given(head.header.opcode, head.header.opaque)
@@ -261,6 +361,16 @@ impl Runner {
             }
             Phase::Settled => {}
         }
+        for fault in &mut self.lingering {
+            let mut scene = self.kit.scene(sessions, now, actions);
+            if !scene.is_decided() {
+                fault.on_event(event, &mut scene);
+            }
+        }
+        self.lingering.retain(|fault| !fault.is_done());
+        if !self.ending && !matches!(self.phase, Phase::Settling { .. } | Phase::Settled) {
+            self.fire_what_is_due(event, sessions, now, actions);
+        }
         if matches!(event, Event::Wakeup) && matches!(self.phase, Phase::Acting(_) | Phase::Settling { .. }) {
             self.doubts.look(session, now);
         }
@@ -271,24 +381,29 @@ impl Runner {
 
     /// Goes on to the next phase where the one that it is in is over.
     fn leave(&mut self, sessions: &Sessions, now: Timestamp, actions: &mut Actions) {
-        if let Phase::Acting(fault) = &self.phase
-            && fault.is_done()
+        if let Phase::Acting(faults) = &mut self.phase
+            && faults.iter().all(|fault| fault.is_done() || !fault.blocks())
             && self.kit.bursts.is_idle()
         {
+            self.lingering.extend(std::mem::take(faults).into_iter().filter(|fault| !fault.is_done()));
             self.idle_since = Some(now);
             self.phase = Phase::Armed;
+            self.steps.begin(now);
+        }
+        if let Some(started) = self.started {
+            self.steps.expire(started, PATIENCE, now, actions);
         }
         let over = match &self.phase {
             Phase::Armed => {
                 let session = sessions.at(PRODUCER);
                 let flows = self.idle_since.is_some();
-                let bored = self.idle_since.is_some_and(|since| now.since(since) > PATIENCE);
+                let bored = self.bored_at().is_some_and(|at| now > at);
                 let wanted = &self.kit.wanted;
                 if bored || (self.steps.cuts() && flows && attainable(wanted, session, &self.kit.tools).is_empty()) {
-                    self.steps.skip(actions);
+                    self.steps.skip(now, actions);
                     self.idle_since = Some(now);
                 }
-                self.ending || self.steps.next().is_none()
+                self.ending || (self.steps.next().is_none() && !self.steps.awaits_early())
             }
             Phase::Asking(..) => self.ending,
             // Without a producer there is nobody to watch.
@@ -304,9 +419,25 @@ impl Runner {
         }
     }
 
+    /// When the next step has waited long enough: for a place in a transfer, since something came last; for its trigger,
+    /// since it was armed.
+    fn bored_at(&self) -> Option<Timestamp> {
+        let step = self.steps.next()?;
+        let within = step.when.within.map(|within| within.0);
+        let armed = self.steps.armed_at();
+        if within.is_none() && step.when.is_plain() && step.is_mid_transfer() {
+            return self.idle_since.map(|since| since.max(armed.unwrap_or(since)) + PATIENCE);
+        }
+        // A step that waits for another is waited for as long as that.
+        let since = armed.or(self.idle_since)?;
+        Some(since + within.unwrap_or(PATIENCE))
+    }
+
     fn abandon(&mut self, sessions: &Sessions, now: Timestamp, actions: &mut Actions) {
-        if let Phase::Acting(fault) = &mut self.phase {
-            fault.abandon(&mut self.kit.scene(sessions, now, actions));
+        if let Phase::Acting(faults) = &mut self.phase {
+            for fault in faults {
+                fault.abandon(&mut self.kit.scene(sessions, now, actions));
+            }
         }
     }
 }
@@ -318,6 +449,7 @@ const CONSUMER: Side = Side::Dialler;
 impl Interceptor for Runner {
     fn on_event(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp) -> Actions {
         let mut actions = Vec::new();
+        self.started.get_or_insert(now);
         self.watch(event, now);
         if let Event::Answer { head, .. } = event {
             self.kit.bursts.answered(head.header.opcode, head.header.opaque);
@@ -335,8 +467,12 @@ impl Interceptor for Runner {
     fn wakeup(&self) -> Option<Timestamp> {
         let phase = match &self.phase {
             Phase::Asking(_, since) => Some(*since + VERSION_WITHIN + TICK),
-            Phase::Armed => self.idle_since.map(|since| since + PATIENCE + TICK),
-            Phase::Acting(fault) => fault.wakeup(),
+            Phase::Armed => {
+                let bored = self.bored_at().map(|at| at + TICK);
+                let armed = self.steps.armed_at().filter(|at| *at > self.looked_at);
+                [bored, armed].into_iter().flatten().min()
+            }
+            Phase::Acting(faults) => faults.iter().filter_map(|fault| fault.wakeup()).min(),
             Phase::Settling { until, proof: Proof::Idle } => Some(*until),
             Phase::Settling { proof, .. } => proof.wakeup(),
             Phase::Opening | Phase::Settled => None,
@@ -345,7 +481,13 @@ impl Interceptor for Runner {
             Phase::Acting(_) | Phase::Settling { .. } => Some(self.looked_at + LOOK_EVERY),
             Phase::Opening | Phase::Asking(..) | Phase::Armed | Phase::Settled => None,
         };
-        [phase, self.kit.bursts.wakeup(), self.stand_in.wakeup(), watchdog].into_iter().flatten().min()
+        let lingering = match &self.phase {
+            Phase::Settled => None,
+            Phase::Opening | Phase::Asking(..) | Phase::Armed | Phase::Acting(_) | Phase::Settling { .. } => {
+                self.lingering.iter().filter_map(|fault| fault.wakeup()).min()
+            }
+        };
+        [phase, lingering, self.kit.bursts.wakeup(), self.stand_in.wakeup(), watchdog].into_iter().flatten().min()
     }
 
     fn is_settled(&self) -> bool {

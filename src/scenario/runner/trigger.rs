@@ -1,78 +1,139 @@
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use super::super::Per;
+use super::super::When;
 use super::CONSUMER;
 use super::PRODUCER;
+use super::filters::Filters;
+use crate::Timestamp;
 use crate::dcp;
 use crate::engine::Event;
 use crate::engine::Sessions;
 use crate::era;
 use crate::era::Cell;
+use crate::fault::Struck;
 use crate::fault::Toolbox;
+use crate::filter::Subject;
+use crate::journal::Role;
 use crate::session::Session;
 use crate::session::State;
 use crate::session::StreamKey;
-use crate::wire::Opaque;
 use crate::wire::Opcode;
 
-/// Finds the places where steps fire.
+/// Counts the frames that a step's trigger is about, and tells at which it fires.
 #[derive(Debug)]
 pub(super) struct Trigger {
-    /// Messages that are let pass before the first step.
-    skip: u64,
+    when: When,
+    chance: fastrand::Rng,
+    counts: BTreeMap<Option<StreamKey>, Count>,
 }
 
-/// The stream on which a step fires.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Target {
-    pub(super) key: StreamKey,
-    pub(super) opaque: Opaque,
-    /// The last seqno that the consumer has got of it.
-    pub(super) seqno: u64,
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    met: u64,
+    fired: u64,
 }
+
+/// Streams whose frames are counted apart.
+const MOST_STREAMS: usize = 65_536;
 
 impl Trigger {
-    pub(super) const fn new(seed: u64) -> Self {
-        Self { skip: 1 + seed % 16 }
+    pub(super) const fn new(when: When, chance: fastrand::Rng) -> Self {
+        Self { when, chance, counts: BTreeMap::new() }
     }
 
-    /// The stream of an event that is the place for the next step: a message of an open stream, inside a snapshot with
-    /// more to come, of one of these types, behind some that the consumer has got.
-    pub(super) fn target(
-        &mut self,
-        event: &Event<'_>,
-        sessions: &Sessions,
-        messages: &BTreeSet<Opcode>,
-        tools: &Toolbox,
-    ) -> Option<Target> {
+    /// Chance for what is done, apart from its own.
+    pub(super) fn fork(&mut self) -> fastrand::Rng {
+        self.chance.fork()
+    }
+
+    /// Whether it can fire no more.
+    pub(super) fn is_spent(&self) -> bool {
+        self.when.per == Per::Connection && self.counts.get(&None).is_some_and(|count| count.fired >= self.most())
+    }
+
+    fn most(&self) -> u64 {
+        let endless = self.when.every.is_some() || self.when.probability.is_some();
+        self.when.times.map_or(if endless { u64::MAX } else { 1 }, std::num::NonZeroU64::get)
+    }
+
+    /// Whether the frame of an event is one that counts.
+    pub(super) fn concerns(&self, event: &Event<'_>, now: Timestamp) -> bool {
+        let Event::Frame { from, head, .. } = event else { return false };
+        let (role, name) = if *from == PRODUCER { (Role::Producer, "producer") } else { (Role::Consumer, "consumer") };
+        self.when.from.is_none_or(|wanted| wanted == role)
+            && self
+                .when
+                .filter
+                .as_ref()
+                .is_none_or(|filter| filter.matches(&Subject { from: Some(name), ..Subject::of_head(head, now) }))
+    }
+
+    /// Counts one; whether it fires at it.
+    pub(super) fn counts(&mut self, stream: Option<StreamKey>) -> bool {
+        let key = stream.filter(|_| self.when.per == Per::Stream);
+        if self.counts.len() >= MOST_STREAMS && !self.counts.contains_key(&key) {
+            return false;
+        }
+        let most = self.most();
+        let count = self.counts.entry(key).or_default();
+        count.met += 1;
+        let first = self.when.nth.map_or(1, std::num::NonZeroU64::get);
+        let every = self.when.every.map_or(1, std::num::NonZeroU64::get);
+        let due = count.met >= first && (count.met - first).is_multiple_of(every) && count.fired < most;
+        let chosen = due && self.when.probability.is_none_or(|probability| self.chance.f64() < probability.get());
+        count.fired += u64::from(chosen);
+        chosen
+    }
+
+    /// It did not fire after all: there was nothing to do it to.
+    pub(super) fn take_back(&mut self, stream: Option<StreamKey>) {
+        let key = stream.filter(|_| self.when.per == Per::Stream);
+        if let Some(count) = self.counts.get_mut(&key) {
+            count.fired = count.fired.saturating_sub(1);
+        }
+    }
+}
+
+/// The stream of a frame, as far as it is one's.
+pub(super) fn stream_of(event: &Event<'_>, sessions: &Sessions, filters: &Filters) -> Option<Struck> {
+    let Event::Frame { head, context, .. } = event else { return None };
+    let key = context.stream.as_ref()?.key;
+    let delivered = sessions.at(CONSUMER).stream(key);
+    let current = sessions.at(PRODUCER).stream(key).map(|stream| stream.opaque);
+    // A message names its stream; of a request about one (a close, an acknowledgement) the opaque is its own.
+    let is_message = head.header.is_request() && dcp::is_stream_message(head.header.opcode);
+    let opaque = if is_message { head.header.opaque } else { current.unwrap_or(head.header.opaque) };
+    let seqno = delivered.map_or(0, |stream| stream.last_seqno);
+    Some(Struck { key, opaque, seqno, filter: filters.of(key) })
+}
+
+/// Whether an event is a message of an open stream, inside a snapshot with more to come, behind some that the consumer has
+/// got.
+pub(super) fn is_mid_transfer(event: &Event<'_>, sessions: &Sessions) -> bool {
+    let place = || {
         let Event::Frame { from: PRODUCER, head, context, .. } = event else { return None };
         let seqno = head.message.as_ref().ok()?.by_seqno()?;
         let key = context.stream.as_ref()?.key;
-        let session = sessions.at(PRODUCER);
-        let stream = session.stream(key)?;
-        if stream.opaque != head.header.opaque
-            || stream.state != State::Open
-            || stream.request.has(dcp::StreamReq::TAKEOVER)
-            || !stream.mid_snapshot()
-            || stream.last_seqno != seqno
-        {
-            return None;
-        }
+        let stream = sessions.at(PRODUCER).stream(key)?;
         let delivered = sessions.at(CONSUMER).stream(key)?;
-        if delivered.opaque != stream.opaque || delivered.counts.items == 0 {
-            return None;
-        }
-        if self.skip > 0 {
-            self.skip -= 1;
-            return None;
-        }
-        let wanted = attainable(messages, session, tools);
-        let only_end = wanted.iter().all(|&message| message == Opcode::DCP_STREAM_END);
-        (only_end || wanted.contains(&head.header.opcode)).then_some(Target {
-            key,
-            opaque: stream.opaque,
-            seqno: delivered.last_seqno,
-        })
-    }
+        let within = stream.opaque == head.header.opaque
+            && stream.state == State::Open
+            && !stream.request.has(dcp::StreamReq::TAKEOVER)
+            && stream.mid_snapshot()
+            && stream.last_seqno == seqno;
+        Some(within && delivered.opaque == stream.opaque && delivered.counts.items > 0)
+    };
+    place().unwrap_or(false)
+}
+
+/// Whether a message is of a type that is to meet an orphaned response, or any will do.
+pub(super) fn is_wanted(event: &Event<'_>, sessions: &Sessions, messages: &BTreeSet<Opcode>, tools: &Toolbox) -> bool {
+    let Event::Frame { head, .. } = event else { return false };
+    let wanted = attainable(messages, sessions.at(PRODUCER), tools);
+    let only_end = wanted.iter().all(|&message| message == Opcode::DCP_STREAM_END);
+    only_end || wanted.contains(&head.header.opcode)
 }
 
 /// Those of the types that can meet an orphaned response that the producer must bear.

@@ -90,6 +90,7 @@ impl Told {
 
     fn judged(&self, era: Era) -> Judged {
         let terms = Terms {
+            expected: Vec::new(),
             era: Some(era),
             messages: MESSAGES.into(),
             settle: Duration::from_secs(2),

@@ -54,6 +54,7 @@ pub(super) struct Stage {
 
 pub(super) fn acting() -> Terms {
     Terms {
+        expected: Vec::new(),
         era: Some(Era::V7_0),
         messages: BTreeSet::from([Opcode::DCP_MUTATION]),
         settle: Duration::from_secs(2),

@@ -1,0 +1,36 @@
+//! The scenarios that the tool brings along: the files of `examples/scenarios/`.
+
+/// Includes files by their names.
+macro_rules! files {
+    ($($name:literal)*) => {
+        &[$(include_str!(concat!("../../examples/scenarios/", $name, ".toml"))),*]
+    };
+}
+
+/// Their texts, in the order in which they are listed.
+pub(super) const FILES: &[&str] = files! {
+    "orphaned-responses"
+    "close-at-end"
+    "close-at-consumer"
+    "close-at-producer"
+    "close-at-both"
+};
+
+#[cfg(test)]
+mod tests {
+    use super::super::Scenario;
+
+    #[test]
+    fn every_file_of_the_folder_is_there_under_its_name() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/scenarios");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .expect("the folder")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        let mut names: Vec<_> =
+            Scenario::built_in().into_iter().map(|(scenario, _)| format!("{}.toml", scenario.name)).collect();
+        files.sort();
+        names.sort();
+        assert_eq!(names, files);
+    }
+}

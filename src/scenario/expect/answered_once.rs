@@ -1,0 +1,72 @@
+use std::collections::BTreeMap;
+
+use super::End;
+use super::Moment;
+use super::Outcome;
+use super::Watch;
+use super::expectation;
+use super::name_of;
+use crate::units;
+use crate::wire::Opaque;
+use crate::wire::Opcode;
+
+expectation! {
+    /// Each request that the step fired at, or that the tool sent, is answered once, no more and no less.
+    AnsweredOnce of Producer {
+        /// Only requests of this kind.
+        #[serde(default, with = "units::text_option", skip_serializing_if = "Option::is_none")]
+        message: Option<Opcode>,
+    }
+}
+
+impl AnsweredOnce {
+    pub(super) fn demand(&self) -> String {
+        let what = self.message.map_or_else(|| "each request".to_owned(), |message| format!("each {message}"));
+        format!("{} answers {what} exactly once", name_of(self.common().of))
+    }
+
+    pub(super) fn watch(&self) -> Watcher {
+        Watcher { message: self.message, answers: BTreeMap::new() }
+    }
+}
+
+/// Requests that are kept track of.
+const MOST: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct Watcher {
+    message: Option<Opcode>,
+    answers: BTreeMap<(Opcode, Opaque), u64>,
+}
+
+impl Watch for Watcher {
+    fn observe(&mut self, moment: &Moment<'_>) {
+        for &(side, opcode, opaque) in &moment.fired.requests {
+            let counts = side == moment.entry.edge && self.message.is_none_or(|message| message == opcode);
+            // A plain NOOP is a proof of life, which is asked for by other rules.
+            if counts && opcode != Opcode::NOOP && self.answers.len() < MOST {
+                self.answers.entry((opcode, opaque)).or_default();
+            }
+        }
+        let Some(head) = moment.said().filter(|head| head.header.is_response()) else { return };
+        if let Some(answers) = self.answers.get_mut(&(head.header.opcode, head.header.opaque)) {
+            *answers += 1;
+        }
+    }
+
+    fn outcome(&self, end: &End) -> Outcome {
+        if let Some(((opcode, _), answers)) = self.answers.iter().find(|(_, answers)| **answers > 1) {
+            return Outcome::No(format!("{opcode} was answered {answers} times"));
+        }
+        if let Some(((opcode, _), _)) = self.answers.iter().find(|(_, answers)| **answers == 0) {
+            return end.unseen(&format!("{opcode} was not answered"));
+        }
+        match self.answers.len() {
+            0 => Outcome::Unknown("there was no request".to_owned()),
+            _ if !end.complete && !end.closed => {
+                Outcome::Unknown(format!("it was watched for less than {} ms", end.within.as_millis()))
+            }
+            requests => Outcome::Yes(format!("{requests} request(s), each answered once")),
+        }
+    }
+}
