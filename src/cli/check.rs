@@ -52,7 +52,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         era: args.judging.era.0,
         messages: messages.iter().copied().collect(),
         settle: SETTLE,
-        judge: args.judging.judge(),
+        judge: args.judging.judge(&[]),
         source: Source::Recording,
         expected: Vec::new(),
     };

@@ -13,6 +13,7 @@ use crate::report;
 use crate::report::Format;
 use crate::report::Report;
 use crate::report::Target;
+use crate::scenario::Scenario;
 use crate::verdict::Judge;
 
 /// The flags of every command that gives a verdict.
@@ -36,9 +37,11 @@ pub(super) struct Judging {
 }
 
 impl Judging {
-    /// Whose faults decide, the producer's where nobody says.
-    pub(super) fn judge(&self) -> Judge {
-        self.judge.unwrap_or(Judge::Producer)
+    /// Whose faults decide: as asked for, or as the scenarios say, both where they differ; the producer's where nobody says.
+    pub(super) fn judge(&self, scenarios: &[Scenario]) -> Judge {
+        let mut said = scenarios.iter().map(|scenario| scenario.judge.unwrap_or(Judge::Producer));
+        let first = said.next().unwrap_or(Judge::Producer);
+        self.judge.unwrap_or_else(|| if said.all(|judge| judge == first) { first } else { Judge::Both })
     }
 
     /// Writes the report wherever `--report` says, and the annotations where GitHub Actions reads them. One that cannot be

@@ -4,6 +4,7 @@
 //! `Command` and its arm of `Command::run`. What it prints as data goes through `output::stdout`, logs through
 //! `tracing`; an error that it returns becomes one line on stderr and exit code 2.
 
+mod acting;
 mod check;
 mod decode;
 mod demo;

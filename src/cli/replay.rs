@@ -6,14 +6,15 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum;
 
+use super::acting::Acting;
 use super::judging::Judging;
-use super::{announce, input, output, values};
+use super::{announce, input, output};
 use crate::journal::Role;
 use crate::net;
 use crate::net::{Rounds, Shutdown, Target, replay_against, replay_to};
 use crate::replay::{Credentials, Ensemble, Options, Recording, Speed};
 use crate::report::Report;
-use crate::scenario::{MESSAGES, Plan, Scenario};
+
 use crate::units;
 use crate::verdict::ExitStatus;
 
@@ -53,9 +54,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "LIST", env = "DCPROXY_CONNECTIONS", value_delimiter = ',')]
     connections: Vec<u32>,
 
-    /// A built-in scenario's name, or a file: faults between the replayed and the live end; repeatable
-    #[arg(long, value_name = "NAME|FILE", env = "DCPROXY_SCENARIO", value_parser = values::scenario)]
-    scenario: Vec<Scenario>,
+    #[command(flatten)]
+    acting: Acting,
 
     /// Report what the live end does differently from the recording: order of messages and statuses, not data or uuids
     #[arg(long, env = "DCPROXY_DIFF")]
@@ -79,18 +79,6 @@ pub(super) struct Args {
     /// How long the live end may take for what the conversation cannot go on without
     #[arg(long, value_name = "DUR", env = "DCPROXY_PATIENCE", default_value = "5s", value_parser = units::duration)]
     patience: Duration,
-
-    /// How long the live end is watched after the last orphaned response
-    #[arg(long, value_name = "DUR", env = "DCPROXY_SETTLE", default_value = "2s", value_parser = units::duration)]
-    settle: Duration,
-
-    /// Give also those answers at which the era's producer may or must disconnect (--scenario)
-    #[arg(long, env = "DCPROXY_FATAL_TOO")]
-    fatal_too: bool,
-
-    /// Chooses where a scenario's streams are closed; any if not given, the report tells which
-    #[arg(long, value_name = "N", env = "DCPROXY_SEED", value_parser = values::seed)]
-    seed: Option<u64>,
 
     /// End after this time, with what is known till then
     #[arg(long, value_name = "DUR", env = "DCPROXY_TIMEOUT", value_parser = units::duration)]
@@ -150,18 +138,6 @@ impl Args {
         Ok(Some(Credentials { user, password }))
     }
 
-    fn plan(&self) -> Plan {
-        let messages = self.judging.messages.as_ref();
-        Plan {
-            scenarios: self.scenario.clone(),
-            messages: messages.map_or_else(|| MESSAGES.into(), |messages| messages.0.iter().copied().collect()),
-            era: self.judging.era.0,
-            settle: self.settle,
-            fatal_too: self.fatal_too,
-            seed: self.seed.unwrap_or_else(values::any_seed),
-        }
-    }
-
     fn recording(&self) -> anyhow::Result<Recording> {
         let wanted: BTreeSet<u32> = self.connections.iter().copied().collect();
         let chosen = (!wanted.is_empty()).then_some(&wanted);
@@ -198,11 +174,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     if credentials.is_none() && args.end == End::Producer {
         output::remark("every PLAIN login is accepted; --user demands one");
     }
-    let plan = args.plan();
+    let plan = args.acting.plan(&args.judging);
     let options = Options {
         speed: args.speed,
         patience: args.patience,
-        settle: args.settle,
+        settle: plan.settle,
         credentials,
         bucket: args.bucket.clone(),
         seed: plan.seed,
@@ -217,7 +193,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         timeout: args.timeout,
         connect_timeout: CONNECT_TIMEOUT,
     };
-    let mut ensemble = Ensemble::new(recording, args.role(), options, plan, args.judging.judge(), args.diff);
+    let mut ensemble =
+        Ensemble::new(recording, args.role(), options, plan, args.judging.judge(&args.acting.scenario), args.diff);
     net::block_on(async {
         let shutdown = Shutdown::on_signals()?;
         match args.end {

@@ -87,6 +87,23 @@ pub(crate) fn seed(text: &str) -> Result<u64, String> {
     .ok_or_else(|| format!("expected a seed from 0 to 2^64-1, decimal or 0x with hex digits, found '{text}'"))
 }
 
+/// A seed as it is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Seed {
+    /// This one.
+    Is(u64),
+    /// Any, another at each run.
+    Random,
+}
+
+/// Reads a seed, or `random`; use it as `value_parser = values::seed_or_random`.
+pub(crate) fn seed_or_random(text: &str) -> Result<Seed, String> {
+    if text == "random" {
+        return Ok(Seed::Random);
+    }
+    seed(text).map(Seed::Is).map_err(|error| error.replacen("expected ", "expected random or ", 1))
+}
+
 /// Another at each run, short enough to be typed.
 pub(crate) fn any_seed() -> u64 {
     net::Clock::start().now().0 / 1000 % 1_000_000

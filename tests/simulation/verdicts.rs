@@ -18,8 +18,6 @@ use dcproxy::scenario::Plan;
 use dcproxy::scenario::Runner;
 use dcproxy::scenario::Scenario;
 use dcproxy::scenario::judge::Judge;
-use dcproxy::scenario::judge::Source;
-use dcproxy::scenario::judge::Terms;
 use dcproxy::verdict;
 use dcproxy::verdict::Verdict;
 

@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::Books;
 use super::Common;
 use super::End;
 use super::Expect;
@@ -76,6 +77,15 @@ pub(in crate::scenario) struct Cases {
     /// The last request that an end said: a step fires at it. Whose edge it is delivered at is the side.
     last: Option<(Side, Opcode, Opaque)>,
     now: Timestamp,
+    /// How flow control stands at the producer's edge, and at the consumer's.
+    books: [Books; 2],
+}
+
+const fn index(role: Role) -> usize {
+    match role {
+        Role::Producer => 0,
+        Role::Consumer => 1,
+    }
 }
 
 #[derive(Debug)]
@@ -91,11 +101,13 @@ struct Case {
 struct Running {
     fired: Fired,
     watch: Box<dyn Watch>,
+    /// How flow control stood when it fired, and how it stands within the time.
+    before: Books,
+    after: Books,
     /// When the end that it is about closed, within the time.
     closed: bool,
     /// When an end closed, so that nothing more is to be learnt.
     over_at: Option<Timestamp>,
-    seen: bool,
 }
 
 impl Cases {
@@ -106,7 +118,7 @@ impl Cases {
             expected: expected.clone(),
             running: Vec::new(),
         });
-        Self { all: all.collect(), last: None, now: Timestamp::default() }
+        Self { all: all.collect(), last: None, now: Timestamp::default(), books: [Books::default(); 2] }
     }
 
     /// Whether a close of that end is what is waited for.
@@ -145,6 +157,9 @@ impl Cases {
             What::Closed { .. } => {}
         }
         let role = session.role(entry.edge);
+        if let Some(role) = role {
+            self.books[index(role)] = Books::of(session);
+        }
         for case in &mut self.all {
             if role != Some(case.common.of) {
                 continue;
@@ -153,7 +168,7 @@ impl Cases {
                 if running.closed || entry.at.since(running.fired.at) > case.within {
                     continue;
                 }
-                running.seen = true;
+                running.after = Books::of(session);
                 let moment = Moment { entry, context, session, fired: &running.fired };
                 running.watch.observe(&moment);
                 running.closed |= moment.closes();
@@ -172,10 +187,11 @@ impl Cases {
     fn fired(&mut self, step: &str, stream: Option<(StreamKey, Opaque, u64)>, at: Timestamp) {
         let requests: Vec<_> = self.last.into_iter().collect();
         for case in self.all.iter_mut().filter(|case| case.expected.step == step) {
+            let before = self.books[index(case.common.of)];
             if case.running.len() < MOST_FIRINGS {
                 let fired = Fired { at, stream, requests: requests.clone() };
                 let watch = case.expected.expect.watch();
-                case.running.push(Running { fired, watch, closed: false, over_at: None, seen: false });
+                case.running.push(Running { fired, watch, before, after: before, closed: false, over_at: None });
             }
         }
     }
@@ -215,6 +231,12 @@ impl Case {
                 None => finding,
             }
         };
+        // A later firing that was not watched to its end says nothing where another was.
+        let weight = |verdict| match verdict {
+            Verdict::Inconclusive => 0,
+            Verdict::Pass => 1,
+            Verdict::Fail => 2,
+        };
         let mut worst: Option<(Verdict, String, &Fired)> = None;
         for running in &self.running {
             let until = running.over_at.map_or(now, |over| over.min(now));
@@ -222,13 +244,15 @@ impl Case {
                 complete: until.since(running.fired.at) >= self.within,
                 closed: running.closed,
                 within: self.within,
+                before: running.before,
+                now: running.after,
             };
             let (verdict, actual) = match (running.watch.outcome(&end), self.common.not) {
                 (Outcome::Yes(actual), false) | (Outcome::No(actual), true) => (Verdict::Pass, actual),
                 (Outcome::No(actual), false) | (Outcome::Yes(actual), true) => (Verdict::Fail, actual),
                 (Outcome::Unknown(actual), _) => (Verdict::Inconclusive, actual),
             };
-            if worst.as_ref().is_none_or(|(before, ..)| *before < verdict) {
+            if worst.as_ref().is_none_or(|(before, ..)| weight(*before) < weight(verdict)) {
                 worst = Some((verdict, actual, &running.fired));
             }
         }

@@ -100,6 +100,27 @@ pub(super) struct Fired {
     pub(super) requests: Vec<(Side, Opcode, Opaque)>,
 }
 
+/// How flow control stands at an edge.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Books {
+    /// The window; `None` where there is none.
+    pub(super) window: Option<u32>,
+    pub(super) outstanding: u64,
+    /// Bytes that were acknowledged and never charged.
+    pub(super) over_acked: u64,
+}
+
+impl Books {
+    fn of(session: &Session) -> Self {
+        let flow = session.flow();
+        Self {
+            window: flow.window().filter(|_| flow.is_on()),
+            outstanding: flow.outstanding(),
+            over_acked: flow.over_acked(),
+        }
+    }
+}
+
 /// What is known when nothing more is to come.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
@@ -109,6 +130,9 @@ pub(super) struct End {
     pub(super) closed: bool,
     /// How long was waited for.
     pub(super) within: Duration,
+    /// How flow control stood at the end's edge when the step fired, and how it stands.
+    pub(super) before: Books,
+    pub(super) now: Books,
 }
 
 impl End {

@@ -49,7 +49,8 @@ impl Watch for Watcher {
         if header.opcode == Opcode::DCP_STREAM_REQ {
             if header.is_request() && header.vbucket() == Some(key.vbucket) {
                 let Ok(Message::StreamReq(request)) = &head.message else { return };
-                let reached = self.reached.unwrap_or(seqno).max(seqno);
+                let delivered = moment.session.stream(key).map_or(0, |stream| stream.last_seqno);
+                let reached = self.reached.unwrap_or(seqno).max(seqno).max(delivered);
                 if self.of == Role::Consumer && self.asked.is_none() && request.start_seqno > reached {
                     let asked = request.start_seqno;
                     self.wrong =

@@ -155,7 +155,11 @@ impl Runner {
             }
             let messages = if self.steps.cuts() { &self.kit.wanted } else { &self.plan.messages };
             let stream = stream_of(event, sessions, &self.filters);
+            let over = matches!(self.phase, Phase::Settling { .. } | Phase::Settled);
             let Some(armed) = self.steps.get_mut(index) else { continue };
+            if over && armed.step.faults.iter().any(Spec::wants_stream) {
+                continue;
+            }
             let key = stream.as_ref().map(|struck| struck.key);
             if armed.is_bare() {
                 if armed.fired_at.is_some() && !matches!(event, Event::Frame { .. }) {
@@ -368,7 +372,7 @@ impl Runner {
             }
         }
         self.lingering.retain(|fault| !fault.is_done());
-        if !self.ending && !matches!(self.phase, Phase::Settling { .. } | Phase::Settled) {
+        if !self.ending {
             self.fire_what_is_due(event, sessions, now, actions);
         }
         if matches!(event, Event::Wakeup) && matches!(self.phase, Phase::Acting(_) | Phase::Settling { .. }) {
@@ -481,12 +485,7 @@ impl Interceptor for Runner {
             Phase::Acting(_) | Phase::Settling { .. } => Some(self.looked_at + LOOK_EVERY),
             Phase::Opening | Phase::Asking(..) | Phase::Armed | Phase::Settled => None,
         };
-        let lingering = match &self.phase {
-            Phase::Settled => None,
-            Phase::Opening | Phase::Asking(..) | Phase::Armed | Phase::Acting(_) | Phase::Settling { .. } => {
-                self.lingering.iter().filter_map(|fault| fault.wakeup()).min()
-            }
-        };
+        let lingering = self.lingering.iter().filter_map(|fault| fault.wakeup()).min();
         [phase, lingering, self.kit.bursts.wakeup(), self.stand_in.wakeup(), watchdog].into_iter().flatten().min()
     }
 

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::super::After;
+use super::super::Per;
 use super::super::Plan;
 use super::super::Step;
 use super::PRODUCER;
@@ -35,6 +36,11 @@ pub(super) struct Armed {
 impl Armed {
     fn is_from_start(&self) -> bool {
         self.step.when.after == Some(After::Start)
+    }
+
+    /// Whether it is to fire so often, and the next step waits for that.
+    fn is_counted(&self) -> bool {
+        self.step.when.times.is_some() && self.step.when.per == Per::Connection
     }
 
     /// Whether it fires at whatever comes, once its time is there.
@@ -123,7 +129,9 @@ impl Steps {
         if let Some(armed) = self.steps.get_mut(index) {
             armed.fired_at.get_or_insert(now);
         }
-        if index == self.next && !self.cuts() {
+        let goes_on =
+            self.cuts() || self.get(index).is_some_and(|armed| armed.is_counted() && !armed.trigger.is_spent());
+        if index == self.next && !goes_on {
             self.skip(now, actions);
         }
     }
