@@ -83,14 +83,18 @@ fn the_environment_is_read_and_flags_beat_it() {
 /// `docs/QUIRKS.md` is what the code says of its quirks; `DCPROXY_WRITE_DOCS=1` writes it anew.
 #[test]
 fn the_quirks_are_documented() {
-    let mut text = "# Quirks of the embedded node\n\nHistorical bugs, and some made up after them, that `dcproxy node --quirk NAME` has. \
-                    `dcproxy proxy --scenario orphaned-responses` fails with each,\nby the finding named; in eras that a quirk does not need, it \
-                    shows nothing.\n\n| quirk | does | needs | caught by | history |\n|---|---|---|---|---|\n"
+    let mut text = "# Quirks of the embedded node\n\nHistorical bugs, and some made up after them, that `dcproxy node --quirk NAME` has, as \
+                    producer or as consumer.\nThe scenario named provokes it, and the finding named shows it; in eras that a quirk does not \
+                    need, it shows nothing.\n"
         .to_owned();
-    for quirk in dcproxy::node::Quirk::ALL {
-        let about = quirk.about();
-        text +=
-            &format!("| `{quirk}` | {} | {} | `{}` | {} |\n", about.does, about.needs, about.finding, about.history);
+    for (role, title) in [(dcproxy::node::Role::Producer, "producer"), (dcproxy::node::Role::Consumer, "consumer")] {
+        text += &format!(
+            "\n## As {title}\n\n| quirk | does | needs | scenario | caught by | history |\n|---|---|---|---|---|---|\n"
+        );
+        for quirk in dcproxy::node::Quirk::ALL.into_iter().filter(|quirk| quirk.about().role == role) {
+            let dcproxy::node::About { does, needs, scenario, finding, history, .. } = quirk.about();
+            text += &format!("| `{quirk}` | {does} | {needs} | `{scenario}` | `{finding}` | {history} |\n");
+        }
     }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/QUIRKS.md");
     if std::env::var_os("DCPROXY_WRITE_DOCS").is_some() {

@@ -97,17 +97,13 @@ fn told(report: &Report) -> String {
 
 /// Whether what the quirk does is against the era's rules (its documentation's `needs`).
 fn shows_in(quirk: Quirk, era: Era) -> bool {
-    match quirk {
-        Quirk::Mb35287 => era >= Era::V2019_07,
+    if quirk == Quirk::Mb35287 {
+        era >= Era::V2019_07
+    } else if quirk == Quirk::Mb40934 {
         // For 2019-07 every answer to a COMMIT is one to bear; 6.0 has none, 6.5 and 6.6 close for it by right.
-        Quirk::Mb40934 => era >= Era::V7_0 || era == Era::V2019_07,
-        Quirk::Mb32724
-        | Quirk::Mb37009
-        | Quirk::Mb18625
-        | Quirk::StallAfterOrphan
-        | Quirk::RepeatAfterOrphan
-        | Quirk::LeakWindow
-        | Quirk::LateDisconnect => true,
+        era >= Era::V7_0 || era == Era::V2019_07
+    } else {
+        true
     }
 }
 

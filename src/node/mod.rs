@@ -41,4 +41,5 @@ pub use connection::Connection;
 pub use connection::How;
 pub use quirk::About;
 pub use quirk::Quirk;
+pub use quirk::Role;
 pub use shared::Node;

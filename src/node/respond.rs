@@ -36,7 +36,7 @@ impl Producer {
         let own_noop = opcode == Opcode::DCP_NOOP && self.noops.answered(header.opaque);
         let known = self.by_opaque(header.opaque).is_some();
         let has = |quirk| config.quirks.contains(&quirk);
-        if config.quirks.iter().any(|&quirk| is_fatal(quirk, opcode, status, known)) {
+        if is_fatal(has, opcode, status, known) {
             return Outcome::Disconnect;
         }
         match producer_action(self.terms.era, self.terms.v7, opcode, status, own_noop) {
@@ -91,21 +91,14 @@ impl Producer {
 }
 
 /// Whether a quirk makes the producer disconnect where its era would not.
-fn is_fatal(quirk: Quirk, opcode: Opcode, status: Status, known: bool) -> bool {
+fn is_fatal(has: impl Fn(Quirk) -> bool, opcode: Opcode, status: Status, known: bool) -> bool {
     let completion = matches!(opcode, Opcode::DCP_COMMIT | Opcode::DCP_ABORT);
     let durability = completion || opcode == Opcode::DCP_PREPARE;
     let acknowledged = matches!(opcode, Opcode::DCP_SNAPSHOT_MARKER | Opcode::DCP_SET_VBUCKET_STATE);
-    match quirk {
-        Quirk::Mb35287 => durability || opcode == Opcode::DCP_SYSTEM_EVENT,
-        Quirk::Mb32724 => acknowledged && !known,
-        Quirk::Mb37009 => dcp::is_stream_message(opcode) && !acknowledged && status != Status::SUCCESS,
-        Quirk::Mb40934 => {
-            completion && matches!(status, Status::KEY_ENOENT | Status::DCP_STREAM_NOT_FOUND | Status::OPAQUE_NO_MATCH)
-        }
-        Quirk::Mb18625
-        | Quirk::StallAfterOrphan
-        | Quirk::RepeatAfterOrphan
-        | Quirk::LeakWindow
-        | Quirk::LateDisconnect => false,
-    }
+    let of_a_stream = matches!(status, Status::KEY_ENOENT | Status::DCP_STREAM_NOT_FOUND | Status::OPAQUE_NO_MATCH);
+    let success = status == Status::SUCCESS;
+    (has(Quirk::Mb35287) && (durability || opcode == Opcode::DCP_SYSTEM_EVENT))
+        || (has(Quirk::Mb32724) && acknowledged && !known)
+        || (has(Quirk::Mb37009) && dcp::is_stream_message(opcode) && !acknowledged && !success)
+        || (has(Quirk::Mb40934) && completion && of_a_stream)
 }
