@@ -63,7 +63,7 @@ impl Rule for WindowRespected {
         }
         let outstanding = self.outstanding;
         self.outstanding = outstanding.saturating_add(least_charge(seen, charge));
-        Ruling::of(outstanding < window.into(), || {
+        Ruling::of(outstanding < window, || {
             let opcode = seen.header().opcode;
             (format!("nothing while {outstanding} of {window} bytes are outstanding"), format!("{opcode} of {charge}"))
         })
@@ -201,7 +201,7 @@ impl Rule for NotBlockedByWindow {
 /// G7. What is left at the end may be under way still, so only a window that was full for long is told.
 #[derive(Debug, Default)]
 pub(super) struct AllAcked {
-    window: u32,
+    window: u64,
     outstanding: u64,
     full_since: Option<Timestamp>,
     last: Timestamp,

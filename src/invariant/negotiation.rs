@@ -136,7 +136,10 @@ impl Rule for MarkerVersionAgreed {
         match marker.version {
             MarkerVersion::V1 => Ruling::Kept,
             MarkerVersion::V2_0 => {
-                needs(seen, newer || seen.session.sync_writes(), "enable_sync_writes or max_marker_version in v2.0")
+                let agreed = newer
+                    || seen.session.sync_replication()
+                    || seen.session.controls().is_true("enable_synchronous_replication");
+                needs(seen, agreed, "consumer_name and enable_sync_writes, or max_marker_version, in v2.0")
             }
             MarkerVersion::V2_1 => needs(seen, false, "nothing at all in v2.1"),
             MarkerVersion::V2_2 => needs(seen, newer, "max_marker_version in v2.2"),

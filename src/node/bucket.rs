@@ -79,7 +79,7 @@ impl Bucket {
 
     /// GET_FAILOVER_LOG, in both its forms.
     pub(super) fn failover_log(&self, header: &Header) -> Reply {
-        match self.vbucket(header.vbucket_or_status) {
+        match self.vbucket(header.vbucket_or_status).filter(|vbucket| !vbucket.is_deleted()) {
             Some(vbucket) => {
                 let log = FailoverLog { failover_log: vbucket.failover_log() };
                 Reply::Frame(log.response(header.opcode, header.opaque).build().to_vec())
@@ -97,7 +97,7 @@ impl Bucket {
         }
         let wanted = |vbucket: &Vbucket| match asked.state {
             None | Some(0 | 1) => !vbucket.is_dead(),
-            Some(4) => vbucket.is_dead(),
+            Some(4) => vbucket.is_dead() && !vbucket.is_deleted(),
             Some(_) => false,
         };
         let seqno = |vbucket: &Vbucket| match asked.collection_id {

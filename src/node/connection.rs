@@ -262,7 +262,7 @@ impl State {
         if let Role::Producer(producer) = &mut self.role {
             let mut bucket = self.node.bucket();
             bucket.tick(self.node.config(), now);
-            producer.pull(to, limit, &bucket, self.node.config());
+            producer.pull(to, limit, &bucket);
         }
     }
 
@@ -333,7 +333,7 @@ impl State {
             // Measured: an orphan on a connection without DCP_OPEN closes it.
             Role::None => Outcome::Disconnect,
             Role::Consumer(_) => Outcome::Kept,
-            Role::Producer(producer) => producer.response(frame.header(), &mut self.node.bucket(), self.node.config()),
+            Role::Producer(producer) => producer.response(frame.header(), &mut self.node.bucket()),
         };
         match outcome {
             Outcome::Kept => {}

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::Quirk;
 use super::terms::Terms;
 use crate::dcp::Control;
 use crate::era::Era;
@@ -17,8 +18,8 @@ pub(super) fn apply(control: &Control, terms: &mut Terms) -> Status {
             None => return Status::EINVAL,
         },
         "connection_buffer_size" => match value.parse() {
-            Ok(window) => terms.window = window,
-            Err(_) => return Status::EINVAL,
+            Ok(window) if window <= u64::from(u32::MAX) || takes_wide_windows(terms) => terms.window = window,
+            Ok(_) | Err(_) => return Status::EINVAL,
         },
         "stream_buffer_size" => return Status::NOT_SUPPORTED,
         "set_priority" if matches!(value, "high" | "medium" | "low") => {}
@@ -63,6 +64,11 @@ pub(super) fn apply(control: &Control, terms: &mut Terms) -> Status {
     Status::SUCCESS
 }
 
+/// MB-72330: windows of 4 GiB and more are taken since 972547685 (2026-06).
+fn takes_wide_windows(terms: &Terms) -> bool {
+    terms.era == Era::Master && !terms.has(Quirk::Mb72330)
+}
+
 /// Whole seconds; after 8.0 also fractions of a second from the connection manager's 0.1 s on.
 fn noop_interval(value: &str, era: Era) -> Option<Duration> {
     if let Ok(seconds) = value.parse::<u32>() {
@@ -92,7 +98,8 @@ mod tests {
         ("set_noop_interval", "inf", [4; 6]),
         ("connection_buffer_size", "20000", [0; 6]),
         ("connection_buffer_size", "0", [0; 6]),
-        ("connection_buffer_size", "4294967296", [4; 6]),
+        ("connection_buffer_size", "4294967296", [4, 4, 4, 4, 4, 0]),
+        ("connection_buffer_size", "18446744073709551616", [4; 6]),
         ("stream_buffer_size", "1", [0x83; 6]),
         ("set_priority", "high", [0; 6]),
         ("set_priority", "urgent", [4; 6]),

@@ -11,13 +11,13 @@ pub(crate) struct Flow {
 
 impl Flow {
     /// Whether a message may go.
-    pub(crate) const fn may_send(&self, window: u32) -> bool {
-        window == 0 || self.outstanding < window as u64
+    pub(crate) const fn may_send(&self, window: u64) -> bool {
+        window == 0 || self.outstanding < window
     }
 
     /// Whether a message may go if what leaked counts too.
-    pub(super) const fn may_send_with_leak(&self, window: u32) -> bool {
-        window == 0 || self.outstanding.saturating_add(self.leaked) < window as u64
+    pub(super) const fn may_send_with_leak(&self, window: u64) -> bool {
+        window == 0 || self.outstanding.saturating_add(self.leaked) < window
     }
 
     /// A message was sent.
@@ -31,8 +31,8 @@ impl Flow {
     }
 
     /// Loses bytes for ever, up to a whole window.
-    pub(super) fn leak(&mut self, bytes: u64, window: u32) {
-        self.leaked = self.leaked.saturating_add(bytes).min(window.into());
+    pub(super) fn leak(&mut self, bytes: u64, window: u64) {
+        self.leaked = self.leaked.saturating_add(bytes).min(window);
     }
 
     /// What was sent and not given back.

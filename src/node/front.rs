@@ -11,6 +11,7 @@ use super::document::mix;
 use super::kv;
 use super::producer::Reply;
 use super::producer::answer;
+use super::states;
 use super::stats;
 use super::topology;
 use crate::Timestamp;
@@ -144,6 +145,7 @@ impl Front {
                     Err(status) => answer(header, status),
                 }
             }
+            opcode if states::is_known(opcode) => states::request(frame, bucket, config),
             opcode if kv::is_known(opcode) => kv::request(frame, self, bucket, config, now),
             _ => answer(header, Status::UNKNOWN_COMMAND),
         }

@@ -26,6 +26,7 @@ mod respond;
 mod rollback;
 mod send;
 mod shared;
+mod states;
 mod stats;
 mod stream;
 mod takeover;

@@ -73,6 +73,7 @@ pub(super) fn open(frame: &Frame<'_>, front: &Front, config: &Config) -> Result<
         delete_times: flag(Open::INCLUDE_DELETE_TIMES),
         deleted_user_xattrs: flag(Open::INCLUDE_DELETED_USER_XATTRS),
         skip_deletes: flag(Open::SKIP_DELETES_IN_INITIAL_BACKFILL),
+        quirks: config.quirks.clone(),
         ..Terms::new(config.era)
     }))
 }

@@ -62,10 +62,13 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// What a frame costs (dcp-protocol.md §5): its length, 2 more for a PREPARE (MB-46634).
+/// What a PREPARE is charged beyond its length (MB-46634).
+pub(super) const PREPARE_SURCHARGE: u32 = 2;
+
+/// What a frame costs (dcp-protocol.md §5): its length, and the surcharge of a PREPARE.
 pub(super) fn charge(opcode: Opcode, len: u32, framing: u32, era: Era) -> u32 {
     match opcode {
-        Opcode::DCP_PREPARE => len + 2,
+        Opcode::DCP_PREPARE => len + PREPARE_SURCHARGE,
         // MB-40277, MB-42506: before 7.0 the bytes of the stream id were forgotten.
         Opcode::DCP_MUTATION | Opcode::DCP_SNAPSHOT_MARKER | Opcode::DCP_SYSTEM_EVENT | Opcode::DCP_STREAM_END
             if era < Era::V7_0 =>

@@ -15,10 +15,12 @@ use super::stream::Fault;
 use super::stream::Step;
 use super::stream::Stream;
 use super::terms::Terms;
+use super::vbucket::Vbucket;
 use crate::Timestamp;
 use crate::dcp;
 use crate::dcp::BufferAck;
 use crate::dcp::Control;
+use crate::dcp::FailoverEntry;
 use crate::dcp::SeqnoAck;
 use crate::dcp::StreamReq;
 use crate::dcp::StreamReqResponse;
@@ -40,6 +42,8 @@ pub(super) struct Producer {
     turn: usize,
     /// Highest seqno that a vbucket's stream has come to on this connection: what a SEQNO_ACK may be about.
     streamed: Vec<(u16, u64)>,
+    /// What was acknowledged on streams that were dead already (quirk mb-35226).
+    stale_acks: Vec<(u16, u64)>,
     sender: Sender,
     item: Item,
 }
@@ -61,6 +65,9 @@ const MAX_STREAMS: usize = 4096;
 /// Nothing was received for so long: the producer gives up (dcp-protocol.md §6).
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(360);
 
+/// The uuid of a failover log that there is not (quirks mb-25820 and mb-17230).
+const UUID_OF_NOTHING: u64 = 1 << 40;
+
 /// The seqno below which deletions were forgotten: the node forgets nothing.
 const PURGE_SEQNO: u64 = 0;
 
@@ -73,6 +80,7 @@ impl Producer {
             streams: Vec::new(),
             turn: 0,
             streamed: Vec::new(),
+            stale_acks: Vec::new(),
             sender: Sender::new(),
             item: Item::empty(),
         }
@@ -110,7 +118,7 @@ impl Producer {
         let header = frame.header();
         match self.admit(frame, bucket) {
             Ok(stream) => {
-                let log = bucket.vbucket(header.vbucket_or_status).map(super::vbucket::Vbucket::failover_log);
+                let log = bucket.vbucket(header.vbucket_or_status).map(Vbucket::failover_log);
                 self.streams.push(stream);
                 let response = StreamReqResponse::FailoverLog(log.unwrap_or_default());
                 Reply::Frame(response.response(header.opaque).build().to_vec())
@@ -119,9 +127,43 @@ impl Producer {
                 let response = StreamReqResponse::Rollback { rollback_seqno };
                 Reply::Frame(response.response(header.opaque).build().to_vec())
             }
-            Err(Refusal::Status(Status::NOT_MY_VBUCKET)) => bucket.not_my_vbucket(header, config),
+            Err(Refusal::Status(Status::NOT_MY_VBUCKET)) => self.not_my_vbucket(frame, bucket, config),
+            Err(Refusal::Duplicate(at)) => {
+                if self.terms.has(Quirk::Mb38356) {
+                    self.streams[at].inflict(Fault::Stuck);
+                }
+                answer(header, Status::KEY_EEXISTS)
+            }
             Err(Refusal::Status(status)) => answer(header, status),
         }
+    }
+
+    /// Refuses a stream of a vbucket that is not there or dead.
+    fn not_my_vbucket(&mut self, frame: &Frame<'_>, bucket: &Bucket, config: &Config) -> Reply {
+        let header = frame.header();
+        let refusal = bucket.not_my_vbucket(header, config);
+        let twice = self.terms.has(Quirk::Mb25820);
+        if !twice && !self.terms.has(Quirk::Mb17230) {
+            return refusal;
+        }
+        let log = bucket.vbucket(header.vbucket_or_status).map(Vbucket::failover_log);
+        let log = log.unwrap_or_else(|| vec![FailoverEntry { vb_uuid: UUID_OF_NOTHING, seqno: 0 }]);
+        let mut frames = StreamReqResponse::FailoverLog(log).response(header.opaque).build().to_vec();
+        match (refusal, StreamReq::parse(frame)) {
+            (Reply::Frame(refusal), _) if twice => frames.extend(refusal),
+            (_, Ok(request)) if self.streams.len() < MAX_STREAMS => {
+                let to = Address {
+                    vbucket: header.vbucket_or_status,
+                    opaque: header.opaque,
+                    stream_id: request.stream_id(),
+                };
+                let mut stream = Stream::new(to, Filter::All, &request, 0, &self.terms);
+                stream.inflict(Fault::Stuck);
+                self.streams.push(stream);
+            }
+            _ => {}
+        }
+        Reply::Frame(frames)
     }
 
     /// The order of these checks is that of real producers (dcp-protocol.md §3.1).
@@ -153,7 +195,12 @@ impl Producer {
             return Err(Status::NOT_SUPPORTED.into());
         }
         let to = Address { vbucket: header.vbucket_or_status, opaque: header.opaque, stream_id };
-        if self.find(to.vbucket, stream_id).is_some() {
+        if let Some(at) = self.find(to.vbucket, stream_id) {
+            return Err(Refusal::Duplicate(at));
+        }
+        let closing =
+            self.streams.iter().any(|stream| (stream.to.vbucket, stream.to.stream_id) == (to.vbucket, stream_id));
+        if closing && self.terms.has(Quirk::RefuseReadd) {
             return Err(Status::KEY_EEXISTS.into());
         }
         if let Some(seqno) = rollback(&request, &vbucket.failover_log(), vbucket.high(), PURGE_SEQNO) {
@@ -183,7 +230,7 @@ impl Producer {
             return Status::DCP_STREAM_ID_INVALID;
         }
         let Some(at) = self.find(frame.header().vbucket_or_status, stream_id) else { return Status::KEY_ENOENT };
-        if self.terms.stream_end_on_close {
+        if self.terms.stream_end_on_close && !self.terms.has(Quirk::Mb26363) {
             self.streams[at].close();
         } else {
             self.remove(at);
@@ -192,19 +239,33 @@ impl Producer {
     }
 
     /// dcp-protocol.md §4.7, and MB-35378 for a stream that is gone.
-    fn seqno_ack(&self, frame: &Frame<'_>, bucket: &Bucket) -> Reply {
+    fn seqno_ack(&mut self, frame: &Frame<'_>, bucket: &Bucket) -> Reply {
         let header = frame.header();
         let Ok(ack) = SeqnoAck::parse(frame) else { return answer(header, Status::EINVAL) };
         if !self.terms.sync_replication() {
             return answer(header, Status::EINVAL);
         }
-        if bucket.vbucket(header.vbucket_or_status).is_none() {
+        if bucket.vbucket(header.vbucket_or_status).is_none_or(Vbucket::is_deleted) {
             return answer(header, Status::NOT_MY_VBUCKET);
         }
-        match self.streamed.iter().find(|(vbucket, _)| *vbucket == header.vbucket_or_status) {
-            Some(&(_, last)) if ack.prepared_seqno <= last => Reply::Silence,
-            Some(_) | None => Reply::Close,
+        let number = header.vbucket_or_status;
+        match self.streamed.iter().find(|(vbucket, _)| *vbucket == number) {
+            Some(&(_, last)) if ack.prepared_seqno <= last => {}
+            Some(_) | None => return Reply::Close,
         }
+        let mut streams = self.streams.iter().filter(|stream| stream.to.vbucket == number);
+        let (gone, live) = (streams.clone().next().is_none(), streams.any(Stream::is_active));
+        if gone && self.terms.has(Quirk::Mb35378) {
+            return Reply::Close;
+        }
+        if self.terms.has(Quirk::Mb35226) {
+            match self.stale_acks.iter().find(|(vbucket, _)| *vbucket == number) {
+                Some(&(_, stale)) if live && ack.prepared_seqno < stale => return Reply::Close,
+                None if !live && !gone => self.stale_acks.push((number, ack.prepared_seqno)),
+                Some(_) | None => {}
+            }
+        }
+        Reply::Silence
     }
 
     fn remove(&mut self, at: usize) {
@@ -215,13 +276,13 @@ impl Producer {
     }
 
     /// Appends messages of the streams, each in its turn, until `to` has about `limit` bytes or nothing may go.
-    pub(super) fn pull(&mut self, to: &mut Vec<u8>, limit: usize, bucket: &Bucket, config: &Config) {
+    pub(super) fn pull(&mut self, to: &mut Vec<u8>, limit: usize, bucket: &Bucket) {
         let mut idle = 0;
         while to.len() < limit && idle < self.streams.len() && self.flow.may_send(self.terms.window) {
             if self.turn >= self.streams.len() {
                 self.turn = 0;
             }
-            match self.step(bucket, config, to) {
+            match self.step(bucket, to) {
                 Some(Step::Sent(charge)) => {
                     self.flow.charge(charge);
                     self.turn += 1;
@@ -230,7 +291,7 @@ impl Producer {
                 Some(Step::Ended(charge)) => {
                     self.flow.charge(charge);
                     idle = 0;
-                    let undead = charge > 0 && config.quirks.contains(&Quirk::Mb18625);
+                    let undead = charge > 0 && self.terms.has(Quirk::Mb18625);
                     if undead {
                         self.streams[self.turn].inflict(Fault::Undead(UNDEAD_MESSAGES));
                         self.turn += 1;
@@ -244,11 +305,27 @@ impl Producer {
                 }
             }
         }
+        if !self.flow.may_send(self.terms.window) {
+            self.window_is_full(bucket);
+        }
     }
 
-    fn step(&mut self, bucket: &Bucket, config: &Config, to: &mut Vec<u8>) -> Option<Step> {
+    fn window_is_full(&mut self, bucket: &Bucket) {
+        for stream in &mut self.streams {
+            if self.terms.has(Quirk::Mb31481) {
+                stream.interrupt();
+            }
+            if self.terms.has(Quirk::Mb45523)
+                && let Some(vbucket) = bucket.vbucket(stream.to.vbucket)
+            {
+                stream.lose_vbucket_state(vbucket);
+            }
+        }
+    }
+
+    fn step(&mut self, bucket: &Bucket, to: &mut Vec<u8>) -> Option<Step> {
         let stream = &mut self.streams[self.turn];
-        let leaks = config.quirks.contains(&Quirk::LeakWindow);
+        let leaks = self.terms.has(Quirk::LeakWindow);
         if leaks
             && stream.is_active()
             && stream.is_inside()
@@ -294,6 +371,8 @@ const UNDEAD_MESSAGES: u8 = 8;
 enum Refusal {
     Status(Status),
     Rollback(u64),
+    /// This stream is open already.
+    Duplicate(usize),
 }
 
 impl From<Status> for Refusal {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::Quirk;
 use super::bucket::Bucket;
-use super::config::Config;
 use super::producer::Producer;
 use super::stream::Fault;
 use crate::dcp;
@@ -31,15 +30,20 @@ pub(super) const LATE: Duration = Duration::from_secs(1);
 
 impl Producer {
     /// A response came in.
-    pub(super) fn response(&mut self, header: &Header, bucket: &mut Bucket, config: &Config) -> Outcome {
+    pub(super) fn response(&mut self, header: &Header, bucket: &mut Bucket) -> Outcome {
         let (opcode, status) = (header.opcode, Status(header.vbucket_or_status));
         let own_noop = opcode == Opcode::DCP_NOOP && self.noops.answered(header.opaque);
         let known = self.by_opaque(header.opaque).is_some();
-        let has = |quirk| config.quirks.contains(&quirk);
-        if is_fatal(has, opcode, status, known) {
+        if self.is_fatal(header, known) {
             return Outcome::Disconnect;
         }
         match producer_action(self.terms.era, self.terms.v7, opcode, status, own_noop) {
+            Action::Disc if self.swallows(opcode, status) => {
+                if let Some(stream) = self.by_opaque(header.opaque) {
+                    stream.inflict(Fault::Stuck);
+                }
+                return Outcome::Kept;
+            }
             Action::Ignore => {}
             Action::Ack => {
                 self.acknowledged(header, bucket);
@@ -56,23 +60,27 @@ impl Producer {
         if let Some(stream) = self.by_opaque(header.opaque) {
             stream.answer();
         }
-        if has(Quirk::StallAfterOrphan) {
-            self.inflict_on_another(header.opaque, Fault::Stall);
+        for (quirk, fault) in [
+            (Quirk::StallAfterOrphan, Fault::Stall),
+            (Quirk::RepeatAfterOrphan, Fault::Repeat),
+            (Quirk::SkipAfterOrphan, Fault::Skip),
+        ] {
+            if self.terms.has(quirk) {
+                self.inflict_on_another(header.opaque, fault);
+            }
         }
-        if has(Quirk::RepeatAfterOrphan) {
-            self.inflict_on_another(header.opaque, Fault::Repeat);
+        if self.terms.has(Quirk::LeakWindow) {
+            self.flow.leak(self.terms.window.div_ceil(4), self.terms.window);
         }
-        if has(Quirk::LeakWindow) {
-            self.flow.leak(u64::from(self.terms.window).div_ceil(4), self.terms.window);
-        }
-        if has(Quirk::LateDisconnect) { Outcome::DisconnectIn(LATE) } else { Outcome::Kept }
+        if self.terms.has(Quirk::LateDisconnect) { Outcome::DisconnectIn(LATE) } else { Outcome::Kept }
     }
 
     fn acknowledged(&mut self, header: &Header, bucket: &mut Bucket) {
-        let Some(stream) = self.by_opaque(header.opaque) else { return };
+        let mut streams = self.streams.iter_mut();
+        let Some(stream) = streams.find(|stream| stream.to.opaque == header.opaque) else { return };
         let vbucket = stream.to.vbucket;
         if header.opcode == Opcode::DCP_SNAPSHOT_MARKER {
-            stream.marker_answered();
+            stream.marker_answered(&self.terms);
         } else if stream.state_answered() {
             bucket.hand_over(vbucket);
         }
@@ -88,17 +96,36 @@ impl Producer {
             stream.inflict(fault);
         }
     }
+
+    /// Whether a quirk makes the producer disconnect where its era would not.
+    fn is_fatal(&self, header: &Header, known: bool) -> bool {
+        let (opcode, status) = (header.opcode, Status(header.vbucket_or_status));
+        let has = |quirk| self.terms.has(quirk);
+        let of_a_stream = matches!(status, Status::KEY_ENOENT | Status::DCP_STREAM_NOT_FOUND | Status::OPAQUE_NO_MATCH);
+        let orphan = dcp::is_stream_message(opcode);
+        let acknowledges = matches!(opcode, Opcode::DCP_SNAPSHOT_MARKER | Opcode::DCP_SET_VBUCKET_STATE);
+        (has(Quirk::Mb35287) && (is_durability(opcode) || opcode == Opcode::DCP_SYSTEM_EVENT))
+            || (has(Quirk::Mb32724) && acknowledges && !known)
+            || (has(Quirk::Mb37009) && orphan && !acknowledges && status != Status::SUCCESS)
+            || (has(Quirk::Mb40934) && is_completion(opcode) && of_a_stream)
+            || (has(Quirk::OrphanAfterEnd) && orphan && !acknowledges && !known)
+            || (has(Quirk::LargeOrphan) && orphan && header.body_len > LARGE)
+    }
+
+    /// Whether a quirk makes it bear what its era must disconnect at.
+    fn swallows(&self, opcode: Opcode, status: Status) -> bool {
+        (self.terms.has(Quirk::Mb36794) && is_durability(opcode) && status == Status::EINVAL)
+            || (self.terms.has(Quirk::Mb36971) && is_completion(opcode) && status == Status::KEY_ENOENT)
+    }
 }
 
-/// Whether a quirk makes the producer disconnect where its era would not.
-fn is_fatal(has: impl Fn(Quirk) -> bool, opcode: Opcode, status: Status, known: bool) -> bool {
-    let completion = matches!(opcode, Opcode::DCP_COMMIT | Opcode::DCP_ABORT);
-    let durability = completion || opcode == Opcode::DCP_PREPARE;
-    let acknowledged = matches!(opcode, Opcode::DCP_SNAPSHOT_MARKER | Opcode::DCP_SET_VBUCKET_STATE);
-    let of_a_stream = matches!(status, Status::KEY_ENOENT | Status::DCP_STREAM_NOT_FOUND | Status::OPAQUE_NO_MATCH);
-    let success = status == Status::SUCCESS;
-    (has(Quirk::Mb35287) && (durability || opcode == Opcode::DCP_SYSTEM_EVENT))
-        || (has(Quirk::Mb32724) && acknowledged && !known)
-        || (has(Quirk::Mb37009) && dcp::is_stream_message(opcode) && !acknowledged && !success)
-        || (has(Quirk::Mb40934) && completion && of_a_stream)
+/// What is too large a body for quirk large-orphan: more than any error needs but one with a cluster map.
+const LARGE: u32 = 20 * 1024;
+
+const fn is_completion(opcode: Opcode) -> bool {
+    matches!(opcode, Opcode::DCP_COMMIT | Opcode::DCP_ABORT)
+}
+
+const fn is_durability(opcode: Opcode) -> bool {
+    is_completion(opcode) || matches!(opcode, Opcode::DCP_PREPARE)
 }

@@ -1,9 +1,11 @@
 //! How items and markers of a stream are put on the wire, by what was negotiated.
 
+use super::Quirk;
 use super::data::Kind;
 use super::document::Item;
 use super::events;
 use super::parts::Address;
+use super::parts::PREPARE_SURCHARGE;
 use super::parts::Parts;
 use super::parts::charge;
 use super::terms::Terms;
@@ -50,7 +52,8 @@ impl Sender {
                 extras[28] = NRU;
                 extras[29] = deleted.into();
                 extras[30] = level;
-                self.document(Opcode::DCP_PREPARE, datatype, item.cas, &extras, terms, to, out)
+                let charge = self.document(Opcode::DCP_PREPARE, datatype, item.cas, &extras, terms, to, out);
+                if terms.has(Quirk::Mb46634) { charge - PREPARE_SURCHARGE } else { charge }
             }
             Kind::Mutation | Kind::Commit { deleted: false, .. } => {
                 let datatype = self.take(item, terms);

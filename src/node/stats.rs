@@ -18,7 +18,10 @@ pub(super) fn stat(frame: &Frame<'_>, bucket: &Bucket, config: &Config) -> Reply
         Some(Ok(_)) => return answer(header, Status::NOT_MY_VBUCKET),
         Some(Err(_)) => return answer(header, Status::EINVAL),
     };
-    let vbuckets = numbers.iter().filter_map(|&number| bucket.vbucket(number).map(|vbucket| (number, vbucket)));
+    let vbuckets = numbers
+        .iter()
+        .filter_map(|&number| bucket.vbucket(number).map(|vbucket| (number, vbucket)))
+        .filter(|(_, vbucket)| !vbucket.is_deleted());
     let stats: Vec<(String, String)> = match group {
         "" => vec![
             ("version".to_owned(), config.era.version_text().to_owned()),

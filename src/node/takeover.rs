@@ -9,8 +9,8 @@
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Takeover {
     phase: Phase,
-    /// Markers sent with Ack less responses to markers. A plain number, as in real producers: a response too many makes it
-    /// negative, and the takeover never goes on (orphaned-responses.md §5.6).
+    /// Markers sent with Ack less responses to markers. Never below 0 but with quirk stray-marker-ack: then a response too
+    /// many makes it negative, and the takeover never goes on (orphaned-responses.md §5.6).
     unanswered: i64,
 }
 
@@ -49,9 +49,11 @@ impl Takeover {
         self.unanswered += 1;
     }
 
-    /// A marker was answered, with any status.
-    pub(super) const fn acknowledged(&mut self) {
-        self.unanswered -= 1;
+    /// A marker was answered, with any status. `strays_count`: also one that was not asked for.
+    pub(super) const fn acknowledged(&mut self, strays_count: bool) {
+        if self.unanswered > 0 || strays_count {
+            self.unanswered -= 1;
+        }
     }
 
     /// A vbucket state was answered, with any status; whether the vbucket is dead from here on.
@@ -94,23 +96,25 @@ mod tests {
         assert_eq!(takeover.turn(false), Turn::Send);
         takeover.marker_sent();
         assert_eq!(takeover.turn(true), Turn::Wait);
-        takeover.acknowledged();
+        takeover.acknowledged(false);
         assert_eq!(takeover.turn(true), Turn::State(3));
         assert_eq!(takeover.turn(false), Turn::Wait);
         assert!(takeover.state_answered());
         assert_eq!(takeover.turn(false), Turn::Send);
         takeover.marker_sent();
         assert_eq!(takeover.turn(true), Turn::Wait);
-        takeover.acknowledged();
+        takeover.acknowledged(false);
         assert_eq!(takeover.turn(true), Turn::State(1));
         assert!(!takeover.state_answered());
         assert_eq!(takeover.turn(true), Turn::End);
     }
 
     #[test]
-    fn a_stray_answer_stops_it_for_ever() {
-        let mut takeover = Takeover::new();
-        takeover.acknowledged();
-        assert_eq!(takeover.turn(true), Turn::Wait);
+    fn a_stray_answer_stops_it_for_ever_where_strays_count() {
+        for (strays_count, expected) in [(true, Turn::Wait), (false, Turn::State(3))] {
+            let mut takeover = Takeover::new();
+            takeover.acknowledged(strays_count);
+            assert_eq!(takeover.turn(true), expected);
+        }
     }
 }

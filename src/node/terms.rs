@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::Quirk;
 use crate::era::Era;
 
 /// What a producer connection has agreed on: HELLO, the flags of DCP_OPEN, and the controls so far.
@@ -16,7 +18,7 @@ pub(super) struct Terms {
     pub(super) skip_deletes: bool,
     pub(super) noop: bool,
     pub(super) noop_interval: Duration,
-    pub(super) window: u32,
+    pub(super) window: u64,
     pub(super) force_compression: bool,
     pub(super) stream_end_on_close: bool,
     pub(super) expiry: bool,
@@ -26,6 +28,8 @@ pub(super) struct Terms {
     pub(super) v7: bool,
     pub(super) flatbuffers: bool,
     pub(super) marker_v2_2: bool,
+    /// The historical bugs that the node has.
+    pub(super) quirks: BTreeSet<Quirk>,
 }
 
 /// What becomes of documents.
@@ -63,12 +67,18 @@ impl Terms {
             v7: false,
             flatbuffers: false,
             marker_v2_2: false,
+            quirks: BTreeSet::new(),
         }
     }
 
+    /// Whether the node has a historical bug.
+    pub(super) fn has(&self, quirk: Quirk) -> bool {
+        self.quirks.contains(&quirk)
+    }
+
     /// Full sync replication: markers of version 2.0 at least, SEQNO_ACKs expected (dcp-protocol.md §2.2).
-    pub(super) const fn sync_replication(&self) -> bool {
-        self.sync_writes && self.consumer_name
+    pub(super) fn sync_replication(&self) -> bool {
+        self.sync_writes && (self.consumer_name || self.has(Quirk::Mb35314))
     }
 
     /// Whether the end of a snapshot that the stream sees nothing of is told by SEQNO_ADVANCED (dcp-protocol.md §4.9).

@@ -23,9 +23,22 @@ pub(super) struct Vbucket {
     /// The generator's highest number.
     generated: u64,
     written: Written,
-    /// It was handed over, and has no more to give.
-    dead: bool,
+    state: State,
+    /// The seqnos at which it became active again, oldest first.
+    revived: Vec<u64>,
 }
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Active,
+    /// It was handed over or set dead, and has no more to give.
+    Dead,
+    /// It is gone for good; what streams it still has are to end.
+    Deleted,
+}
+
+/// The most entries of a failover log (invariants.md C3).
+const MAX_FAILOVERS: usize = 25;
 
 /// Some seqnos that belong together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,25 +55,51 @@ impl Vbucket {
             base: items,
             generated: items,
             written: Written::default(),
-            dead: false,
+            state: State::Active,
+            revived: Vec::new(),
         }
     }
 
     /// Goes on to `snapshots` small snapshots since the start.
     pub(super) fn grow(&mut self, snapshots: u64) {
-        if !self.dead {
+        if self.state == State::Active {
             self.generated = self.base.saturating_add(snapshots.saturating_mul(ROUND));
         }
     }
 
-    /// Hands it over: it is dead from here on.
-    pub(super) const fn die(&mut self) {
-        self.dead = true;
+    /// It was handed over, or set dead.
+    pub(super) fn die(&mut self) {
+        if self.state == State::Active {
+            self.state = State::Dead;
+        }
     }
 
-    /// Whether it was handed over.
-    pub(super) const fn is_dead(&self) -> bool {
-        self.dead
+    /// It becomes active again, and so begins a new branch of its history.
+    pub(super) fn revive(&mut self) {
+        if self.state == State::Dead {
+            self.state = State::Active;
+            if self.revived.last() != Some(&self.high()) {
+                self.revived.push(self.high());
+            }
+            if self.revived.len() > MAX_FAILOVERS {
+                self.revived.remove(0);
+            }
+        }
+    }
+
+    /// It is gone, and will not come back.
+    pub(super) const fn delete(&mut self) {
+        self.state = State::Deleted;
+    }
+
+    /// Whether nothing can be had of it: it was handed over, set dead, or deleted.
+    pub(super) fn is_dead(&self) -> bool {
+        self.state != State::Active
+    }
+
+    /// Whether it was deleted.
+    pub(super) fn is_deleted(&self) -> bool {
+        self.state == State::Deleted
     }
 
     /// Its highest seqno.
@@ -68,7 +107,7 @@ impl Vbucket {
         self.generated.saturating_add(self.written.len())
     }
 
-    /// Its failover log, newest first: one failover at a third of the first items.
+    /// Its failover log, newest first: one failover at a third of the first items, and one for each time it came back.
     pub(super) fn failover_log(&self) -> Vec<FailoverEntry> {
         let uuid = |generation: u64| {
             mix(self.author.seed ^ 0xfa11_0e00 ^ u64::from(self.author.vbucket) << 8 ^ generation) >> 16 | 1 << 40
@@ -77,6 +116,10 @@ impl Vbucket {
         if self.base >= 3 {
             log.insert(0, FailoverEntry { vb_uuid: uuid(1), seqno: self.base / 3 });
         }
+        for &seqno in &self.revived {
+            log.insert(0, FailoverEntry { vb_uuid: uuid(seqno << 8 | 2), seqno });
+        }
+        log.truncate(MAX_FAILOVERS);
         log
     }
 

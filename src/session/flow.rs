@@ -3,7 +3,7 @@ use crate::Timestamp;
 /// The producer's flow-control window as seen at one edge (dcp-protocol.md §5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Flow {
-    window: Option<u32>,
+    window: Option<u64>,
     outstanding: u64,
     max_outstanding: u64,
     charged_total: u64,
@@ -15,7 +15,7 @@ pub struct Flow {
 impl Flow {
     /// The window in bytes: the last `connection_buffer_size` that was accepted. `None` and 0 mean that flow control is
     /// off.
-    pub const fn window(&self) -> Option<u32> {
+    pub const fn window(&self) -> Option<u64> {
         self.window
     }
 
@@ -36,7 +36,7 @@ impl Flow {
 
     /// Whether the producer may send another charged message.
     pub fn has_room(&self) -> bool {
-        !self.is_on() || self.outstanding < u64::from(self.window.unwrap_or_default())
+        !self.is_on() || self.outstanding < self.window.unwrap_or_default()
     }
 
     /// All bytes charged, also while flow control was off.
@@ -59,7 +59,7 @@ impl Flow {
         self.last_ack
     }
 
-    pub(super) const fn set_window(&mut self, window: u32) {
+    pub(super) const fn set_window(&mut self, window: u64) {
         self.window = Some(window);
         if window == 0 {
             self.outstanding = 0;

@@ -78,9 +78,9 @@ impl Ledger {
 
     /// Gives back what is owed once it is worth a frame, and what there is when time passes.
     pub(super) fn give_back_in_lumps(&mut self, event: &Event<'_>, scene: &mut Scene<'_>) {
-        let lump = scene.producer().flow().window().unwrap_or_default() / 8;
+        let lump = (scene.producer().flow().window().unwrap_or_default() / 8).clamp(1, 64 * 1024) as u32;
         let due = matches!(event, Event::Wakeup);
-        self.give_back(if due { 1 } else { lump.clamp(1, 64 * 1024) }, scene);
+        self.give_back(if due { 1 } else { lump }, scene);
     }
 
     /// Gives back what is owed, once it is at least `least`.

@@ -37,7 +37,7 @@ pub(super) struct Replay {
     goal: u64,
     reached: u64,
     /// The consumer's window, and what it is narrowed to; `None` where flow control is off, or nothing was swallowed.
-    windows: Option<(u32, u32)>,
+    windows: Option<(u64, u32)>,
     proof: Proof,
     /// Proofs given since the last message came.
     silent: u32,
@@ -63,7 +63,10 @@ impl Replay {
         let flow = scene.producer().flow();
         let room = u32::try_from(swallowed / 2).unwrap_or(u32::MAX).max(1);
         let window = flow.window().unwrap_or_default();
-        let narrow = u32::try_from(flow.outstanding()).unwrap_or(u32::MAX).saturating_add(room).min(window);
+        let narrow = u32::try_from(flow.outstanding())
+            .unwrap_or(u32::MAX)
+            .saturating_add(room)
+            .min(u32::try_from(window).unwrap_or(u32::MAX));
         let windows = (window > 0 && goal > position.seqno).then_some((window, narrow));
         let mut replay = Self {
             target,
@@ -80,7 +83,7 @@ impl Replay {
         };
         match windows {
             Some((_, narrow)) => {
-                let control = replay.set_window(narrow, scene);
+                let control = replay.set_window(narrow.into(), scene);
                 replay.enter(Phase::Narrowing(control), scene.now);
             }
             None => replay.request(scene),
@@ -232,7 +235,7 @@ impl Replay {
         self.enter(Phase::Requesting, scene.now);
     }
 
-    fn set_window(&self, bytes: u32, scene: &mut Scene<'_>) -> Opaque {
+    fn set_window(&self, bytes: u64, scene: &mut Scene<'_>) -> Opaque {
         let opaque = scene.tools.opaque();
         let control = Control { key: "connection_buffer_size".to_owned(), value: bytes.to_string() };
         scene.to_producer(control.request(opaque).build());
@@ -252,7 +255,7 @@ impl Replay {
         self.note(None, scene);
         // A consumer that has set another window meanwhile keeps that.
         let window = scene.producer().flow().window();
-        match self.windows.take().filter(|(_, narrow)| window == Some(*narrow)) {
+        match self.windows.take().filter(|(_, narrow)| window == Some((*narrow).into())) {
             Some((window, _)) => {
                 let control = self.set_window(window, scene);
                 self.enter(Phase::Widening(control), scene.now);

@@ -90,11 +90,13 @@ fn expirations() {
 #[test]
 fn marker_versions() {
     type R = MarkerVersionAgreed;
-    let sync = [("enable_sync_writes", "true")];
+    let nameless = [("enable_sync_writes", "true")];
+    let sync = [("enable_sync_writes", "true"), ("consumer_name", "replica")];
     let max = [("max_marker_version", "2.2")];
     for (version, controls, expected) in [
         (MarkerVersion::V1, &[][..], PASS),
         (MarkerVersion::V2_0, &[][..], FAIL),
+        (MarkerVersion::V2_0, &nameless[..], FAIL),
         (MarkerVersion::V2_0, &sync[..], PASS),
         (MarkerVersion::V2_0, &max[..], PASS),
         (MarkerVersion::V2_1, &max[..], FAIL),

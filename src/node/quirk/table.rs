@@ -85,6 +85,195 @@ super::quirks! {
             scenario: "orphaned-responses",
             finding: "connection-kept",
         }
+
+        SkipAfterOrphan = "skip-after-orphan" {
+            does: "after an orphaned response one other open stream leaves out one mutation, which is legal on the wire",
+            history: "made up: seqnos may have gaps, so a lost item is found only beside a stream of the same range that nothing happened to",
+            needs: "a second open stream inside a snapshot",
+            scenario: "skip-after-orphan",
+            finding: "reference-stream",
+        }
+
+        OrphanAfterEnd = "orphan-after-end" {
+            does: "closes the connection on a response to a data message or DCP_STREAM_END whose stream is gone",
+            history: "made up, after MB-32724, which did so for markers (orphaned-responses.md §7 g)",
+            needs: "an orphaned response that arrives after the stream's end was sent",
+            scenario: "orphaned-responses",
+            finding: "connection-kept",
+        }
+
+        LargeOrphan = "large-orphan" {
+            does: "closes the connection on a response to a stream message with more than 20 KiB of body",
+            history: "made up: a NotMyVbucket response carries the cluster map (orphaned-responses.md §7 k)",
+            needs: "an orphaned response with a large body, such as a cluster map of 100 KiB",
+            scenario: "large-orphan",
+            finding: "connection-kept",
+        }
+
+        RefuseReadd = "refuse-readd" {
+            does: "refuses a DCP_STREAM_REQ with KeyEexists while the closed stream of the vbucket has not sent its DCP_STREAM_END",
+            history: "made up (orphaned-responses.md §7 c: added again before the end)",
+            needs: "send_stream_end_on_client_close_stream, and a full window or much queued when the stream is requested again",
+            scenario: "refuse-readd",
+            finding: "response",
+        }
+
+        StrayMarkerAck = "stray-marker-ack" {
+            does: "counts every response to a marker against the markers that await one: one too many in a takeover, and after the \
+                vbucket is set dead neither the state active nor DCP_STREAM_END follows",
+            history: "measured on 7.0.5 (real-servers.md §5): no active copy of the vbucket is left",
+            needs: "a takeover stream, and one more response to a marker than was asked for",
+            scenario: "stray-marker-ack",
+            finding: "stream_end",
+        }
+
+        Mb36794 = "mb-36794" {
+            does: "swallows Einval for DCP_PREPARE, DCP_COMMIT and DCP_ABORT, and sends nothing more of their stream",
+            history: "MB-36794: the stream was stuck for ever until bf634d0ac (2019-11-14, 6.5) made it a reason to disconnect",
+            needs: "an era from 6.5 on, which must close for it, sync writes, and one of these messages answered with Einval",
+            scenario: "mb-36794",
+            finding: "era-demands-close",
+        }
+
+        Mb36971 = "mb-36971" {
+            does: "swallows KeyEnoent for DCP_COMMIT and DCP_ABORT, and sends nothing more of their stream",
+            history: "MB-36971: the rebalance hung until 19210da3d (2019-11-26, 6.5) made it a reason to disconnect",
+            needs: "an era from 6.5 on, which must close for it, sync writes, and one of these messages answered with KeyEnoent",
+            scenario: "mb-36971",
+            finding: "era-demands-close",
+        }
+
+        Mb35378 = "mb-35378" {
+            does: "closes the connection on a DCP_SEQNO_ACKNOWLEDGED for a stream whose DCP_STREAM_END was sent",
+            history: "MB-35378: until a35b2f33e (2019-08-01, 6.5)",
+            needs: "sync replication, and an acknowledgement after the end of the stream",
+            scenario: "mb-35378",
+            finding: "survives",
+        }
+
+        Mb35226 = "mb-35226" {
+            does: "keeps a DCP_SEQNO_ACKNOWLEDGED that arrives on a stream that is closed but has not ended, and closes the connection when \
+                the vbucket, requested anew, is acknowledged below it",
+            history: "MB-35226: the stale acknowledgement broke the monotony of the next ones until 536081690 (2019-07-31, 6.5)",
+            needs: "sync replication, a full window (or one write) so that the acknowledgement comes between DCP_CLOSE_STREAM and \
+                DCP_STREAM_END, then the vbucket requested from a lower seqno and acknowledged there",
+            scenario: "mb-35226",
+            finding: "survives",
+        }
+
+        Mb35314 = "mb-35314" {
+            does: "takes enable_sync_writes alone for full sync replication: it sends v2 markers, and takes acknowledgements, without a \
+                consumer_name",
+            history: "MB-35314: until 76420cb89 (2019-07-30, 6.5)",
+            needs: "a consumer that enables sync writes and gives no name",
+            scenario: "mb-35314",
+            finding: "a10-marker-version-agreed",
+        }
+
+        Mb26363 = "mb-26363" {
+            does: "sends no DCP_STREAM_END after a client's DCP_CLOSE_STREAM, although send_stream_end_on_client_close_stream was accepted",
+            history: "MB-26363: no end came at all before 706b5173a (2018-01-12, 5.5) added the control",
+            needs: "the control, and a stream that the client closes",
+            scenario: "mb-26363",
+            finding: "stream_end",
+        }
+
+        Mb25820 = "mb-25820" {
+            does: "answers a DCP_STREAM_REQ for a vbucket that is dead or not there twice, with Success and then with NotMyVbucket",
+            history: "MB-25820: until a39fcef2b (2017-08-31, 5.0)",
+            needs: "a request for a vbucket that is dead or not there",
+            scenario: "mb-25820",
+            finding: "c2-one-answer",
+        }
+
+        Mb38356 = "mb-38356" {
+            does: "refuses a second DCP_STREAM_REQ for an open stream with KeyEexists, and sends nothing more of the first",
+            history: "MB-38356: until aa764c995 (2020-03-24, 6.5.1)",
+            needs: "a second request for an open stream that still has, or gets, something to send",
+            scenario: "mb-38356",
+            finding: "progress",
+        }
+
+        Mb31481 = "mb-31481" {
+            does: "does not end a stream at its end seqno if the window was full while it was being read from disk",
+            history: "MB-31481, MB-31570: the end was skipped after a slow stream's cursor was dropped in a backfill, until 66985a89b and \
+                6c5303ae2 (2018-10, 6.0.x and 5.5.x)",
+            needs: "a stream with an end seqno, and a window that fills up in its disk snapshot",
+            scenario: "mb-31481",
+            finding: "stream_end",
+        }
+
+        Mb27489 = "mb-27489" {
+            does: "sends nothing more of a stream whose vbucket is set dead or deleted while it is read from disk, DCP_STREAM_END included",
+            history: "MB-27489: a backfill that failed left the stream hanging until 03b698ce3 (2018-01-11, 5.5)",
+            needs: "a vbucket that goes away (SET_VBUCKET, DEL_VBUCKET, a takeover of another connection) during a backfill",
+            scenario: "mb-27489",
+            finding: "stream_end",
+        }
+
+        Mb17230 = "mb-17230" {
+            does: "creates a stream for a vbucket that is dead or not there: Success instead of NotMyVbucket, and then nothing",
+            history: "MB-17230: until 6b900ac7e (2016-04-06, 4.5)",
+            needs: "a request for a vbucket that is dead or not there",
+            scenario: "mb-17230",
+            finding: "response",
+        }
+
+        Mb45523 = "mb-45523" {
+            does: "takes a DCP_SET_VBUCKET_STATE that is due while the window is full for sent: the takeover never goes on",
+            history: "MB-45523: until 4cb7a2ee6 (2021-04-21, 7.0)",
+            needs: "a takeover, and a window that is full once its markers are answered",
+            scenario: "mb-45523",
+            finding: "stream_end",
+        }
+
+        Mb72330 = "mb-72330" {
+            does: "refuses a connection_buffer_size of 4 GiB or more with Einval",
+            history: "MB-72330: until 972547685 (2026-06, master)",
+            needs: "era master",
+            scenario: "mb-72330",
+            finding: "response",
+        }
+
+        Mb50543 = "mb-50543" {
+            does: "begins the memory snapshot behind a disk snapshot at the end of that one, instead of above it",
+            history: "MB-50543: snapshots whose start was not monotonic were sent until 2022-02 (7.1)",
+            needs: "a stream that goes on from disk into memory",
+            scenario: "mb-50543",
+            finding: "d6-markers-ascend",
+        }
+
+        Mb51105 = "mb-51105" {
+            does: "sends the first seqnos of the memory snapshot behind a disk snapshot once more",
+            history: "MB-51105, MB-50333: seqnos that were not monotonic were sent until 2022-03 (7.1)",
+            needs: "a stream that goes on from disk into memory",
+            scenario: "mb-51105",
+            finding: "d2-seqno-increases",
+        }
+
+        Mb62847 = "mb-62847" {
+            does: "leaves out the DCP_SEQNO_ADVANCED at the end of a snapshot, so that a stream whose end seqno lies there does not end",
+            history: "MB-62847, MB-65581, MB-73354: missing at a snapshot's end, 2024 to 2026",
+            needs: "collections without sync replication, and a stream whose end seqno is a prepare, an abort, or filtered out",
+            scenario: "mb-62847",
+            finding: "stream_end",
+        }
+
+        Mb66612 = "mb-66612" {
+            does: "sends DCP_SEQNO_ADVANCED right behind the marker, before the snapshot's items",
+            history: "MB-66612: too early, 2025",
+            needs: "collections without sync replication, and a snapshot whose last seqno the stream is not sent",
+            scenario: "mb-66612",
+            finding: "d2-seqno-increases",
+        }
+
+        Mb46634 = "mb-46634" {
+            does: "does not charge the 2 bytes more that a DCP_PREPARE costs, so that who gives back all that was charged gives back more",
+            history: "MB-46634: charged since 6.5 and kept, since clients count on it; here it is as if it were mended",
+            needs: "flow control, sync writes, and a consumer that fills the window",
+            scenario: "mb-46634",
+            finding: "g1-window-respected",
+        }
     }
 
     consumer {

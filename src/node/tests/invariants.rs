@@ -17,9 +17,6 @@ use crate::dcp::SnapshotMarker;
 use crate::dcp::StreamReq;
 use crate::dcp::SystemEventBody;
 use crate::era::Era;
-use crate::invariant::Suite;
-use crate::journal::Side;
-use crate::session::Session;
 use crate::verdict::Verdict;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
@@ -27,12 +24,7 @@ use crate::wire::Status;
 
 /// Nothing that the tool's own rules find fault with, whatever was agreed.
 fn passes_the_suite(peer: &Peer) {
-    let (mut suite, mut session) = (Suite::new(), Session::new(Side::Upstream));
-    for entry in &peer.log {
-        session.observe(entry);
-        suite.observe(entry, &session);
-    }
-    let findings = suite.finish();
+    let findings = peer.findings();
     let passed = findings.iter().filter(|finding| finding.verdict == Verdict::Pass).count();
     let failed: Vec<_> = findings.iter().filter(|finding| finding.verdict != Verdict::Pass).collect();
     assert!(failed.is_empty(), "{failed:#?}");

@@ -15,11 +15,14 @@ use crate::dcp::Message;
 use crate::dcp::Negotiated;
 use crate::dcp::Open;
 use crate::dcp::StreamReq;
+use crate::invariant::Suite;
 use crate::journal::Direction;
 use crate::journal::Entry;
 use crate::journal::Origin;
 use crate::journal::Side;
 use crate::journal::What;
+use crate::session::Session;
+use crate::verdict::Finding;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Header;
@@ -251,6 +254,16 @@ impl Peer {
     pub(super) fn gives_back(&mut self, bytes: u32) {
         self.acked += u64::from(bytes);
         self.says(BufferAck { bytes_to_ack: bytes }.request(Opaque([0; 4])));
+    }
+
+    /// What the tool's own rules say to all that crossed the node's edge.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let (mut suite, mut session) = (Suite::new(), Session::new(Side::Upstream));
+        for entry in &self.log {
+            session.observe(entry);
+            suite.observe(entry, &session);
+        }
+        suite.finish()
     }
 
     /// Whether a plain NOOP is answered; what comes before the answer is dropped.

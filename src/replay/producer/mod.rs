@@ -57,7 +57,7 @@ pub(super) struct Producer {
     opened: bool,
     noop: bool,
     stream_end_on_close: bool,
-    window: u32,
+    window: u64,
     flow: Flow,
     scram: Option<Scram>,
     nonces: u64,

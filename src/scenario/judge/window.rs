@@ -103,7 +103,7 @@ impl Window {
         };
         let flow = seen.session.flow();
         // The consumer has set another window meanwhile, or turned it off: the trial is not of that one.
-        if flow.window().map(u64::from) != Some(trial.window) {
+        if flow.window() != Some(trial.window) {
             return;
         }
         let in_flight = flow.outstanding();

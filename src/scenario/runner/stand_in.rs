@@ -64,7 +64,7 @@ impl StandIn {
         if !flow.is_on() {
             self.owed = 0;
         }
-        let lump = u64::from(flow.window().unwrap_or_default() / 8).clamp(1, 64 * 1024);
+        let lump = (flow.window().unwrap_or_default() / 8).clamp(1, 64 * 1024);
         if self.owed >= lump || (self.owed > 0 && matches!(event, Event::Wakeup)) {
             let bytes_to_ack = u32::try_from(self.owed).unwrap_or(u32::MAX);
             self.owed -= u64::from(bytes_to_ack);

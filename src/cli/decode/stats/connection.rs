@@ -45,7 +45,7 @@ pub(super) struct ConnectionStats {
 /// How the producer's flow-control window was used.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
-    size: Option<u32>,
+    size: Option<u64>,
     max_outstanding: u64,
     charged: u64,
     full: u64,
@@ -325,7 +325,7 @@ pub(super) struct OrphanReport {
 /// How the flow-control window was used: of `charged_frames` the window was full behind `full_frames`.
 #[derive(Serialize, Clone, Debug)]
 pub(super) struct WindowReport {
-    pub(super) window: u32,
+    pub(super) window: u64,
     pub(super) max_outstanding: u64,
     pub(super) charged_frames: u64,
     pub(super) full_frames: u64,

@@ -1,3 +1,4 @@
+use super::Quirk;
 use super::document::Item;
 use super::filter::Filter;
 use super::parts::Address;
@@ -11,6 +12,10 @@ use super::vbucket::Vbucket;
 use crate::dcp::MarkerVersion;
 use crate::dcp::SnapshotMarker;
 use crate::dcp::StreamReq;
+
+mod fault;
+
+pub(super) use fault::Fault;
 
 /// One stream of a producer: a position in a vbucket, moved on message by message.
 ///
@@ -34,6 +39,8 @@ pub(super) struct Stream {
     disk_only: bool,
     skip_deletes: bool,
     snapshot: Option<Open>,
+    /// The span of the last marker that was sent.
+    told: Option<Span>,
     /// The reason of the STREAM_END that goes once nothing is queued.
     ending: Option<u32>,
     takeover: Option<Takeover>,
@@ -42,24 +49,13 @@ pub(super) struct Stream {
     answered: bool,
 }
 
-/// What a quirk does to a stream.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fault {
-    /// It is to stop inside a snapshot.
-    Stall,
-    /// It is to send its last seqnos once more.
-    Repeat,
-    /// It ended, and this many messages are still to come.
-    Undead(u8),
-}
-
 /// A snapshot that is being sent.
 #[derive(Clone, Copy, Debug)]
 struct Open {
     span: Span,
     /// The last seqno of it that the stream is sent.
     last: u64,
-    /// Whether its end is told by SEQNO_ADVANCED.
+    /// Whether its end is told by SEQNO_ADVANCED, and is still to be told.
     advance: bool,
     /// The last three seqnos that were sent, newest first; 0 for none.
     recent: [u64; 3],
@@ -95,6 +91,7 @@ impl Stream {
             disk_only: flag(StreamReq::DISK_ONLY),
             skip_deletes: terms.skip_deletes && request.start_seqno == 0,
             snapshot: None,
+            told: None,
             ending: None,
             takeover: flag(StreamReq::TAKEOVER).then(Takeover::new),
             fault: None,
@@ -132,21 +129,6 @@ impl Stream {
         self.ending = Some(CLOSED);
     }
 
-    /// Gives it a quirk's fault.
-    pub(super) const fn inflict(&mut self, fault: Fault) {
-        if let Fault::Undead(_) = fault {
-            self.ending = None;
-            self.takeover = None;
-            self.end_seqno = u64::MAX;
-        }
-        self.fault = Some(fault);
-    }
-
-    /// What a quirk has done to it.
-    pub(super) const fn fault(&self) -> Option<Fault> {
-        self.fault
-    }
-
     /// A message of it was answered as nothing of a live stream is.
     pub(super) const fn answer(&mut self) {
         self.answered = true;
@@ -158,40 +140,15 @@ impl Stream {
     }
 
     /// A response to a marker came, whatever its status.
-    pub(super) const fn marker_answered(&mut self) {
+    pub(super) fn marker_answered(&mut self, terms: &Terms) {
         if let Some(takeover) = &mut self.takeover {
-            takeover.acknowledged();
+            takeover.acknowledged(terms.has(Quirk::StrayMarkerAck));
         }
     }
 
     /// A response to a vbucket state came, whatever its status; whether the vbucket is dead from here on.
     pub(super) fn state_answered(&mut self) -> bool {
         self.takeover.as_mut().is_some_and(Takeover::state_answered)
-    }
-
-    /// Appends the next message, if there is one.
-    pub(super) fn step(
-        &mut self,
-        vbucket: &Vbucket,
-        terms: &Terms,
-        sender: &mut Sender,
-        item: &mut Item,
-        out: &mut Vec<u8>,
-    ) -> Step {
-        match self.fault {
-            Some(Fault::Stall) if self.is_inside() => return Step::Idle,
-            Some(Fault::Repeat) if self.is_inside() => self.rewind(),
-            Some(Fault::Undead(0)) => return Step::Ended(0),
-            Some(Fault::Undead(left)) => {
-                let step = self.advance(vbucket, terms, sender, item, out);
-                if let Step::Sent(_) = step {
-                    self.fault = Some(Fault::Undead(left - 1));
-                }
-                return step;
-            }
-            Some(Fault::Stall | Fault::Repeat) | None => {}
-        }
-        self.advance(vbucket, terms, sender, item, out)
     }
 
     fn advance(
@@ -203,13 +160,30 @@ impl Stream {
         out: &mut Vec<u8>,
     ) -> Step {
         loop {
-            if let Some(open) = self.snapshot {
+            if let Some(mut open) = self.snapshot {
+                if open.span.disk && vbucket.is_dead() && self.takeover.is_none() {
+                    if terms.has(Quirk::Mb27489) {
+                        return Step::Idle;
+                    }
+                    self.snapshot = None;
+                    self.ending.get_or_insert(STATE_CHANGED);
+                    continue;
+                }
+                if open.advance && terms.has(Quirk::Mb66612) {
+                    open.advance = false;
+                    self.snapshot = Some(open);
+                    return Step::Sent(send::seqno_advanced(open.span.end, terms.era, &self.to, out));
+                }
                 if let Some(seqno) = self.next(&open, vbucket, terms) {
                     return Step::Sent(self.send(seqno, vbucket, terms, sender, item, out));
                 }
                 self.snapshot = None;
                 self.at = open.span.end;
-                if open.advance {
+                if open.advance && terms.has(Quirk::Mb62847) {
+                    if self.at >= self.end_seqno {
+                        self.fault = Some(Fault::Endless);
+                    }
+                } else if open.advance {
                     return Step::Sent(send::seqno_advanced(open.span.end, terms.era, &self.to, out));
                 }
                 continue;
@@ -218,6 +192,9 @@ impl Stream {
                 return Step::Ended(send::stream_end(reason, terms.era, &self.to, out));
             }
             if self.at >= self.end_seqno {
+                if self.fault == Some(Fault::Endless) {
+                    return Step::Idle;
+                }
                 self.ending = Some(OK);
                 continue;
             }
@@ -269,7 +246,14 @@ impl Stream {
             None => return None,
         };
         let end = if advance { span.end } else { last };
-        let start = self.at + 1;
+        let behind_disk = self.told.filter(|told| told.disk && !span.disk);
+        let start = match behind_disk {
+            Some(told) if terms.has(Quirk::Mb50543) => told.end,
+            _ => self.at + 1,
+        };
+        if behind_disk.is_some() && terms.has(Quirk::Mb51105) {
+            self.fault = Some(Fault::Repeat);
+        }
         let mut flags = SnapshotMarker::CHECKPOINT;
         flags |= if span.disk { SnapshotMarker::DISK } else { SnapshotMarker::MEMORY };
         if let Some(takeover) = self.takeover.as_mut().filter(|_| !span.disk) {
@@ -295,6 +279,7 @@ impl Stream {
                 marker.high_prepared_seqno = Some(vbucket.high_prepared(end));
             }
         }
+        self.told = Some(Span { end, disk: span.disk });
         self.snapshot = Some(Open { span, last, advance, recent: [0; 3] });
         Some(sender.marker(&marker, terms, &self.to, out))
     }
@@ -337,14 +322,5 @@ impl Stream {
             return sender.item(item, disk, terms, &self.to, out);
         }
         0
-    }
-
-    fn rewind(&mut self) {
-        if let Some(open) = &mut self.snapshot {
-            let oldest = open.recent.iter().copied().filter(|&seqno| seqno != 0).min();
-            self.at = oldest.map_or(self.at, |seqno| seqno - 1);
-            open.recent = [0; 3];
-            self.fault = None;
-        }
     }
 }
