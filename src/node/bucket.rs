@@ -1,11 +1,16 @@
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::config::Config;
-use super::data;
+use super::data::Kind;
+use super::document::Item;
+use super::manifest::Made;
 use super::producer::Reply;
 use super::producer::answer;
 use super::topology;
 use super::vbucket::Vbucket;
+use super::vbucket::seconds;
 use crate::Timestamp;
 use crate::dcp::FailoverLog;
 use crate::dcp::GetAllVbSeqnos;
@@ -22,6 +27,8 @@ pub(super) struct Bucket {
     vbuckets: Vec<Vbucket>,
     /// Since when the vbuckets make snapshots of themselves.
     since: Option<Timestamp>,
+    /// When which documents expire: seconds since the epoch, vbucket, collection, key. No more than there are writes.
+    expiries: BTreeSet<(u32, u16, u32, Vec<u8>)>,
 }
 
 /// More items than this no vbucket has: collection ids are 32 bits, and there is one a round.
@@ -35,7 +42,7 @@ impl Bucket {
         let count = config.vbuckets.clamp(1, Config::MAX_VBUCKETS);
         let items = config.items.min(MAX_ITEMS);
         let vbuckets = (0..count).map(|number| Vbucket::new(config.seed, number, items, config.disk_items)).collect();
-        Self { vbuckets, since: None }
+        Self { vbuckets, since: None, expiries: BTreeSet::new() }
     }
 
     pub(super) fn vbucket(&self, number: u16) -> Option<&Vbucket> {
@@ -53,8 +60,31 @@ impl Bucket {
         }
     }
 
-    /// Lets the vbuckets grow as time goes on.
+    /// A document was written that expires.
+    pub(super) fn expires(&mut self, at: u32, vbucket: u16, collection: u32, key: &[u8]) {
+        self.expiries.insert((at, vbucket, collection, key.to_vec()));
+    }
+
+    /// When the next document expires.
+    pub(super) fn next_expiry(&self) -> Option<Timestamp> {
+        self.expiries.first().map(|(at, ..)| Timestamp(u64::from(*at) * 1_000_000_000))
+    }
+
+    /// Lets the vbuckets grow as time goes on, and documents expire.
     pub(super) fn tick(&mut self, config: &Config, now: Timestamp) {
+        self.grow(config, now);
+        while let Some((at, number, collection, key)) = self.expiries.pop_first() {
+            if at > seconds(now) {
+                self.expiries.insert((at, number, collection, key));
+                return;
+            }
+            if let Some(vbucket) = self.vbucket_mut(number) {
+                vbucket.expire(collection, &key, at, now);
+            }
+        }
+    }
+
+    fn grow(&mut self, config: &Config, now: Timestamp) {
         let Some(interval) = self.interval(config) else { return };
         let since = *self.since.get_or_insert(now);
         let snapshots = now.since(since).as_nanos() / interval;
@@ -122,7 +152,8 @@ impl Bucket {
         self.vbuckets.len() as u16
     }
 
-    fn newest(&self) -> Option<&Vbucket> {
+    /// A vbucket that knows of every change so far.
+    pub(super) fn newest(&self) -> Option<&Vbucket> {
         self.vbuckets.iter().find(|vbucket| !vbucket.is_dead()).or_else(|| self.vbuckets.first())
     }
 
@@ -136,33 +167,35 @@ impl Bucket {
         self.newest().map(Vbucket::manifest_uid).unwrap_or_default()
     }
 
+    /// The id of a scope by its name, where an empty name is the default one's.
+    pub(super) fn scope_id(&self, name: &str) -> Result<u32, Status> {
+        if matches!(name, "" | "_default") {
+            return Ok(0);
+        }
+        let scopes = self.newest().map(Vbucket::scopes).unwrap_or_default();
+        scopes.iter().find(|scope| scope.name == name).map(|scope| scope.id).ok_or(Status::UNKNOWN_SCOPE)
+    }
+
     /// The id of a collection by `scope.collection`, where an empty name is the default one's.
     pub(super) fn collection_id(&self, path: &str) -> Result<u32, Status> {
         let (scope, collection) = path.split_once('.').ok_or(Status::EINVAL)?;
-        let scope = match scope {
-            "" | "_default" => 0,
-            data::SCOPE_NAME if self.newest().is_some_and(|vbucket| vbucket.has_scope(data::SCOPE)) => data::SCOPE,
-            _ => return Err(Status::UNKNOWN_SCOPE),
-        };
+        let scope = self.scope_id(scope)?;
         if scope == 0 && matches!(collection, "" | "_default") {
             return Ok(0);
         }
-        let mut found = self.newest().into_iter().flat_map(Vbucket::collections);
-        found
-            .find(|it| it.scope == scope && data::collection_name(it.id) == collection)
-            .map(|it| it.id)
-            .ok_or(Status::UNKNOWN_COLLECTION)
+        let collections = self.newest().map(Vbucket::collections).unwrap_or_default();
+        let found = collections.iter().find(|it| it.scope == scope && it.name == collection);
+        found.map(|it| it.id).ok_or(Status::UNKNOWN_COLLECTION)
     }
 
     /// The collections manifest as COLLECTIONS_GET_MANIFEST gives it.
     pub(super) fn manifest(&self) -> String {
-        let mut scopes = vec![(0, "_default", vec![json!({"name": "_default", "uid": "0"})])];
-        if self.newest().is_some_and(|vbucket| vbucket.has_scope(data::SCOPE)) {
-            scopes.push((data::SCOPE, data::SCOPE_NAME, Vec::new()));
-        }
-        for it in self.newest().into_iter().flat_map(Vbucket::collections) {
+        let mut scopes = vec![(0, "_default".to_owned(), vec![json!({"name": "_default", "uid": "0"})])];
+        let there = self.newest().map(|newest| (newest.scopes(), newest.collections())).unwrap_or_default();
+        scopes.extend(there.0.into_iter().map(|scope| (scope.id, scope.name, Vec::new())));
+        for it in there.1 {
             if let Some((_, _, members)) = scopes.iter_mut().find(|(id, ..)| *id == it.scope) {
-                let mut member = json!({"name": data::collection_name(it.id), "uid": format!("{:x}", it.id)});
+                let mut member = json!({"name": it.name, "uid": format!("{:x}", it.id)});
                 if let Some(ttl) = it.max_ttl {
                     member["maxTTL"] = ttl.into();
                 }
@@ -174,5 +207,16 @@ impl Bucket {
             .map(|(id, name, collections)| json!({"name": name, "uid": format!("{id:x}"), "collections": collections}))
             .collect();
         json!({"uid": format!("{:x}", self.manifest_uid()), "scopes": scopes}).to_string()
+    }
+
+    /// Sets a client's manifest on every vbucket, the dead ones too, which may come back; false where there is no room.
+    pub(super) fn change_manifest(&mut self, uid: u64, events: &[(Kind, Item)], made: &Made) -> bool {
+        if !self.vbuckets.iter().all(|vbucket| vbucket.has_room_for(events.len())) {
+            return false;
+        }
+        for vbucket in &mut self.vbuckets {
+            vbucket.change_manifest(uid, events, made);
+        }
+        true
     }
 }

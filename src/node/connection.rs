@@ -236,7 +236,10 @@ impl State {
             Role::Producer(producer) => {
                 let bucket = self.node.bucket();
                 let waiting = producer.is_waiting(&bucket);
-                let growth = waiting.then(|| bucket.next_tick(self.node.config(), now).unwrap_or(now + WRITES_SEEN));
+                let growth = waiting.then(|| {
+                    let tick = bucket.next_tick(self.node.config(), now).unwrap_or(now + WRITES_SEEN);
+                    bucket.next_expiry().map_or(tick, |expiry| expiry.min(tick))
+                });
                 (producer.next_wakeup(self.last_heard), growth)
             }
             Role::Consumer(consumer) => (consumer.waiting_for, None),

@@ -27,7 +27,8 @@ pub(super) enum Kind {
     Abort { prepared: u64 },
     CreateCollection { uid: u64, scope: u32, max_ttl: Option<u32> },
     DropCollection { uid: u64, scope: u32 },
-    CreateScope { uid: u64 },
+    CreateScope { uid: u64, scope: u32 },
+    DropScope { uid: u64, scope: u32 },
 }
 
 impl Kind {
@@ -43,7 +44,44 @@ impl Kind {
 
     /// Whether it is a system event.
     pub(super) const fn is_system_event(self) -> bool {
-        matches!(self, Self::CreateCollection { .. } | Self::DropCollection { .. } | Self::CreateScope { .. })
+        matches!(self, Self::CreateCollection { .. } | Self::DropCollection { .. }) || self.is_of_a_scope()
+    }
+
+    /// Whether it is a system event about a scope.
+    pub(super) const fn is_of_a_scope(self) -> bool {
+        matches!(self, Self::CreateScope { .. } | Self::DropScope { .. })
+    }
+
+    /// The manifest's uid that a system event carries.
+    pub(super) const fn uid(self) -> Option<u64> {
+        match self {
+            Self::CreateCollection { uid, .. }
+            | Self::DropCollection { uid, .. }
+            | Self::CreateScope { uid, .. }
+            | Self::DropScope { uid, .. } => Some(uid),
+            Self::Mutation
+            | Self::Deletion
+            | Self::Expiration
+            | Self::Prepare { .. }
+            | Self::Commit { .. }
+            | Self::Abort { .. } => None,
+        }
+    }
+
+    /// A system event with another uid; all else stays as it is.
+    pub(super) const fn with_uid(self, uid: u64) -> Self {
+        match self {
+            Self::CreateCollection { scope, max_ttl, .. } => Self::CreateCollection { uid, scope, max_ttl },
+            Self::DropCollection { scope, .. } => Self::DropCollection { uid, scope },
+            Self::CreateScope { scope, .. } => Self::CreateScope { uid, scope },
+            Self::DropScope { scope, .. } => Self::DropScope { uid, scope },
+            Self::Mutation
+            | Self::Deletion
+            | Self::Expiration
+            | Self::Prepare { .. }
+            | Self::Commit { .. }
+            | Self::Abort { .. } => self,
+        }
     }
 }
 
@@ -54,6 +92,8 @@ pub(super) struct Outline {
     pub(super) kind: Kind,
     /// Whose item it is, or which collection its event is about.
     pub(super) collection: u32,
+    /// The scope of that collection, or that its event is about.
+    pub(super) scope: u32,
     /// The seqno that first wrote its key.
     pub(super) birth: u64,
     /// The seqno that supersedes it in any snapshot that holds both.
@@ -88,7 +128,7 @@ pub(super) fn outline(g: u64) -> Outline {
     let collection = collection_of(round, slot, birth);
     let kind = match slot {
         0 => Kind::CreateCollection { uid: uid_of_creation(round), scope: scope_of(round), max_ttl: ttl_of(round) },
-        20 if round == 0 => Kind::CreateScope { uid: 2 },
+        20 if round == 0 => Kind::CreateScope { uid: 2, scope: SCOPE },
         20 if round >= LIFE => Kind::DropCollection { uid: uid_of_creation(round) + 1, scope: scope_of(round - LIFE) },
         3 | 28 => Kind::Prepare { level: 1, deleted: false },
         23 => Kind::Prepare { level: 2, deleted: false },
@@ -108,9 +148,18 @@ pub(super) fn outline(g: u64) -> Outline {
         28 => Some(join(round, 30)),
         _ => None,
     };
-    let outlives_it = matches!(kind, Kind::DropCollection { .. } | Kind::CreateScope { .. });
+    let outlives_it = matches!(kind, Kind::DropCollection { .. }) || kind.is_of_a_scope();
+    let scope = if kind.is_of_a_scope() { SCOPE } else { scope_of_collection(collection) };
     let ended = (collection != 0 && !outlives_it).then(|| end_of(collection));
-    Outline { seqno: g, kind, collection, birth, superseded: fate(round, slot), superseded_on_disk: abort.or(ended) }
+    Outline {
+        seqno: g,
+        kind,
+        collection,
+        scope,
+        birth,
+        superseded: fate(round, slot),
+        superseded_on_disk: abort.or(ended),
+    }
 }
 
 /// The document that a slot writes again, deletes or expires: one of the round before, which the first two rounds share.
@@ -164,7 +213,7 @@ const fn scope_of(round: u64) -> u32 {
 }
 
 /// The scope that a collection is in.
-pub(super) const fn scope_of_collection(id: u32) -> u32 {
+const fn scope_of_collection(id: u32) -> u32 {
     if id == 0 { 0 } else { scope_of((id as u64).saturating_sub(FIRST_COLLECTION)) }
 }
 
@@ -218,21 +267,7 @@ pub(super) const fn has_scope(high: u64) -> bool {
 
 /// The uid of the manifest once seqno `high` is reached.
 pub(super) fn manifest_uid(high: u64) -> u64 {
-    (high.saturating_sub(ROUND)..=high)
-        .rev()
-        .filter(|&g| g > 0)
-        .find_map(|g| match outline(g).kind {
-            Kind::CreateCollection { uid, .. } | Kind::DropCollection { uid, .. } | Kind::CreateScope { uid } => {
-                Some(uid)
-            }
-            Kind::Mutation
-            | Kind::Deletion
-            | Kind::Expiration
-            | Kind::Prepare { .. }
-            | Kind::Commit { .. }
-            | Kind::Abort { .. } => None,
-        })
-        .unwrap_or_default()
+    (high.saturating_sub(ROUND)..=high).rev().filter(|&g| g > 0).find_map(|g| outline(g).kind.uid()).unwrap_or_default()
 }
 
 /// The name of a collection.
@@ -261,7 +296,7 @@ mod tests {
                     Kind::Prepare { .. } => "prepare",
                     Kind::Commit { .. } => "commit",
                     Kind::Abort { .. } => "abort",
-                    Kind::CreateCollection { .. } | Kind::DropCollection { .. } | Kind::CreateScope { .. } => "event",
+                    _ => "event",
                 })
                 .collect();
             assert_eq!(kinds.len(), 7, "from {start}: {kinds:?}");
@@ -292,7 +327,10 @@ mod tests {
                 }
                 Kind::Abort { prepared } => assert_eq!(outline(prepared).birth, it.birth, "{it:?}"),
                 Kind::Prepare { deleted, .. } => assert_eq!(before, deleted.then_some(true), "{it:?}"),
-                Kind::CreateCollection { .. } | Kind::DropCollection { .. } | Kind::CreateScope { .. } => {}
+                Kind::CreateCollection { .. }
+                | Kind::DropCollection { .. }
+                | Kind::CreateScope { .. }
+                | Kind::DropScope { .. } => {}
             }
         }
     }
@@ -329,7 +367,7 @@ mod tests {
                     assert!(uid > last_uid);
                     last_uid = uid;
                 }
-                Kind::CreateScope { uid } => {
+                Kind::CreateScope { uid, .. } => {
                     assert!(uid > last_uid);
                     last_uid = uid;
                 }

@@ -33,6 +33,7 @@ impl Item {
                 seqno: 0,
                 kind: Kind::Mutation,
                 collection: 0,
+                scope: 0,
                 birth: 0,
                 superseded: None,
                 superseded_on_disk: None,
@@ -78,7 +79,7 @@ impl Author {
         match it.kind {
             Kind::CreateCollection { .. } => item.key.extend_from_slice(collection_name(it.collection).as_bytes()),
             Kind::CreateScope { .. } => item.key.extend_from_slice(super::data::SCOPE_NAME.as_bytes()),
-            Kind::DropCollection { .. } => {}
+            Kind::DropCollection { .. } | Kind::DropScope { .. } => {}
             Kind::Mutation => {
                 self.key(it.birth, &mut item.key);
                 self.body(g, hash, item);

@@ -1,5 +1,4 @@
 use super::data::Kind;
-use super::data::SCOPE;
 use super::document::Item;
 use crate::dcp::CollectionEvent;
 use crate::dcp::SystemEvent;
@@ -37,9 +36,14 @@ pub(super) const fn event(item: &Item, flatbuffers: bool) -> Option<SystemEvent>
                 system_collection: false,
             },
         ),
-        Kind::CreateScope { uid } => {
-            (SystemEvent::CREATE_SCOPE, 0, SystemEventBody::Scope { manifest_uid: uid, scope_id: SCOPE })
+        Kind::CreateScope { uid, scope } => {
+            (SystemEvent::CREATE_SCOPE, 0, SystemEventBody::Scope { manifest_uid: uid, scope_id: scope })
         }
+        Kind::DropScope { uid, scope } => (
+            SystemEvent::DROP_SCOPE,
+            0,
+            SystemEventBody::DroppedScope { manifest_uid: uid, scope_id: scope, system_scope: false },
+        ),
         Kind::Mutation
         | Kind::Deletion
         | Kind::Expiration

@@ -53,18 +53,20 @@ impl Filter {
         match self {
             Self::All => true,
             Self::Legacy => it.collection == 0 && !it.kind.is_system_event(),
-            Self::Collections(ids) => ids.contains(&it.collection) && !matches!(it.kind, Kind::CreateScope { .. }),
-            Self::Scope(id) if matches!(it.kind, Kind::CreateScope { .. }) => *id == super::data::SCOPE,
-            Self::Scope(id) => super::data::scope_of_collection(it.collection) == *id,
+            Self::Collections(ids) => ids.contains(&it.collection) && !it.kind.is_of_a_scope(),
+            Self::Scope(id) => it.scope == *id,
         }
     }
 
     /// Takes note of an item that was sent; whether nothing is left to come (invariants.md F4).
     pub(super) fn is_exhausted_by(&mut self, it: &Outline) -> bool {
-        if let (Self::Collections(ids), Kind::DropCollection { .. }) = (self, it.kind) {
-            ids.remove(&it.collection);
-            return ids.is_empty();
+        match (self, it.kind) {
+            (Self::Collections(ids), Kind::DropCollection { .. }) => {
+                ids.remove(&it.collection);
+                ids.is_empty()
+            }
+            (Self::Scope(id), Kind::DropScope { scope, .. }) => scope == *id,
+            _ => false,
         }
-        false
     }
 }

@@ -9,6 +9,7 @@ use super::bucket::Bucket;
 use super::config::Config;
 use super::document::mix;
 use super::kv;
+use super::manifest;
 use super::producer::Reply;
 use super::producer::answer;
 use super::states;
@@ -133,15 +134,15 @@ impl Front {
             Opcode::COLLECTIONS_GET_ID => {
                 let path = [frame.key(), frame.value().unwrap_or_default()].concat();
                 match bucket.collection_id(&String::from_utf8_lossy(&path)) {
-                    Ok(id) => {
-                        let mut extras = bucket.manifest_uid().to_be_bytes().to_vec();
-                        extras.extend(id.to_be_bytes());
-                        send(
-                            &FrameBuilder::response(header.opcode, Status::SUCCESS)
-                                .opaque(header.opaque)
-                                .extras(extras),
-                        )
-                    }
+                    Ok(id) => found_id(header, bucket, id),
+                    Err(status) => answer(header, status),
+                }
+            }
+            Opcode::COLLECTIONS_SET_MANIFEST => manifest::set(frame, bucket),
+            Opcode::COLLECTIONS_GET_SCOPE_ID => {
+                let path = [frame.key(), frame.value().unwrap_or_default()].concat();
+                match bucket.scope_id(&String::from_utf8_lossy(&path)) {
+                    Ok(id) => found_id(header, bucket, id),
                     Err(status) => answer(header, status),
                 }
             }
@@ -219,6 +220,20 @@ fn is_known(feature: u16, era: Era) -> bool {
 /// A frame as a reply.
 pub(super) fn send(frame: &FrameBuilder) -> Reply {
     Reply::Frame(frame.build().to_vec())
+}
+
+/// The manifest's uid, and the id of a collection or scope.
+fn found_id(header: &Header, bucket: &Bucket, id: u32) -> Reply {
+    let mut extras = bucket.manifest_uid().to_be_bytes().to_vec();
+    extras.extend(id.to_be_bytes());
+    send(&FrameBuilder::response(header.opcode, Status::SUCCESS).opaque(header.opaque).extras(extras))
+}
+
+/// A refusal that says what was expected and what was found.
+pub(super) fn error(header: &Header, status: Status, context: &str) -> Reply {
+    let text = serde_json::json!({"error": {"context": context}}).to_string();
+    let frame = FrameBuilder::response(header.opcode, status).opaque(header.opaque);
+    send(&frame.datatype(Datatype::JSON).value(text.into_bytes()))
 }
 
 fn json(header: &Header, text: String) -> Reply {

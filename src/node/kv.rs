@@ -10,6 +10,7 @@ use super::front::MUTATION_SEQNO;
 use super::front::send;
 use super::producer::Reply;
 use super::producer::answer;
+use super::vbucket::seconds;
 use crate::Timestamp;
 use crate::dcp::Feature;
 use crate::wire::Datatype;
@@ -24,6 +25,21 @@ const MAX_VALUE: usize = 512 * 1024;
 
 /// The frame info of a durability requirement, in requests.
 const DURABILITY: u16 = 1;
+
+/// A durable write that has to be done in less than so many milliseconds is aborted, as a real node aborts one whose
+/// replicas do not answer in time: this one's never need longer, and never less.
+const REPLICAS_TAKE: u16 = 10;
+
+/// Expirations up to so many seconds are counted from now on: 30 days.
+const RELATIVE: u32 = 30 * 24 * 3600;
+
+/// What a write has to reach before it counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Durability {
+    level: u8,
+    /// It will not come about in time.
+    in_vain: bool,
+}
 
 /// Whether the node has the command.
 pub(super) const fn is_known(opcode: Opcode) -> bool {
@@ -58,27 +74,32 @@ fn execute(frame: &Frame<'_>, front: &Front, bucket: &mut Bucket, now: Timestamp
         return Ok(send(&response.datatype(datatype).extras(found.flags.to_be_bytes()).value(found.body)));
     }
     check_cas(header.opcode, header.cas, found.as_ref())?;
-    let level = durability(frame, front)?;
+    let durability = durability(frame, front)?;
     let mut item = Item::empty();
     item.key = key.to_vec();
     item.rev_seqno = found.as_ref().map_or(1, |found| found.rev_seqno + 1);
     let deleted = header.opcode == Opcode::DELETE;
+    let there = vbucket.collections().into_iter().find(|it| it.id == collection);
     if deleted {
-        item.delete_time = (now.0 / 1_000_000_000) as u32;
+        item.delete_time = seconds(now);
     } else {
         write(frame, front, &mut item)?;
+        item.expiration = expiration(item.expiration, there.as_ref().and_then(|it| it.max_ttl), now);
     }
     let first = vbucket.high() + 1;
-    item.cas = (now.0 & !0xffff).wrapping_add(first & 0xffff).max(1);
-    let outline =
-        |seqno, kind| Outline { seqno, kind, collection, birth: first, superseded: None, superseded_on_disk: None };
-    let cas = item.cas;
-    let (items, seqno) = match level {
-        Some(level) => {
-            let mut commit = item.clone();
-            commit.outline = outline(first + 1, Kind::Commit { prepared: first, deleted });
+    item.cas = vbucket.next_cas(now);
+    let empty = Item::empty().outline;
+    let scope = there.map_or(0, |it| it.scope);
+    let outline = |seqno, kind| Outline { seqno, kind, collection, scope, birth: first, ..empty };
+    let (cas, expires) = (item.cas, item.expiration);
+    let (items, seqno) = match durability {
+        Some(Durability { level, in_vain }) => {
+            let mut outcome = item.clone();
+            let kind =
+                if in_vain { Kind::Abort { prepared: first } } else { Kind::Commit { prepared: first, deleted } };
+            outcome.outline = outline(first + 1, kind);
             item.outline = outline(first, Kind::Prepare { level, deleted });
-            (vec![item, commit], first + 1)
+            (vec![item, outcome], first + 1)
         }
         None => {
             item.outline = outline(first, if deleted { Kind::Deletion } else { Kind::Mutation });
@@ -88,10 +109,16 @@ fn execute(frame: &Frame<'_>, front: &Front, bucket: &mut Bucket, now: Timestamp
     if !vbucket.append(items) {
         return Err(Status::ENOMEM);
     }
+    if durability.is_some_and(|durability| durability.in_vain) {
+        return Err(Status::SYNC_WRITE_AMBIGUOUS);
+    }
     let mut response = FrameBuilder::response(header.opcode, Status::SUCCESS).opaque(header.opaque).cas(cas);
     if front.has(MUTATION_SEQNO) {
         let uuid = vbucket.failover_log().first().map(|entry| entry.vb_uuid).unwrap_or_default();
         response = response.extras([uuid.to_be_bytes(), seqno.to_be_bytes()].concat());
+    }
+    if expires != 0 {
+        bucket.expires(expires, header.vbucket_or_status, collection, key);
     }
     Ok(send(&response))
 }
@@ -116,23 +143,41 @@ const fn check_cas(opcode: Opcode, cas: u64, found: Option<&Item>) -> Result<(),
     }
 }
 
-/// The level of a durable write, where one is asked for.
-fn durability(frame: &Frame<'_>, front: &Front) -> Result<Option<u8>, Status> {
-    let mut level = None;
+/// When a document expires, seconds since the epoch, or 0: as asked, and no later than its collection lets it live.
+fn expiration(asked: u32, max_ttl: Option<u32>, now: Timestamp) -> u32 {
+    let now = seconds(now);
+    let asked = if (1..=RELATIVE).contains(&asked) { now.saturating_add(asked) } else { asked };
+    match max_ttl.map(|ttl| now.saturating_add(ttl)) {
+        Some(latest) if asked == 0 || asked > latest => latest,
+        Some(_) | None => asked,
+    }
+}
+
+/// What a durable write asks for, where one does.
+fn durability(frame: &Frame<'_>, front: &Front) -> Result<Option<Durability>, Status> {
+    let mut durability = None;
     for info in frame.frame_infos() {
         let info = info.map_err(|_| Status::EINVAL)?;
         if info.id == DURABILITY {
-            level = match (info.data.len(), info.data.first()) {
-                (1 | 3, Some(&asked @ 1..=3)) => Some(asked),
-                (1 | 3, Some(_)) => return Err(Status::DURABILITY_INVALID_LEVEL),
+            let (level, timeout) = match *info.data {
+                [level] => (level, None),
+                [level, hi, lo] => (level, Some(u16::from_be_bytes([hi, lo]))),
                 _ => return Err(Status::EINVAL),
             };
+            if !(1..=3).contains(&level) {
+                return Err(Status::DURABILITY_INVALID_LEVEL);
+            }
+            // dcp-protocol.md §1.1.
+            if matches!(timeout, Some(0 | u16::MAX)) {
+                return Err(Status::EINVAL);
+            }
+            durability = Some(Durability { level, in_vain: timeout.is_some_and(|timeout| timeout < REPLICAS_TAKE) });
         }
     }
-    if level.is_some() && !front.has(Feature::SYNC_REPLICATION) {
+    if durability.is_some() && !front.has(Feature::SYNC_REPLICATION) {
         return Err(Status::NOT_SUPPORTED);
     }
-    Ok(level)
+    Ok(durability)
 }
 
 /// Fills in what a write carries.

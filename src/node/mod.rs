@@ -17,6 +17,7 @@ mod filter;
 pub(crate) mod flow;
 mod front;
 mod kv;
+mod manifest;
 mod noops;
 mod opening;
 mod parts;

@@ -35,7 +35,10 @@ impl Sender {
     pub(super) fn item(&mut self, item: &Item, disk: bool, terms: &Terms, to: &Address, out: &mut Vec<u8>) -> u32 {
         let (by_seqno, rev_seqno) = (item.outline.seqno.to_be_bytes(), item.rev_seqno.to_be_bytes());
         match item.outline.kind {
-            Kind::CreateCollection { .. } | Kind::DropCollection { .. } | Kind::CreateScope { .. } => {
+            Kind::CreateCollection { .. }
+            | Kind::DropCollection { .. }
+            | Kind::CreateScope { .. }
+            | Kind::DropScope { .. } => {
                 let Some(event) = events::event(item, terms.flatbuffers) else { return 0 };
                 let before = out.len();
                 event.request(&item.key, to.vbucket, to.opaque).stream_id(to.stream_id).write(out);

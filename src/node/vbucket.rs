@@ -5,8 +5,12 @@ use super::data::ROUND;
 use super::document::Author;
 use super::document::Item;
 use super::document::mix;
+use super::manifest::Collection;
+use super::manifest::Made;
+use super::manifest::Scope;
 use super::written::Place;
 use super::written::Written;
+use crate::Timestamp;
 use crate::dcp::FailoverEntry;
 
 /// Sizes of the memory snapshots, one after the other: all but the smallest hold every type of message.
@@ -26,7 +30,13 @@ pub(super) struct Vbucket {
     state: State,
     /// The seqnos at which it became active again, oldest first.
     revived: Vec<u64>,
+    made: Made,
+    /// The generator's number at which clients changed the manifest, and the uids that they had used up then.
+    uid_shifts: Vec<(u64, u64)>,
 }
+
+/// The most manifests that clients may set.
+const MAX_MANIFESTS: usize = 10_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -57,6 +67,8 @@ impl Vbucket {
             written: Written::default(),
             state: State::Active,
             revived: Vec::new(),
+            made: Made::default(),
+            uid_shifts: Vec::new(),
         }
     }
 
@@ -186,13 +198,11 @@ impl Vbucket {
         it.kind = match it.kind {
             Kind::Commit { prepared, deleted } => Kind::Commit { prepared: real(prepared), deleted },
             Kind::Abort { prepared } => Kind::Abort { prepared: real(prepared) },
-            other @ (Kind::Mutation
-            | Kind::Deletion
-            | Kind::Expiration
-            | Kind::Prepare { .. }
-            | Kind::CreateCollection { .. }
-            | Kind::DropCollection { .. }
-            | Kind::CreateScope { .. }) => other,
+            other @ (Kind::Mutation | Kind::Deletion | Kind::Expiration | Kind::Prepare { .. }) => other,
+            event @ (Kind::CreateCollection { uid, .. }
+            | Kind::DropCollection { uid, .. }
+            | Kind::CreateScope { uid, .. }
+            | Kind::DropScope { uid, .. }) => event.with_uid(uid + self.uid_shift(g)),
         };
         it.superseded = it.superseded.map(real);
         it.superseded_on_disk = it.superseded_on_disk.map(real);
@@ -221,7 +231,8 @@ impl Vbucket {
             | Kind::Prepare { .. }
             | Kind::CreateCollection { .. }
             | Kind::DropCollection { .. }
-            | Kind::CreateScope { .. } => None,
+            | Kind::CreateScope { .. }
+            | Kind::DropScope { .. } => None,
         })
         .unwrap_or_default()
     }
@@ -247,23 +258,67 @@ impl Vbucket {
     }
 
     /// The collections that are there, without the default one.
-    pub(super) fn collections(&self) -> impl Iterator<Item = data::Collection> {
-        data::collections(self.generated)
+    pub(super) fn collections(&self) -> Vec<Collection> {
+        let own = data::collections(self.generated).map(|it| Collection {
+            id: it.id,
+            scope: it.scope,
+            name: data::collection_name(it.id),
+            max_ttl: it.max_ttl,
+        });
+        own.chain(self.made.collections.iter().cloned()).collect()
+    }
+
+    /// The scopes that are there, without the default one.
+    pub(super) fn scopes(&self) -> Vec<Scope> {
+        let own = data::has_scope(self.generated).then(|| Scope { id: data::SCOPE, name: data::SCOPE_NAME.to_owned() });
+        own.into_iter().chain(self.made.scopes.iter().cloned()).collect()
     }
 
     /// Whether the collection is there.
     pub(super) fn has_collection(&self, id: u32) -> bool {
-        id == 0 || self.collections().any(|collection| collection.id == id)
+        id == 0
+            || data::collections(self.generated).any(|it| it.id == id)
+            || self.made.collections.iter().any(|it| it.id == id)
     }
 
     /// Whether the scope is there.
-    pub(super) const fn has_scope(&self, id: u32) -> bool {
-        id == 0 || (id == data::SCOPE && data::has_scope(self.generated))
+    pub(super) fn has_scope(&self, id: u32) -> bool {
+        id == 0
+            || (id == data::SCOPE && data::has_scope(self.generated))
+            || self.made.scopes.iter().any(|it| it.id == id)
     }
 
     /// The uid of its manifest.
     pub(super) fn manifest_uid(&self) -> u64 {
-        data::manifest_uid(self.generated)
+        data::manifest_uid(self.generated) + self.uid_shift(self.generated + 1)
+    }
+
+    /// What is added to the uid of the generator's event `g`: the uids that clients used up before it.
+    fn uid_shift(&self, g: u64) -> u64 {
+        let later = self.uid_shifts.partition_point(|&(from, _)| from < g);
+        later.checked_sub(1).and_then(|at| self.uid_shifts.get(at)).map_or(0, |&(_, shift)| shift)
+    }
+
+    /// What clients made.
+    pub(super) const fn made(&self) -> &Made {
+        &self.made
+    }
+
+    /// A client's manifest: its events come next, and what is generated from here on has higher uids.
+    pub(super) fn change_manifest(&mut self, uid: u64, events: &[(Kind, Item)], made: &Made) {
+        for (kind, item) in events {
+            let mut item = item.clone();
+            item.outline.kind = *kind;
+            item.outline.seqno = self.high() + 1;
+            self.written.push(item);
+        }
+        self.uid_shifts.push((self.generated, uid.saturating_sub(data::manifest_uid(self.generated))));
+        self.made.clone_from(made);
+    }
+
+    /// Whether so many more events of clients find room.
+    pub(super) const fn has_room_for(&self, events: usize) -> bool {
+        self.written.has_room(events, 0) && self.uid_shifts.len() < MAX_MANIFESTS
     }
 
     /// The document under a key, if there is one that is not deleted.
@@ -293,6 +348,24 @@ impl Vbucket {
         (!item.outline.kind.is_removal()).then_some(item)
     }
 
+    /// The CAS of the next write.
+    pub(super) fn next_cas(&self, now: Timestamp) -> u64 {
+        (now.0 & !0xffff).wrapping_add((self.high() + 1) & 0xffff).max(1)
+    }
+
+    /// The time of a document has come: it expires, unless it was written again, deleted, or its collection is gone.
+    pub(super) fn expire(&mut self, collection: u32, key: &[u8], due: u32, now: Timestamp) {
+        if self.is_dead() || !self.has_collection(collection) {
+            return;
+        }
+        let Some(found) = self.document(collection, key).filter(|found| found.expiration == due) else { return };
+        let seqno = self.high() + 1;
+        let outline = Outline { seqno, kind: Kind::Expiration, birth: seqno, superseded: None, ..found.outline };
+        let cas = self.next_cas(now);
+        let (rev_seqno, delete_time) = (found.rev_seqno + 1, seconds(now));
+        self.append(vec![Item { outline, key: found.key, cas, rev_seqno, delete_time, ..Item::empty() }]);
+    }
+
     /// Appends writes of a client, their seqnos in order from the next one on; false where there is no room.
     pub(super) fn append(&mut self, items: Vec<Item>) -> bool {
         let len = items.iter().map(|item| item.key.len() + item.body.len()).sum();
@@ -304,6 +377,11 @@ impl Vbucket {
         }
         true
     }
+}
+
+/// Seconds since the epoch.
+pub(super) const fn seconds(now: Timestamp) -> u32 {
+    (now.0 / 1_000_000_000) as u32
 }
 
 #[cfg(test)]

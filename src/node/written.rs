@@ -44,6 +44,7 @@ impl Written {
         self.bytes += item.key.len() + item.body.len();
         let key = (item.outline.collection, item.key.clone());
         if item.outline.kind.is_visible()
+            && !item.outline.kind.is_system_event()
             && let Some(before) = self.last_of_key.insert(key, at)
         {
             self.items[before].outline.superseded = Some(item.outline.seqno);

@@ -1,8 +1,11 @@
 use super::super::Config;
 use super::peer::EVERYTHING;
 use super::peer::Peer;
+use super::peer::Seen;
 use super::peer::still;
+use crate::Timestamp;
 use crate::dcp::Message;
+use crate::verdict::Verdict;
 use crate::wire::Datatype;
 use crate::wire::FrameBuilder;
 use crate::wire::Opcode;
@@ -121,4 +124,71 @@ fn writes_are_bounded() {
     assert!(accepted > 10);
     peer.asks(set("big", &vec![b'x'; 600 * 1024]), Status::E2BIG);
     peer.asks(set("bigger", &vec![b'x'; 2 * 1024 * 1024]), Status::E2BIG);
+}
+
+fn set_to_expire(name: &str, seconds: u8) -> FrameBuilder {
+    FrameBuilder::request(Opcode::SET).key(key(0, name)).extras([0, 0, 0, 7, 0, 0, 0, seconds]).value(*b"x")
+}
+
+/// What the watcher is sent, markers aside.
+fn items(watcher: &mut Peer) -> Vec<Opcode> {
+    let seen = watcher.reads(usize::MAX);
+    seen.iter().map(Seen::opcode).filter(|&opcode| opcode != Opcode::DCP_SNAPSHOT_MARKER).collect()
+}
+
+#[test]
+fn a_document_expires_when_its_time_has_come() {
+    let node = still(Config { items: 100, ..Config::default() });
+    let mut watcher = Peer::with_everything(&node);
+    watcher.stream(0);
+    watcher.reads(usize::MAX);
+    let mut peer = Peer::in_bucket(&node, EVERYTHING);
+    for name in ["brief", "renewed", "removed"] {
+        peer.asks(set_to_expire(name, 2), Status::SUCCESS);
+    }
+    peer.asks(set_to_expire("renewed", 0), Status::SUCCESS);
+    peer.asks(delete("removed"), Status::SUCCESS);
+    let seen = watcher.reads(usize::MAX);
+    let Message::Mutation(first) = &seen[1].message else { panic!("{seen:?}") };
+    assert_eq!(first.expiration, 1002, "counted from now on");
+    watcher.waits(1900);
+    assert_eq!(items(&mut watcher), []);
+    let due = watcher.connection.next_wakeup(watcher.now()).unwrap();
+    assert!(due <= Timestamp(1_002_000_000_000), "{due:?}");
+    watcher.waits(100);
+    assert_eq!(items(&mut watcher), [Opcode::DCP_EXPIRATION]);
+    peer.waits(2000);
+    peer.asks(get("brief"), Status::KEY_ENOENT);
+    peer.asks(get("renewed"), Status::SUCCESS);
+    // The asking alone brings it about too.
+    peer.asks(set_to_expire("lazy", 1), Status::SUCCESS);
+    peer.waits(1000);
+    peer.asks(get("lazy"), Status::KEY_ENOENT);
+    assert_eq!(items(&mut watcher), [Opcode::DCP_MUTATION, Opcode::DCP_EXPIRATION]);
+    assert!(watcher.findings().iter().all(|finding| finding.verdict == Verdict::Pass));
+}
+
+#[test]
+fn a_durable_write_without_time_is_aborted() {
+    let node = still(Config { items: 100, ..Config::default() });
+    let mut watcher = Peer::with_everything(&node);
+    watcher.stream(0);
+    watcher.reads(usize::MAX);
+    let mut peer = Peer::in_bucket(&node, EVERYTHING);
+    peer.asks(set("mine", b"one"), Status::SUCCESS);
+    for timeout in [0, 0xffff_u16] {
+        let [hi, lo] = timeout.to_be_bytes();
+        peer.asks(set("mine", b"two").frame_info(1, &[1, hi, lo]), Status::EINVAL);
+    }
+    peer.asks(set("mine", b"two").frame_info(1, &[1, 0, 1]), Status::SYNC_WRITE_AMBIGUOUS);
+    peer.asks(delete("mine").frame_info(1, &[1, 0, 1]), Status::SYNC_WRITE_AMBIGUOUS);
+    assert_eq!(peer.asks(get("mine"), Status::SUCCESS).value(), b"one", "nothing has changed");
+    peer.asks(set("mine", b"three").frame_info(1, &[2, 0, 100]), Status::SUCCESS);
+    peer.asks(delete("mine").frame_info(1, &[3]), Status::SUCCESS);
+    use Opcode as O;
+    let expected = [O::DCP_MUTATION, O::DCP_PREPARE, O::DCP_ABORT, O::DCP_PREPARE, O::DCP_ABORT];
+    let seen = items(&mut watcher);
+    assert_eq!(seen[..5], expected);
+    assert_eq!(seen[5..], [O::DCP_PREPARE, O::DCP_COMMIT, O::DCP_PREPARE, O::DCP_COMMIT]);
+    assert!(watcher.findings().iter().all(|finding| finding.verdict == Verdict::Pass));
 }

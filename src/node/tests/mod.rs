@@ -5,6 +5,7 @@ mod anything;
 mod closing;
 mod invariants;
 mod kv;
+mod manifest;
 mod peer;
 mod producer_quirks;
 mod quirks;
