@@ -164,10 +164,46 @@ pub enum Act {
     },
     /// What the end at this edge said last, a frame or its close, goes no further.
     Swallowed,
+    /// What the end at this edge said last goes on as other bytes.
+    Replaced,
     /// Only so many bytes of the frame that the end at this edge sent last go on.
     Cut(u64),
     /// All steps have been taken; the settling time begins.
     Settling,
     /// The settling time is over.
     Settled,
+}
+
+/// Serde: an end by its role.
+pub mod role {
+    use serde::Deserialize;
+    use serde::Deserializer;
+    use serde::Serializer;
+
+    use super::Role;
+
+    /// Reads `producer` or `consumer`.
+    ///
+    /// # Errors
+    /// Another text.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Role>, D::Error> {
+        match String::deserialize(from)?.as_str() {
+            "producer" => Ok(Some(Role::Producer)),
+            "consumer" => Ok(Some(Role::Consumer)),
+            found => Err(serde::de::Error::custom(format!("expected producer or consumer, found '{found}'"))),
+        }
+    }
+
+    #[allow(clippy::ref_option, reason = "as serde calls it")]
+    /// Writes it.
+    ///
+    /// # Errors
+    /// What the serializer says.
+    pub fn serialize<S: Serializer>(role: &Option<Role>, to: S) -> Result<S::Ok, S::Error> {
+        match role {
+            Some(Role::Producer) => to.serialize_str("producer"),
+            Some(Role::Consumer) => to.serialize_str("consumer"),
+            None => to.serialize_none(),
+        }
+    }
 }

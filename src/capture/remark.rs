@@ -215,6 +215,7 @@ impl fmt::Display for Told<'_> {
             Act::Settling => f.write_str("settling"),
             Act::Settled => f.write_str("settled"),
             Act::Swallowed => f.write_str("swallowed"),
+            Act::Replaced => f.write_str("replaced"),
             Act::Cut(len) => write!(f, "cut len={len}"),
         }
     }
@@ -256,6 +257,7 @@ fn act(text: &str) -> Option<Act> {
         "settling" => Act::Settling,
         "settled" => Act::Settled,
         "swallowed" => Act::Swallowed,
+        "replaced" => Act::Replaced,
         "cut" => Act::Cut(words.parsed("len")?),
         _ => return None,
     })
@@ -348,6 +350,7 @@ mod tests {
             (Remark::Act(Act::Settling), "act settling"),
             (Remark::Act(Act::Settled), "act settled"),
             (Remark::Act(Act::Swallowed), "act swallowed"),
+            (Remark::Act(Act::Replaced), "act replaced"),
             (Remark::Act(Act::Cut(5)), "act cut len=5"),
             (Remark::Paused(true), "paused"),
             (Remark::Paused(false), "resumed"),

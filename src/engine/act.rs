@@ -21,6 +21,7 @@ use crate::wire::Frame;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fate {
     Forward,
+    Replace,
     Drop,
     Truncate(usize),
 }
@@ -30,11 +31,15 @@ impl Fate {
     pub(super) fn named(actions: &[Action]) -> Option<Self> {
         actions.iter().find_map(|action| match action {
             Action::Forward => Some(Self::Forward),
+            Action::Replace(_) => Some(Self::Replace),
             Action::Drop => Some(Self::Drop),
             Action::Truncate(len) => Some(Self::Truncate(*len)),
             Action::Inject { .. }
             | Action::Resume { .. }
             | Action::Hold { .. }
+            | Action::Release { .. }
+            | Action::Pace { .. }
+            | Action::Lag { .. }
             | Action::Close { .. }
             | Action::Note { .. } => None,
         })
@@ -48,18 +53,21 @@ impl<O: Observer> Engine<O> {
     }
 
     /// Does what `actions` say, in their order; `place` puts the event's own subject where its fate is named, or first
-    /// where none is.
+    /// where none is, behind holds, lags and paces that come before all else.
     pub(super) fn fate(&mut self, actions: Actions, now: Timestamp, place: impl FnOnce(&mut Self, Fate)) -> Fate {
         let fate = Fate::named(&actions);
         let mut place = Some(place);
-        if fate.is_none()
-            && let Some(place) = place.take()
-        {
-            place(self, Fate::Forward);
-        }
         for action in actions {
+            // Where no fate is named, the subject goes on behind what says how things go on.
+            let is_gate = matches!(action, Action::Hold { .. } | Action::Lag { .. } | Action::Pace { .. });
+            if fate.is_none()
+                && !is_gate
+                && let Some(place) = place.take()
+            {
+                place(self, Fate::Forward);
+            }
             match action {
-                Action::Forward | Action::Drop | Action::Truncate(_) => {
+                Action::Forward | Action::Replace(_) | Action::Drop | Action::Truncate(_) => {
                     if let (Some(place), Some(fate)) = (place.take(), fate) {
                         place(self, fate);
                     }
@@ -67,6 +75,9 @@ impl<O: Observer> Engine<O> {
                 Action::Inject { to, frame } => self.inject(to, frame, Origin::Tool, now),
                 Action::Resume { to, frame } => self.inject(to, frame, Origin::Peer, now),
                 Action::Hold { to, until } => self.holds.hold(to, until),
+                Action::Release { to } => self.holds.let_go(to, now),
+                Action::Lag { to, by } => self.holds.lag(to, by),
+                Action::Pace { to, pace } => self.holds.pace(to, pace, now),
                 Action::Close { side, how } => {
                     let entry = Entry {
                         at: now,
@@ -88,6 +99,9 @@ impl<O: Observer> Engine<O> {
                 }
             }
         }
+        if let Some(place) = place {
+            place(self, Fate::Forward);
+        }
         fate.unwrap_or(Fate::Forward)
     }
 
@@ -95,6 +109,7 @@ impl<O: Observer> Engine<O> {
     pub(super) fn tell_fate(&mut self, from: Side, actions: &[Action], now: Timestamp) {
         let act = match Fate::named(actions) {
             None | Some(Fate::Forward) => return,
+            Some(Fate::Replace) => Act::Replaced,
             Some(Fate::Drop) => Act::Swallowed,
             Some(Fate::Truncate(len)) => Act::Cut(len as u64),
         };
@@ -115,9 +130,27 @@ impl<O: Observer> Engine<O> {
     }
 
     /// Whether the last byte that was delivered to an end is inside a frame.
-    pub(super) const fn is_inside_a_frame(&self, to: Side) -> bool {
+    pub(super) fn is_inside_a_frame(&self, to: Side) -> bool {
         let from = index(to.other());
-        self.rest[from] > 0 && !self.rest_is_held[from]
+        (self.rest[from] > 0 && !self.rest_is_held[from]) || self.holds.is_split(to)
+    }
+
+    /// Sends bytes in the place of a frame. They are the tool's words: what an end makes of them is not the other's doing.
+    pub(super) fn replace(&mut self, to: Side, bytes: Bytes, now: Timestamp) {
+        let entry = |what| Entry { at: now, edge: to, direction: Direction::To, origin: Origin::Tool, what };
+        let held = match Frame::new(&bytes) {
+            Ok(frame) => {
+                let head = dcp::head(&frame, self.sessions.at(to).negotiated(), self.key_seed);
+                Held::Frame(bytes, Box::new(entry(What::Frame(head))))
+            }
+            Err(error) => {
+                self.note(&entry(What::FramingLost(error)));
+                Held::Raw(bytes)
+            }
+        };
+        if let Some(entry) = self.holds.pass(to, held, &mut self.outbox) {
+            self.note(&entry);
+        }
     }
 
     /// Sends a frame behind the end of the value that flows by, if one does.

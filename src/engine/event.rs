@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::Sessions;
@@ -55,6 +57,15 @@ pub enum Event<'a> {
     Settle,
 }
 
+/// How what goes to an end leaves: so many bytes at a time, and so long between.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pace {
+    /// Bytes at a time, at least one.
+    pub bytes: usize,
+    /// How long between.
+    pub every: Duration,
+}
+
 /// What is to be done about an event. No action at all means [`Action::Forward`].
 #[derive(Clone, PartialEq, Debug)]
 pub enum Action {
@@ -62,6 +73,9 @@ pub enum Action {
     Forward,
     /// Only so many bytes of the frame go on.
     Truncate(usize),
+    /// The frame goes on as these bytes instead, in its place; they need not be a frame. Of one whose value flows by, they
+    /// stand for the head, and the value follows.
+    Replace(Bytes),
     /// The frame, the bytes or the close goes no further.
     Drop,
     /// A frame of the tool's own is sent. The answer to a request is withheld, and comes back as [`Event::Answer`].
@@ -84,6 +98,25 @@ pub enum Action {
         to: Side,
         /// Until when.
         until: Timestamp,
+    },
+    /// A hold ends now.
+    Release {
+        /// Whose.
+        to: Side,
+    },
+    /// What goes to an end from now on leaves so much later, in its order, injected frames excepted; `None`: as it comes.
+    Lag {
+        /// To whom.
+        to: Side,
+        /// By how much.
+        by: Option<Duration>,
+    },
+    /// What goes to an end leaves in pieces from now on, injected frames excepted; `None`: as it comes.
+    Pace {
+        /// To whom.
+        to: Side,
+        /// How much, and how often.
+        pace: Option<Pace>,
     },
     /// A connection is closed by the tool.
     Close {

@@ -1,13 +1,16 @@
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::Pace;
 use super::index;
 use super::outbox::Outbox;
 use crate::Timestamp;
 use crate::journal::Entry;
 use crate::journal::How;
 use crate::journal::Side;
+use crate::journal::What;
 
 /// Something that goes to an end, and may have to wait.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub(super) enum Held {
     Frame(Bytes, Box<Entry>),
     /// Bytes that are no frame, or a part of one.
     Raw(Bytes),
+    /// The first bytes of a frame, of which so many are to follow.
+    Piece(Bytes, u64),
     /// The close, with the entry that tells of it.
     Close(How, Box<Entry>),
 }
@@ -23,14 +28,28 @@ pub(super) enum Held {
 #[derive(Debug, Default)]
 struct Hold {
     until: Option<Timestamp>,
-    queue: VecDeque<Held>,
+    /// How what is queued leaves once it is not held, and when the next piece does.
+    pace: Option<(Pace, Timestamp)>,
+    /// How long each waits at least.
+    lag: Option<Duration>,
+    /// What waits, each with the time before which it does not leave.
+    queue: VecDeque<(Timestamp, Held)>,
     bytes: usize,
+    /// Bytes of the frame whose first piece has left that have not.
+    inside: u64,
+}
+
+impl Hold {
+    fn is_on(&self) -> bool {
+        self.until.is_some() || self.pace.is_some() || self.lag.is_some() || !self.queue.is_empty()
+    }
 }
 
 /// What is held back from each end, in order, its close included (law L2).
 #[derive(Debug, Default)]
 pub(super) struct Holds {
     sides: [Hold; 2],
+    now: Timestamp,
 }
 
 impl Holds {
@@ -38,8 +57,41 @@ impl Holds {
         self.sides[index(to)].until = Some(until);
     }
 
+    /// The hold ends, when it is next looked at.
+    pub(super) fn let_go(&mut self, to: Side, now: Timestamp) {
+        let until = &mut self.sides[index(to)].until;
+        *until = until.map(|until| until.min(now));
+    }
+
+    /// What goes to an end leaves in pieces from now on, or as it comes again.
+    pub(super) fn pace(&mut self, to: Side, pace: Option<Pace>, now: Timestamp) {
+        let side = &mut self.sides[index(to)];
+        match (pace, side.pace) {
+            (Some(pace), Some((_, next))) => side.pace = Some((pace, next)),
+            (Some(pace), None) => side.pace = Some((pace, now)),
+            // What is queued still leaves in its order, at once.
+            (None, _) => side.pace = None,
+        }
+    }
+
+    /// What goes to an end from now on leaves so much later; `None`: at once again, behind what waits.
+    pub(super) fn lag(&mut self, to: Side, by: Option<Duration>) {
+        self.sides[index(to)].lag = by;
+    }
+
+    /// The time, for what comes next.
+    pub(super) const fn at(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
     pub(super) fn is_held(&self, to: Side) -> bool {
-        self.sides[index(to)].until.is_some()
+        self.sides[index(to)].is_on()
+    }
+
+    /// Whether a piece of a frame has left, and the rest of it has not.
+    pub(super) fn is_split(&self, to: Side) -> bool {
+        let side = &self.sides[index(to)];
+        side.is_on() && side.inside > 0
     }
 
     pub(super) fn bytes(&self, to: Side) -> usize {
@@ -47,20 +99,29 @@ impl Holds {
     }
 
     pub(super) fn wakeup(&self) -> Option<Timestamp> {
-        self.sides.iter().filter_map(|side| side.until).min()
+        let next = |side: &Hold| match side.until {
+            // For ever is no time to wake up at.
+            Some(until) => Some(until).filter(|until| *until != FOR_EVER),
+            None => {
+                let (due, _) = side.queue.front()?;
+                Some(side.pace.map_or(*due, |(_, next)| next.max(*due)))
+            }
+        };
+        self.sides.iter().filter_map(next).min()
     }
 
     /// Passes something on, or queues it behind what is held; returns the entry of what was passed on.
     pub(super) fn pass(&mut self, to: Side, held: Held, outbox: &mut Outbox) -> Option<Entry> {
         let side = &mut self.sides[index(to)];
-        if side.until.is_none() {
+        if !side.is_on() {
+            side.inside = 0;
             return deliver(to, held, outbox);
         }
-        side.bytes += match &held {
-            Held::Frame(bytes, _) | Held::Raw(bytes) => bytes.len(),
-            Held::Close(..) => 0,
-        };
-        side.queue.push_back(held);
+        side.bytes += held.len();
+        let due = side.lag.map_or(self.now, |lag| self.now + lag);
+        // Nothing overtakes: what comes later is due later.
+        let due = side.queue.back().map_or(due, |(last, _)| due.max(*last));
+        side.queue.push_back((due, held));
         None
     }
 
@@ -69,15 +130,86 @@ impl Holds {
         let mut entries = Vec::new();
         for to in [Side::Dialler, Side::Upstream] {
             let side = &mut self.sides[index(to)];
-            if side.until.is_none_or(|until| until > now) {
+            if side.until.is_some_and(|until| until > now) {
                 continue;
             }
-            let released = std::mem::take(side);
-            for held in released.queue {
+            side.until = None;
+            let is_due = |side: &Hold| side.queue.front().is_some_and(|(due, _)| *due <= now);
+            let mut budget = match side.pace {
+                None => usize::MAX,
+                Some((pace, next)) if next <= now && is_due(side) => {
+                    side.pace = Some((pace, now + pace.every));
+                    pace.bytes.max(1)
+                }
+                Some(_) => continue,
+            };
+            while budget > 0
+                && is_due(side)
+                && let Some((due, held)) = side.queue.pop_front()
+            {
+                let held = match held.split(budget) {
+                    (first, None) => first,
+                    (first, Some(rest)) => {
+                        side.queue.push_front((due, rest));
+                        first
+                    }
+                };
+                let len = held.len();
+                budget -= len.min(budget);
+                side.bytes -= len.min(side.bytes);
+                side.inside = held.inside_after(side.inside);
                 entries.extend(deliver(to, held, outbox).map(|entry| Entry { at: now, ..entry }));
             }
         }
         entries
+    }
+}
+
+/// The time at which a hold ends that only a release ends.
+pub const FOR_EVER: Timestamp = Timestamp(u64::MAX);
+
+impl Held {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Frame(bytes, _) | Self::Raw(bytes) | Self::Piece(bytes, _) => bytes.len(),
+            Self::Close(..) => 0,
+        }
+    }
+
+    /// The first `len` bytes, and the rest if there is one. The entry of a frame goes with its last piece.
+    fn split(self, len: usize) -> (Self, Option<Self>) {
+        match self {
+            Self::Frame(mut bytes, entry) if bytes.len() > len => {
+                let value = frame_len(&entry).saturating_sub(bytes.len() as u64);
+                let first = bytes.split_to(len);
+                let left = (bytes.len() as u64).saturating_add(value);
+                (Self::Piece(first, left), Some(Self::Frame(bytes, entry)))
+            }
+            Self::Raw(mut bytes) if bytes.len() > len => {
+                let first = bytes.split_to(len);
+                (Self::Raw(first), Some(Self::Raw(bytes)))
+            }
+            whole => (whole, None),
+        }
+    }
+
+    /// Bytes of a frame that are missing behind this, of which so many were before.
+    fn inside_after(&self, before: u64) -> u64 {
+        match self {
+            Self::Piece(_, left) => *left,
+            // The last piece of a head: of its value, what flows by is missing.
+            Self::Frame(bytes, entry) if before > 0 => before.saturating_sub(bytes.len() as u64).min(frame_len(entry)),
+            Self::Frame(bytes, entry) => frame_len(entry).saturating_sub(bytes.len() as u64),
+            Self::Raw(bytes) => before.saturating_sub(bytes.len() as u64),
+            Self::Close(..) => 0,
+        }
+    }
+}
+
+fn frame_len(entry: &Entry) -> u64 {
+    match &entry.what {
+        What::Frame(head) => head.header.frame_len(),
+        What::FramingLost(_) | What::Gap(_) | What::Paused(_) | What::Acted(_) | What::Closed { .. } => 0,
     }
 }
 
@@ -90,7 +222,7 @@ fn deliver(to: Side, held: Held, outbox: &mut Outbox) -> Option<Entry> {
             outbox.write(to, bytes);
             Some(*entry)
         }
-        Held::Raw(bytes) => {
+        Held::Raw(bytes) | Held::Piece(bytes, _) => {
             outbox.write(to, bytes);
             None
         }
@@ -107,7 +239,6 @@ mod tests {
     use crate::engine::Output;
     use crate::journal::Direction;
     use crate::journal::Origin;
-    use crate::journal::What;
 
     fn raw(bytes: &'static [u8]) -> Held {
         Held::Raw(Bytes::from_static(bytes))

@@ -15,6 +15,8 @@ pub use event::Action;
 pub use event::Actions;
 pub use event::Event;
 pub use event::Interceptor;
+pub use event::Pace;
+pub use hold::FOR_EVER;
 pub use sessions::Sessions;
 
 use bytes::Bytes;
@@ -132,6 +134,7 @@ impl<O: Observer> Engine<O> {
 
     /// Takes in bytes that were read from an end.
     pub fn feed(&mut self, from: Side, bytes: Bytes, now: Timestamp) {
+        self.holds.at(now);
         if self.interceptor.is_none() {
             self.outbox.write(from.other(), bytes.clone());
         }
@@ -155,6 +158,7 @@ impl<O: Observer> Engine<O> {
 
     /// Takes in that an end closed: what is pending of a frame goes on first.
     pub fn closed(&mut self, from: Side, how: How, now: Timestamp) {
+        self.holds.at(now);
         let deframer = std::mem::replace(&mut self.deframers[index(from)], Deframer::new(WHOLE_LIMIT));
         let pending = (deframer.partial().len() as u64).saturating_add(deframer.value_left());
         let to = from.other();
@@ -193,18 +197,21 @@ impl<O: Observer> Engine<O> {
 
     /// Takes in that the time asked for has come.
     pub fn wakeup(&mut self, now: Timestamp) {
+        self.holds.at(now);
         self.announced = None;
         for entry in self.holds.release(now, &mut self.outbox) {
             self.note(&entry);
         }
         for from in [Side::Dialler, Side::Upstream] {
             self.rest_is_held[index(from)] &= self.holds.is_held(from.other());
+            self.flush_late(from.other(), now);
         }
         self.tell(&Event::Wakeup, now);
     }
 
     /// Takes in that reading from an end is paused, or goes on, as the other end is slow.
     pub fn paused(&mut self, from: Side, paused: bool, now: Timestamp) {
+        self.holds.at(now);
         self.note(&Entry {
             at: now,
             edge: from,
@@ -217,6 +224,7 @@ impl<O: Observer> Engine<O> {
 
     /// Takes in that the user wants an end: no new step is taken, what is under way is settled.
     pub fn settle(&mut self, now: Timestamp) {
+        self.holds.at(now);
         self.tell(&Event::Settle, now);
     }
 
@@ -283,11 +291,15 @@ impl<O: Observer> Engine<O> {
         if !withheld {
             self.tell_fate(from, &actions, now);
         }
+        let replacement = actions.iter().find_map(|action| match action {
+            Action::Replace(bytes) => Some(bytes.clone()),
+            _ => None,
+        });
         let before = self.fate(actions, now, |engine, fate| {
             let value_left = frame.header().frame_len().saturating_sub(frame.bytes().len() as u64);
             let fate = if withheld { Fate::Drop } else { fate };
             engine.rest[index(from)] = match fate {
-                Fate::Forward => value_left,
+                Fate::Forward | Fate::Replace => value_left,
                 Fate::Drop => 0,
                 Fate::Truncate(len) => (len as u64).saturating_sub(frame.bytes().len() as u64),
             };
@@ -306,6 +318,13 @@ impl<O: Observer> Engine<O> {
                     } else {
                         engine.outbox.relay(to, frame.bytes());
                         engine.note(&entry);
+                    }
+                }
+                Fate::Replace => {
+                    if !engine.outbox.is_open(to) {
+                        engine.rest[index(from)] = 0;
+                    } else if let Some(bytes) = replacement {
+                        engine.replace(to, bytes, now);
                     }
                 }
                 Fate::Truncate(len) => {

@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::PROOF_AFTER;
 use super::Proof;
 use super::Toolbox;
+use super::body::Body;
 use crate::Timestamp;
 use crate::engine::Action;
 use crate::engine::Actions;
@@ -20,7 +21,7 @@ use crate::wire::Status;
 #[derive(Debug)]
 pub struct Bursts {
     producer: Side,
-    waiting: BTreeMap<(Opcode, Status), BTreeMap<Opaque, u64>>,
+    waiting: BTreeMap<(Opcode, Status, Body), BTreeMap<Opaque, u64>>,
     proof: Proof,
     last_told: Option<Timestamp>,
     /// When the first response of all came in.
@@ -42,8 +43,13 @@ impl Bursts {
 
     /// Adds the response to one message of the stream with that opaque.
     pub fn add(&mut self, message: Opcode, status: Status, stream: Opaque, now: Timestamp) {
+        self.add_with(message, status, Body::None, stream, now);
+    }
+
+    /// The same with a body.
+    pub(super) fn add_with(&mut self, message: Opcode, status: Status, body: Body, stream: Opaque, now: Timestamp) {
         self.first_at.get_or_insert(now);
-        let count = self.waiting.entry((message, status)).or_default().entry(stream).or_default();
+        let count = self.waiting.entry((message, status, body)).or_default().entry(stream).or_default();
         *count = count.saturating_add(1);
     }
 
@@ -52,9 +58,9 @@ impl Bursts {
         self.proof.step(self.producer, tools, now, actions);
         if self.proof == Proof::Idle
             && self.gathered_at().is_none_or(|at| at <= now)
-            && let Some((&(message, status), _)) = self.waiting.first_key_value()
+            && let Some(kind) = self.waiting.first_key_value().map(|(kind, _)| kind.clone())
         {
-            self.send(message, status, actions);
+            self.send(&kind, actions);
             self.last_told = Some(now);
             self.proof.want(now, PROOF_AFTER);
         }
@@ -90,22 +96,23 @@ impl Bursts {
         self.last_told
     }
 
-    fn send(&mut self, message: Opcode, status: Status, actions: &mut Actions) {
-        let Some(streams) = self.waiting.get_mut(&(message, status)) else { return };
+    fn send(&mut self, kind: &(Opcode, Status, Body), actions: &mut Actions) {
+        let (message, status, body) = kind;
+        let Some(streams) = self.waiting.get_mut(kind) else { return };
         let mut left = Self::MOST;
         let mut bytes = Vec::new();
         for (&stream, count) in streams.iter_mut() {
             let now = (*count).min(left);
             *count -= now;
             left -= now;
-            let frame = FrameBuilder::response(message, status).opaque(stream).build();
+            let frame = FrameBuilder::response(*message, *status).opaque(stream).value(body.bytes()).build();
             for _ in 0..now {
                 bytes.push(frame.clone());
             }
         }
         streams.retain(|_, count| *count > 0);
         if streams.is_empty() {
-            self.waiting.remove(&(message, status));
+            self.waiting.remove(kind);
         }
         actions.extend(bytes.into_iter().map(|frame| Action::Inject { to: self.producer, frame }));
     }

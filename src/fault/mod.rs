@@ -1,15 +1,36 @@
 //! The faults: one file each. They act; they count nothing and judge nothing (law L6).
 
+mod body;
 mod bursts;
 mod close_stream;
+mod corrupt;
+mod delay;
+mod disconnect;
+mod drop;
+mod duplicate;
+mod fake_response;
+mod field;
+mod flowing;
+mod hold;
+mod limit_data;
+mod once;
 mod orphan_response;
 mod proof;
+mod reorder;
+mod rewrite;
+mod send;
 mod spec;
+mod stream_end;
+mod swallow_noop;
+mod throttle;
 mod toolbox;
+mod truncate;
+mod withhold_ack;
 
 use std::collections::BTreeSet;
 
 use crate::Timestamp;
+use crate::dcp;
 use crate::dcp::BufferAck;
 use crate::dcp::FrameHead;
 use crate::dcp::StreamEnd;
@@ -18,22 +39,48 @@ use crate::engine::Actions;
 use crate::engine::Event;
 use crate::engine::Sessions;
 use crate::journal::Side;
+use crate::journal::role;
 use crate::session::Session;
 use crate::session::StreamKey;
+use crate::wire::Header;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
 
 pub use bursts::Bursts;
 pub use close_stream::CloseAt;
 pub use close_stream::CloseStreamSpec;
+pub use corrupt::CorruptSpec;
+pub use delay::DelaySpec;
+pub use disconnect::DisconnectSpec;
+pub use disconnect::Ends;
+pub use disconnect::EndsBy;
+pub use drop::DropSpec;
+pub use duplicate::DuplicateSpec;
+pub use fake_response::FakeResponseSpec;
+pub use field::HeaderField;
+pub use hold::HoldSpec;
+pub use hold::ReleaseSpec;
+pub use limit_data::LimitDataSpec;
 pub use orphan_response::OrphanResponseSpec;
 pub use proof::PROOF_AFTER;
 pub use proof::Proof;
+pub use reorder::ReorderSpec;
+pub use rewrite::RewriteSpec;
+pub use send::Hex;
+pub use send::OpaqueOf;
+pub use send::SendSpec;
 pub use spec::FaultSpec;
 pub use spec::Shot;
 pub use spec::Spec;
 pub use spec::Struck;
+pub use stream_end::StreamEndSpec;
+pub use swallow_noop::SwallowNoopSpec;
+pub use throttle::SliceSpec;
+pub use throttle::ThrottleSpec;
 pub use toolbox::Toolbox;
+pub use truncate::Then;
+pub use truncate::TruncateSpec;
+pub use withhold_ack::WithholdAckSpec;
 
 /// A fault that has fired, until it is done. Its trigger is the scenario's.
 pub trait Fault: std::fmt::Debug + Send {
@@ -97,13 +144,23 @@ impl Scene<'_> {
 
     /// Whether what becomes of the event's subject has been decided by a fault before.
     pub fn is_decided(&self) -> bool {
-        self.actions.iter().any(|action| matches!(action, Action::Forward | Action::Drop | Action::Truncate(_)))
+        self.actions
+            .iter()
+            .any(|action| matches!(action, Action::Forward | Action::Replace(_) | Action::Drop | Action::Truncate(_)))
     }
 
     /// Gives bytes back to the producer's window.
     pub fn give_back(&mut self, bytes_to_ack: u32) {
         let opaque = self.tools.opaque();
         self.to_producer(BufferAck { bytes_to_ack }.request(opaque).build());
+    }
+
+    /// Gives back what a message that the consumer will not get has cost.
+    pub fn give_back_charge(&mut self, header: &Header) {
+        let charge = dcp::charge(header);
+        if charge > 0 && self.producer().flow().is_on() {
+            self.give_back(charge);
+        }
     }
 
     /// Tells the consumer that its stream has ended. It acknowledges that frame too, which the producer never sent.

@@ -5,6 +5,7 @@ use super::Fault;
 use super::Scene;
 use super::Shot;
 use super::Spec;
+use super::body::Body;
 use crate::Timestamp;
 use crate::engine::Event;
 use crate::units;
@@ -25,6 +26,12 @@ pub struct OrphanResponseSpec {
     /// How often.
     #[serde(default = "one")]
     pub count: u32,
+    /// With this text as its value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// With a made-up cluster map of so many bytes as its value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_size: Option<units::Size>,
 }
 
 const fn one() -> u32 {
@@ -34,7 +41,9 @@ const fn one() -> u32 {
 impl Spec for OrphanResponseSpec {
     fn fire(&self, shot: &Shot, _: &mut Scene<'_>) -> Option<Box<dyn Fault>> {
         let stream = shot.struck.as_ref()?.opaque;
-        Some(Box::new(OrphanResponse::new(self.message, self.status, stream, self.count.into())))
+        let body = Body::of(self.body.as_deref(), self.body_size);
+        let (message, status, count) = (self.message, self.status, self.count.into());
+        Some(Box::new(OrphanResponse { message, status, body, stream, count, done: false }))
     }
 
     fn wants_stream(&self) -> bool {
@@ -46,20 +55,14 @@ impl Spec for OrphanResponseSpec {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct OrphanResponse {
     message: Opcode,
     status: Status,
+    body: Body,
     stream: Opaque,
     count: u64,
     done: bool,
-}
-
-impl OrphanResponse {
-    /// `count` responses to `message` with `status` and the opaque of a stream.
-    const fn new(message: Opcode, status: Status, stream: Opaque, count: u64) -> Self {
-        Self { message, status, stream, count, done: false }
-    }
 }
 
 impl Fault for OrphanResponse {
@@ -67,7 +70,7 @@ impl Fault for OrphanResponse {
         if !self.done {
             self.done = true;
             for _ in 0..self.count {
-                scene.bursts.add(self.message, self.status, self.stream, scene.now);
+                scene.bursts.add_with(self.message, self.status, self.body.clone(), self.stream, scene.now);
             }
             scene.wanted.remove(&self.message);
         }

@@ -2,9 +2,27 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::CloseStreamSpec;
+use super::CorruptSpec;
+use super::DelaySpec;
+use super::DisconnectSpec;
+use super::DropSpec;
+use super::DuplicateSpec;
+use super::FakeResponseSpec;
 use super::Fault;
+use super::HoldSpec;
+use super::LimitDataSpec;
 use super::OrphanResponseSpec;
+use super::ReleaseSpec;
+use super::ReorderSpec;
+use super::RewriteSpec;
 use super::Scene;
+use super::SendSpec;
+use super::SliceSpec;
+use super::StreamEndSpec;
+use super::SwallowNoopSpec;
+use super::ThrottleSpec;
+use super::TruncateSpec;
+use super::WithholdAckSpec;
 use crate::journal::Side;
 use crate::session::StreamKey;
 use crate::wire::Opaque;
@@ -16,6 +34,10 @@ pub struct Shot {
     pub from: Option<Side>,
     /// The stream of that frame.
     pub struck: Option<Struck>,
+    /// Whether all of that frame is here: the value of a very long one flows by.
+    pub is_whole: bool,
+    /// Whether that frame is a request.
+    pub is_request: bool,
     /// Chance, of the connection and the step alone (law L8).
     pub chance: fastrand::Rng,
 }
@@ -90,4 +112,40 @@ faults! {
     CloseStream(CloseStreamSpec),
     /// A response to a message is told to the producer, out of nothing.
     OrphanResponse(OrphanResponseSpec),
+    /// The consumer is told that its stream has ended.
+    StreamEnd(StreamEndSpec),
+    /// The frame goes no further.
+    Drop(DropSpec),
+    /// What an end says arrives later.
+    Delay(DelaySpec),
+    /// What an end says is held back.
+    Hold(HoldSpec),
+    /// What was held back goes on.
+    Release(ReleaseSpec),
+    /// The frame is sent again.
+    Duplicate(DuplicateSpec),
+    /// The frame lets others pass.
+    Reorder(ReorderSpec),
+    /// Only the first bytes of the frame go on.
+    Truncate(TruncateSpec),
+    /// The frame goes on garbled.
+    Corrupt(CorruptSpec),
+    /// What an end says arrives at a rate.
+    Throttle(ThrottleSpec),
+    /// What an end says arrives in pieces.
+    Slice(SliceSpec),
+    /// The connection is closed.
+    Disconnect(DisconnectSpec),
+    /// The consumer's acknowledgements are kept back.
+    WithholdAck(WithholdAckSpec),
+    /// No-ops do not arrive.
+    SwallowNoop(SwallowNoopSpec),
+    /// The request is answered by the tool.
+    FakeResponse(FakeResponseSpec),
+    /// The frame goes on with something changed.
+    Rewrite(RewriteSpec),
+    /// After so many bytes the connection is closed.
+    LimitData(LimitDataSpec),
+    /// A frame of the tool's own is sent.
+    Send(SendSpec),
 }

@@ -77,7 +77,7 @@ fn raw_bytes_are_held_too() {
 fn an_injected_frame_passes_a_hold() {
     let mut play = Playbook::armed(|event| match event {
         Event::Frame { from, head, .. } if *from == D && head.header.opcode == Opcode::NOOP => {
-            vec![Action::Hold { to: U, until: at(100) }]
+            vec![Action::Forward, Action::Hold { to: U, until: at(100) }]
         }
         Event::Frame { from, .. } if *from == U => vec![inject(U, &noop(0x77))],
         _ => Vec::new(),
@@ -86,6 +86,17 @@ fn an_injected_frame_passes_a_hold() {
     play.feed(D, set(3, 10)).gives_nothing();
     play.feed(U, set(9, 1)).gives([write(D, set(9, 1)), write(U, noop(0x77))]);
     play.woken_at(100).gives([write(U, set(3, 10))]);
+}
+
+#[test]
+fn what_a_hold_begins_at_is_held_too() {
+    let mut play =
+        Playbook::armed(
+            |event| if is(event, Opcode::NOOP) { vec![Action::Hold { to: U, until: at(100) }] } else { vec![] },
+        );
+    play.feed(D, noop(2)).gives([wait(100)]);
+    play.feed(D, set(3, 10)).gives_nothing();
+    play.woken_at(100).gives([write(U, noop(2)), write(U, set(3, 10))]);
 }
 
 #[test]

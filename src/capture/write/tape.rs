@@ -132,6 +132,10 @@ impl Tape {
                 let why = Remark::Swallowed(self.by_step("it goes no further"));
                 return self.remark_last(edge, why);
             }
+            What::Acted(Act::Replaced) => {
+                let why = Remark::Swallowed(self.by_step("other bytes go on in its place"));
+                return self.remark_last(edge, why);
+            }
             What::Acted(Act::Cut(len)) => {
                 let why = Remark::Cut(*len, self.by_step("it does not go on whole"));
                 return self.remark_last(edge, why);
@@ -145,6 +149,7 @@ impl Tape {
                     | Act::LeftOut { .. }
                     | Act::NeverFired { .. }
                     | Act::Swallowed
+                    | Act::Replaced
                     | Act::Cut(_) => {}
                 }
                 Item::Remark { edge, remark: Remark::Act(act.clone()) }

@@ -23,8 +23,6 @@ pub use when::Per;
 pub use when::Probability;
 pub use when::When;
 
-pub(in crate::scenario) use when::role;
-
 /// What is done to a connection, and what is expected of its ends, as a file says it (docs/SCENARIOS.md).
 #[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

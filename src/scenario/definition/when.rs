@@ -18,7 +18,7 @@ pub struct When {
     #[serde(with = "units::text_option", skip_serializing_if = "Option::is_none")]
     pub filter: Option<Filter>,
     /// Whose frames count.
-    #[serde(with = "role", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "crate::journal::role", skip_serializing_if = "Option::is_none")]
     pub from: Option<Role>,
     /// Only messages of a stream that is in the middle of a transfer count: inside an open snapshot, with more to come,
     /// behind some that the consumer has got. The default of faults that are done to a stream, where there is no filter.
@@ -125,32 +125,6 @@ impl<'de> Deserialize<'de> for Probability {
             Ok(Self(number))
         } else {
             Err(serde::de::Error::custom(format!("expected a probability above 0 and up to 1, found {number}")))
-        }
-    }
-}
-
-/// Serde: an end by its role.
-pub(in crate::scenario) mod role {
-    use serde::Deserialize;
-    use serde::Deserializer;
-    use serde::Serializer;
-
-    use crate::journal::Role;
-
-    pub(in crate::scenario) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Role>, D::Error> {
-        match String::deserialize(from)?.as_str() {
-            "producer" => Ok(Some(Role::Producer)),
-            "consumer" => Ok(Some(Role::Consumer)),
-            found => Err(serde::de::Error::custom(format!("expected producer or consumer, found '{found}'"))),
-        }
-    }
-
-    #[expect(clippy::ref_option, reason = "as serde calls it")]
-    pub(in crate::scenario) fn serialize<S: Serializer>(role: &Option<Role>, to: S) -> Result<S::Ok, S::Error> {
-        match role {
-            Some(Role::Producer) => to.serialize_str("producer"),
-            Some(Role::Consumer) => to.serialize_str("consumer"),
-            None => to.serialize_none(),
         }
     }
 }

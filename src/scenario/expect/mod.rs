@@ -104,7 +104,7 @@ pub(super) struct Fired {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Books {
     /// The window; `None` where there is none.
-    pub(super) window: Option<u32>,
+    pub(super) window: Option<u64>,
     pub(super) outstanding: u64,
     /// Bytes that were acknowledged and never charged.
     pub(super) over_acked: u64,
@@ -282,7 +282,7 @@ macro_rules! expectation {
             #[serde(default, skip_serializing_if = "std::ops::Not::not")]
             pub not: bool,
             /// Which end it is about.
-            #[serde(default, with = "crate::scenario::definition::role", skip_serializing_if = "Option::is_none")]
+            #[serde(default, with = "crate::journal::role", skip_serializing_if = "Option::is_none")]
             pub of: Option<crate::journal::Role>,
             /// Why, as the report says it.
             #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -41,7 +41,6 @@ impl Watch for Watcher {
 
     fn outcome(&self, end: &End) -> Outcome {
         let Some(window) = end.now.window else { return Outcome::Unknown("flow control is off".to_owned()) };
-        let window = u64::from(window);
         let over = end.now.over_acked.saturating_sub(end.before.over_acked);
         let outstanding = end.now.outstanding;
         match self.of {

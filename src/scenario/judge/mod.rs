@@ -272,7 +272,11 @@ impl Judge {
                 "a step to fire",
                 "no message of a wanted type came in the middle of a transfer, or none that a trigger waits for",
             ));
-        } else if self.story.settled.is_none() && !self.kept.has_disconnected() && !self.cases.expects_close() {
+        } else if self.story.settled.is_none()
+            && !self.kept.has_disconnected()
+            && !self.cases.expects_close()
+            && !self.story.closed_by_tool
+        {
             missing.push(not_enough("a connection that lasts until all has settled", "it was over before"));
         }
         if !self.story.steps.is_empty() && !self.story.never_fired.is_empty() {

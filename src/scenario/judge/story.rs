@@ -43,6 +43,8 @@ pub(super) struct Story {
     /// Whether the producer is not read from, and until when it last was not.
     pub(super) paused: bool,
     pub(super) resumed_at: Timestamp,
+    /// Whether the tool has closed the connection on purpose.
+    pub(super) closed_by_tool: bool,
     /// The time of the last entry.
     pub(super) now: Timestamp,
 }
@@ -132,7 +134,12 @@ impl Story {
             }
             What::Frame(head) if entry.direction == Direction::From => self.said(entry, head),
             What::Frame(head) => self.told(entry, head),
-            What::FramingLost(_) | What::Gap(_) | What::Closed { .. } => {}
+            What::Closed { .. } => {
+                // The close of a consumer that has left is passed on late, and no step's doing.
+                let by_step = self.steps.iter().any(|step| !step.closes);
+                self.closed_by_tool |= by_step && entry.origin == Origin::Tool && entry.direction == Direction::To;
+            }
+            What::FramingLost(_) | What::Gap(_) => {}
         }
     }
 
@@ -193,7 +200,7 @@ impl Story {
             }
             Act::NeverFired { step } => self.never_fired.push(step.clone()),
             Act::Settled => self.settled = Some(at),
-            Act::Narrowed(_) | Act::Settling | Act::Swallowed | Act::Cut(_) => {}
+            Act::Narrowed(_) | Act::Settling | Act::Swallowed | Act::Replaced | Act::Cut(_) => {}
         }
     }
 

@@ -186,16 +186,16 @@ impl Runner {
             if !fires {
                 continue;
             }
-            let from = match event {
-                Event::Frame { from, .. } => Some(*from),
+            let (from, is_whole, is_request) = match event {
+                Event::Frame { from, frame, head, .. } => (Some(*from), frame.is_whole(), head.header.is_request()),
                 Event::Answer { .. }
                 | Event::Raw { .. }
                 | Event::Closed { .. }
                 | Event::Paused { .. }
                 | Event::Wakeup
-                | Event::Settle => None,
+                | Event::Settle => (None, false, false),
             };
-            let shot = Shot { from, struck: stream, chance: armed.trigger.fork() };
+            let shot = Shot { from, struck: stream, is_whole, is_request, chance: armed.trigger.fork() };
             self.fire(index, &shot, event, sessions, now, actions);
         }
     }

@@ -15,6 +15,10 @@ use crate::session::StreamKey;
 pub(super) fn acknowledged(event: &Event<'_>, tools: &mut Toolbox, actions: &mut Actions) {
     let Event::Frame { from: CONSUMER, head, .. } = event else { return };
     let Ok(dcp::Message::BufferAck(ack)) = &head.message else { return };
+    // What a fault keeps back is not sorted out meanwhile.
+    if actions.contains(&Action::Drop) {
+        return;
+    }
     let taken = tools.take_surplus(ack.bytes_to_ack);
     if taken > 0 {
         actions.push(Action::Drop);

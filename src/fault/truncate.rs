@@ -1,0 +1,64 @@
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::EndsBy;
+use super::Fault;
+use super::Scene;
+use super::Shot;
+use super::Spec;
+use super::disconnect::close;
+use super::once::Once;
+use super::once::once;
+use crate::engine::Action;
+use crate::engine::Event;
+
+/// What follows a frame that was cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Then {
+    /// Both ends are closed by FIN.
+    #[default]
+    Fin,
+    /// Both ends are closed by RST.
+    Rst,
+    /// What the end says next follows, so that the other loses its framing.
+    GoOn,
+}
+
+impl Then {
+    pub(super) const fn ends_by(self) -> Option<EndsBy> {
+        match self {
+            Self::Fin => Some(EndsBy::Fin),
+            Self::Rst => Some(EndsBy::Rst),
+            Self::GoOn => None,
+        }
+    }
+}
+
+/// Only the first bytes of the frame go on.
+#[derive(Clone, PartialEq, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TruncateSpec {
+    /// How many; where it is not said, some by chance, at least one and not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<usize>,
+    /// What follows.
+    pub then: Then,
+}
+
+impl Spec for TruncateSpec {
+    fn fire(&self, shot: &Shot, _: &mut Scene<'_>) -> Option<Box<dyn Fault>> {
+        shot.from?;
+        let (bytes, then, mut chance) = (self.bytes, self.then, shot.chance.clone());
+        Some(once(Once::new(move |event, scene| {
+            let Event::Frame { from, frame, head, .. } = event else { return };
+            let len = frame.bytes().len();
+            scene.actions.push(Action::Truncate(bytes.unwrap_or_else(|| chance.usize(1..len)).min(len)));
+            match then.ends_by() {
+                Some(how) => close(&[from.other(), *from], how, scene),
+                None if *from == scene.producer => scene.give_back_charge(&head.header),
+                None => {}
+            }
+        })))
+    }
+}
