@@ -109,7 +109,14 @@ fn shows_in(quirk: Quirk, era: Era) -> bool {
 
 #[test]
 fn a_quirk_that_closes_the_connection_is_caught_by_the_finding_that_it_names() {
-    are_caught([Quirk::Mb35287, Quirk::Mb32724, Quirk::Mb37009, Quirk::Mb40934, Quirk::LateDisconnect]);
+    are_caught([
+        Quirk::Mb35287,
+        Quirk::Mb32724,
+        Quirk::Mb37009,
+        Quirk::Mb40934,
+        Quirk::LateDisconnect,
+        Quirk::OrphanAfterEnd,
+    ]);
 }
 
 #[test]

@@ -206,6 +206,9 @@ impl Producer {
         if let Some(seqno) = rollback(&request, &vbucket.failover_log(), vbucket.high(), PURGE_SEQNO) {
             return Err(Refusal::Rollback(seqno));
         }
+        if request.start_seqno > 0 && self.terms.has(Quirk::RollbackStorm) {
+            return Err(Refusal::Rollback(request.start_seqno - 1));
+        }
         let latest = request.flags & (StreamReq::TO_LATEST | StreamReq::DISK_ONLY) != 0;
         if request.start_seqno > vbucket.high()
             || (latest && request.start_seqno > request.end_seqno.min(vbucket.high()))

@@ -125,6 +125,21 @@ fn each_quirk_is_caught_by_its_finding() {
     }
 }
 
+/// Quirks that no orphaned response provokes, but that every stream shows.
+#[test]
+fn a_quirk_that_shows_by_itself_is_caught_by_the_rule_that_it_names() {
+    for (seed, quirk) in seeds(6).zip([Quirk::Mb50543, Quirk::Mb51105].into_iter().cycle()) {
+        let run = run(seed, Era::V7_0, Some(quirk), Leaves::Nobody);
+        let found = run
+            .connection
+            .findings
+            .iter()
+            .any(|finding| finding.id == quirk.about().finding && finding.verdict == Verdict::Fail);
+        assert!(run.in_time, "seed {seed}, {quirk}: not over in time");
+        assert!(found, "seed {seed}, {quirk}: {:#?}", failed(&run.connection));
+    }
+}
+
 #[test]
 fn a_consumer_that_goes_away_is_not_the_producers_fault() {
     let mut cut_short = 0;

@@ -110,6 +110,24 @@ super::quirks! {
             finding: "connection-kept",
         }
 
+        SkipAfterClose = "skip-after-close" {
+            does: "goes on behind the snapshot when a stream is requested again from the middle of it: what was left of it is \
+                skipped",
+            history: "made up, after sync_gateway's pull request 5597 (seqnos skipped when a stream is closed in mid-flow)",
+            needs: "a stream that is closed inside a snapshot, and requested again from where the consumer was",
+            scenario: "skip-after-close",
+            finding: "reference-stream",
+        }
+
+        RollbackStorm = "rollback-storm" {
+            does: "answers every DCP_STREAM_REQ that does not start at 0 with Rollback to one seqno less, the seqno that it named \
+                before included",
+            history: "made up, after java-dcp-client's issue 10 (rollbacks without end)",
+            needs: "a stream that is requested from above 0",
+            scenario: "rollback-storm",
+            finding: "resumes",
+        }
+
         RefuseReadd = "refuse-readd" {
             does: "refuses a DCP_STREAM_REQ with KeyEexists while the closed stream of the vbucket has not sent its DCP_STREAM_END",
             history: "made up (orphaned-responses.md §7 c: added again before the end)",

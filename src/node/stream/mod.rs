@@ -82,10 +82,15 @@ impl Stream {
     pub(super) fn new(to: Address, filter: Filter, request: &StreamReq, high: u64, terms: &Terms) -> Self {
         let flag = |flag| request.flags & flag != 0;
         let bounded = flag(StreamReq::TO_LATEST) || flag(StreamReq::DISK_ONLY);
+        let inside = request.snap_start_seqno < request.start_seqno && request.start_seqno < request.snap_end_seqno;
+        let start = match terms.has(Quirk::SkipAfterClose) && inside {
+            true => request.snap_end_seqno.min(high),
+            false => request.start_seqno,
+        };
         Self {
             to,
             filter,
-            at: if flag(StreamReq::FROM_LATEST) { high } else { request.start_seqno },
+            at: if flag(StreamReq::FROM_LATEST) { high } else { start },
             end_seqno: if bounded { request.end_seqno.min(high) } else { request.end_seqno },
             snap_start: Some(request.snap_start_seqno),
             disk_only: flag(StreamReq::DISK_ONLY),

@@ -166,6 +166,62 @@ fn refuse_readd_wants_the_end_first() {
     assert_eq!((clean, quirky), (Some(Status::SUCCESS), Some(Status::KEY_EEXISTS)));
 }
 
+#[test]
+fn skip_after_close_goes_on_behind_the_snapshot_that_was_cut() {
+    let (whole, skipped) = both(Quirk::SkipAfterClose, Era::V7_0, |peer| {
+        peer.stream(0);
+        let seen = peer.reads(200);
+        let span = seen.iter().rev().find_map(|frame| match frame.message {
+            Message::SnapshotMarker(marker) => Some((marker.start_seqno, marker.end_seqno)),
+            _ => None,
+        });
+        let ((start, end), at) = (span.unwrap(), *seqnos(&seen).last().unwrap());
+        assert!(start < at && at < end);
+        peer.says(close(0));
+        peer.reads(usize::MAX);
+        let log = peer.asks(dcp::GetFailoverLog.request(0, Opaque([3; 4])), Status::SUCCESS).message;
+        let Message::FailoverLog(log) = log else { panic!() };
+        let again = StreamReq {
+            start_seqno: at,
+            end_seqno: u64::MAX,
+            vb_uuid: log.failover_log[0].vb_uuid,
+            snap_start_seqno: start,
+            snap_end_seqno: end,
+            ..StreamReq::default()
+        };
+        peer.says(again.request(0, Opaque([9; 4])));
+        let first = *seqnos(&peer.reads(usize::MAX)).first().unwrap();
+        (first > end, broken(peer))
+    });
+    assert_eq!((whole, skipped), ((false, rules(&[])), (true, rules(&[]))));
+}
+
+#[test]
+fn rollback_storm_refuses_the_seqno_that_it_named() {
+    let found = both(Quirk::RollbackStorm, Era::V7_0, |peer| {
+        let log = peer.asks(dcp::GetFailoverLog.request(0, Opaque([3; 4])), Status::SUCCESS).message;
+        let Message::FailoverLog(log) = log else { panic!() };
+        let from = |seqno| StreamReq {
+            start_seqno: seqno,
+            end_seqno: u64::MAX,
+            vb_uuid: log.failover_log[0].vb_uuid,
+            snap_start_seqno: seqno,
+            snap_end_seqno: seqno,
+            ..StreamReq::default()
+        };
+        let mut next = 5;
+        let mut answers = 0;
+        while let Message::StreamReqResponse(dcp::StreamReqResponse::Rollback { rollback_seqno }) =
+            peer.stream_req(&from(next), 0).message
+        {
+            next = rollback_seqno;
+            answers += 1;
+        }
+        (next, answers)
+    });
+    assert_eq!(found, ((5, 0), (0, 5)));
+}
+
 /// Walks a takeover of vbucket 0: answers each marker, one of them `extra` times more, and each state.
 fn take_over(peer: &mut Peer, extra: usize) -> Vec<Seen> {
     let (opaque, mut all, mut extra) = (Opaque([0xab, 0, 0, 0]), Vec::new(), extra);
