@@ -70,8 +70,11 @@ impl Rule for WindowRespected {
     }
 }
 
-/// The least that any release charges for it.
+/// The least that any release charges for it; one that knows the v7 codes charges all.
 fn least_charge(seen: &Seen<'_>, charge: u64) -> u64 {
+    if seen.session.v7() {
+        return charge;
+    }
     match seen.header().opcode {
         Opcode::DCP_STREAM_END | Opcode::DCP_OSO_SNAPSHOT => 0,
         _ if seen.session.negotiated().stream_id => charge.saturating_sub(3),

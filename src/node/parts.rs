@@ -1,3 +1,5 @@
+use super::Quirk;
+use super::terms::Terms;
 use crate::era::Era;
 use crate::wire::Datatype;
 use crate::wire::FrameInfo;
@@ -30,7 +32,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Appends the frame and gives its charge (dcp-protocol.md §5).
-    pub(super) fn write(&self, to: &Address, era: Era, out: &mut Vec<u8>) -> u32 {
+    pub(super) fn write(&self, to: &Address, terms: &Terms, out: &mut Vec<u8>) -> u32 {
         let carries_stream_id = !matches!(
             self.opcode,
             Opcode::DCP_PREPARE | Opcode::DCP_COMMIT | Opcode::DCP_ABORT | Opcode::DCP_SET_VBUCKET_STATE
@@ -58,23 +60,21 @@ impl<'a> Parts<'a> {
         out.extend_from_slice(self.extras);
         out.extend_from_slice(self.key);
         out.extend_from_slice(self.value);
-        charge(self.opcode, (HEADER_LEN + body_len) as u32, framing as u32, era)
+        charge(self.opcode, (HEADER_LEN + body_len) as u32, framing as u32, terms)
     }
 }
 
-/// What a PREPARE is charged beyond its length (MB-46634).
-pub(super) const PREPARE_SURCHARGE: u32 = 2;
-
-/// What a frame costs (dcp-protocol.md §5): its length, and the surcharge of a PREPARE.
-pub(super) fn charge(opcode: Opcode, len: u32, framing: u32, era: Era) -> u32 {
+/// What a frame costs (dcp-protocol.md §5): its length, 2 more for a PREPARE (MB-46634).
+pub(super) fn charge(opcode: Opcode, len: u32, framing: u32, terms: &Terms) -> u32 {
+    // MB-40277, MB-42506: before 7.0 the bytes of the stream id were forgotten.
+    let forgets = |quirk| terms.era < Era::V7_0 || terms.has(quirk);
     match opcode {
-        Opcode::DCP_PREPARE => len + PREPARE_SURCHARGE,
-        // MB-40277, MB-42506: before 7.0 the bytes of the stream id were forgotten.
-        Opcode::DCP_MUTATION | Opcode::DCP_SNAPSHOT_MARKER | Opcode::DCP_SYSTEM_EVENT | Opcode::DCP_STREAM_END
-            if era < Era::V7_0 =>
-        {
+        Opcode::DCP_PREPARE if terms.has(Quirk::Mb46634) => len,
+        Opcode::DCP_PREPARE => len + 2,
+        Opcode::DCP_MUTATION | Opcode::DCP_SNAPSHOT_MARKER | Opcode::DCP_SYSTEM_EVENT if forgets(Quirk::Mb40277) => {
             len - framing
         }
+        Opcode::DCP_STREAM_END if forgets(Quirk::Mb42506) => len - framing,
         _ => len,
     }
 }

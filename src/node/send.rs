@@ -1,18 +1,15 @@
 //! How items and markers of a stream are put on the wire, by what was negotiated.
 
-use super::Quirk;
 use super::data::Kind;
 use super::document::Item;
 use super::events;
 use super::parts::Address;
-use super::parts::PREPARE_SURCHARGE;
 use super::parts::Parts;
 use super::parts::charge;
 use super::terms::Terms;
 use super::terms::Values;
 use crate::dcp::MarkerVersion;
 use crate::dcp::SnapshotMarker;
-use crate::era::Era;
 use crate::wire::Datatype;
 use crate::wire::Opcode;
 use crate::wire::leb128;
@@ -43,7 +40,7 @@ impl Sender {
                 let before = out.len();
                 event.request(&item.key, to.vbucket, to.opaque).stream_id(to.stream_id).write(out);
                 let framing = if to.stream_id.is_some() { 3 } else { 0 };
-                charge(Opcode::DCP_SYSTEM_EVENT, (out.len() - before) as u32, framing, terms.era)
+                charge(Opcode::DCP_SYSTEM_EVENT, (out.len() - before) as u32, framing, terms)
             }
             Kind::Commit { prepared, .. } if !disk && terms.sync_writes => {
                 self.completion(Opcode::DCP_COMMIT, prepared, item, terms, to, out)
@@ -55,8 +52,7 @@ impl Sender {
                 extras[28] = NRU;
                 extras[29] = deleted.into();
                 extras[30] = level;
-                let charge = self.document(Opcode::DCP_PREPARE, datatype, item.cas, &extras, terms, to, out);
-                if terms.has(Quirk::Mb46634) { charge - PREPARE_SURCHARGE } else { charge }
+                self.document(Opcode::DCP_PREPARE, datatype, item.cas, &extras, terms, to, out)
             }
             Kind::Mutation | Kind::Commit { deleted: false, .. } => {
                 let datatype = self.take(item, terms);
@@ -101,7 +97,7 @@ impl Sender {
         let mut extras = [0; 16];
         extras[..8].copy_from_slice(&prepared.to_be_bytes());
         extras[8..].copy_from_slice(&item.outline.seqno.to_be_bytes());
-        Parts { key: &self.key, ..Parts::bare(opcode, &extras) }.write(to, terms.era, out)
+        Parts { key: &self.key, ..Parts::bare(opcode, &extras) }.write(to, terms, out)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -117,7 +113,7 @@ impl Sender {
     ) -> u32 {
         let value =
             if datatype.contains(Datatype::SNAPPY) && !self.value.is_empty() { &self.compressed } else { &self.value };
-        Parts { opcode, datatype, cas, extras, key: &self.key, value }.write(to, terms.era, out)
+        Parts { opcode, datatype, cas, extras, key: &self.key, value }.write(to, terms, out)
     }
 
     fn key(&mut self, item: &Item, terms: &Terms) {
@@ -175,7 +171,7 @@ impl Sender {
         self.value.extend(marker.flags.to_be_bytes());
         let version = match marker.version {
             MarkerVersion::V1 => {
-                return Parts::bare(Opcode::DCP_SNAPSHOT_MARKER, &self.value).write(to, terms.era, out);
+                return Parts::bare(Opcode::DCP_SNAPSHOT_MARKER, &self.value).write(to, terms, out);
             }
             MarkerVersion::V2_0 | MarkerVersion::V2_1 => 0,
             MarkerVersion::V2_2 => 2,
@@ -186,23 +182,23 @@ impl Sender {
             self.value.extend(marker.purge_seqno.unwrap_or_default().to_be_bytes());
             self.value.extend(marker.high_prepared_seqno.unwrap_or_default().to_be_bytes());
         }
-        Parts { value: &self.value, ..Parts::bare(Opcode::DCP_SNAPSHOT_MARKER, &[version]) }.write(to, terms.era, out)
+        Parts { value: &self.value, ..Parts::bare(Opcode::DCP_SNAPSHOT_MARKER, &[version]) }.write(to, terms, out)
     }
 }
 
 /// Appends a STREAM_END and gives its charge.
-pub(super) fn stream_end(reason: u32, era: Era, to: &Address, out: &mut Vec<u8>) -> u32 {
-    Parts::bare(Opcode::DCP_STREAM_END, &reason.to_be_bytes()).write(to, era, out)
+pub(super) fn stream_end(reason: u32, terms: &Terms, to: &Address, out: &mut Vec<u8>) -> u32 {
+    Parts::bare(Opcode::DCP_STREAM_END, &reason.to_be_bytes()).write(to, terms, out)
 }
 
 /// Appends a SEQNO_ADVANCED and gives its charge.
-pub(super) fn seqno_advanced(seqno: u64, era: Era, to: &Address, out: &mut Vec<u8>) -> u32 {
-    Parts::bare(Opcode::DCP_SEQNO_ADVANCED, &seqno.to_be_bytes()).write(to, era, out)
+pub(super) fn seqno_advanced(seqno: u64, terms: &Terms, to: &Address, out: &mut Vec<u8>) -> u32 {
+    Parts::bare(Opcode::DCP_SEQNO_ADVANCED, &seqno.to_be_bytes()).write(to, terms, out)
 }
 
 /// Appends a SET_VBUCKET_STATE and gives its charge.
-pub(super) fn vbucket_state(state: u8, era: Era, to: &Address, out: &mut Vec<u8>) -> u32 {
-    Parts::bare(Opcode::DCP_SET_VBUCKET_STATE, &[state]).write(to, era, out)
+pub(super) fn vbucket_state(state: u8, terms: &Terms, to: &Address, out: &mut Vec<u8>) -> u32 {
+    Parts::bare(Opcode::DCP_SET_VBUCKET_STATE, &[state]).write(to, terms, out)
 }
 
 /// The extras of a mutation or a prepare, as far as the two are the same.

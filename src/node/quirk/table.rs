@@ -292,6 +292,24 @@ super::quirks! {
             scenario: "mb-46634",
             finding: "g1-window-respected",
         }
+
+        Mb40277 = "mb-40277" {
+            does: "does not charge the 3 bytes of the stream id in DCP_MUTATION, DCP_SNAPSHOT_MARKER and DCP_SYSTEM_EVENT, so that \
+                who gives back all that was received gives back more",
+            history: "MB-40277: until 35546b437 (2020-07-07, 7.0)",
+            needs: "an era from 7.0 on (those before did it by right), v7_dcp_status_codes, which shows the rule the era, flow \
+                control, stream ids, and a consumer that fills the window",
+            scenario: "mb-40277",
+            finding: "g1-window-respected",
+        }
+
+        Mb42506 = "mb-42506" {
+            does: "does not charge the 3 bytes of the stream id in DCP_STREAM_END",
+            history: "MB-42506: until a6247c135 and b1c2e364f (2020-12, 7.0)",
+            needs: "as mb-40277, and many streams that end: some 3 bytes each",
+            scenario: "mb-42506",
+            finding: "g1-window-respected",
+        }
     }
 
     consumer {

@@ -1,5 +1,6 @@
 use super::super::document::Author;
 use super::*;
+use crate::era::Era;
 use crate::wire::Frame;
 use crate::wire::Opaque;
 

@@ -177,7 +177,7 @@ impl Stream {
                 if open.advance && terms.has(Quirk::Mb66612) {
                     open.advance = false;
                     self.snapshot = Some(open);
-                    return Step::Sent(send::seqno_advanced(open.span.end, terms.era, &self.to, out));
+                    return Step::Sent(send::seqno_advanced(open.span.end, terms, &self.to, out));
                 }
                 if let Some(seqno) = self.next(&open, vbucket, terms) {
                     return Step::Sent(self.send(seqno, vbucket, terms, sender, item, out));
@@ -189,12 +189,12 @@ impl Stream {
                         self.fault = Some(Fault::Endless);
                     }
                 } else if open.advance {
-                    return Step::Sent(send::seqno_advanced(open.span.end, terms.era, &self.to, out));
+                    return Step::Sent(send::seqno_advanced(open.span.end, terms, &self.to, out));
                 }
                 continue;
             }
             if let Some(reason) = self.ending {
-                return Step::Ended(send::stream_end(reason, terms.era, &self.to, out));
+                return Step::Ended(send::stream_end(reason, terms, &self.to, out));
             }
             if self.at >= self.end_seqno {
                 if self.fault == Some(Fault::Endless) {
@@ -208,7 +208,7 @@ impl Stream {
                     Turn::Send => {}
                     Turn::Wait => return Step::Idle,
                     Turn::State(state) => {
-                        return Step::Sent(send::vbucket_state(state, terms.era, &self.to, out));
+                        return Step::Sent(send::vbucket_state(state, terms, &self.to, out));
                     }
                     Turn::End => {
                         self.ending = Some(OK);

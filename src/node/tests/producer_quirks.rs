@@ -16,6 +16,7 @@ use crate::dcp::Open;
 use crate::dcp::SeqnoAck;
 use crate::dcp::StreamEnd;
 use crate::dcp::StreamReq;
+use crate::dcp::StreamReqValue;
 use crate::era::Era;
 use crate::verdict::Verdict;
 use crate::wire::FrameBuilder;
@@ -493,4 +494,40 @@ fn mb_46634_lets_the_window_be_overrun() {
         }
     });
     assert_eq!((clean, quirky), (rules(&[]), rules(&["g1-window-respected"])));
+}
+
+/// Opens so many streams at once, each with a stream id and an end, and gives back no more than what fills the window.
+fn fill_with_stream_ids(quirks: &[Quirk], streams: u16, end_seqno: u64) -> BTreeSet<String> {
+    let mut peer = Peer::opened(&node(quirks, Era::V7_0), EVERYTHING, Open::INCLUDE_DELETE_TIMES);
+    peer.controls(&[
+        ("enable_noop", "true"),
+        ("enable_stream_id", "true"),
+        ("v7_dcp_status_codes", "true"),
+        ("connection_buffer_size", "5000"),
+    ]);
+    for sid in 1..=streams {
+        let value = StreamReqValue { sid: Some(sid), ..StreamReqValue::default() };
+        let request = StreamReq { end_seqno, value: Some(Box::new(value)), ..StreamReq::default() };
+        let [hi, lo] = sid.to_be_bytes();
+        peer.says(request.request(0, Opaque([0xaa, 0, hi, lo])));
+    }
+    let mut given = 0;
+    loop {
+        let seen = peer.reads(usize::MAX);
+        let charges: u32 = seen.iter().map(|frame| dcp::charge(&frame.header)).sum();
+        if charges == 0 {
+            return broken(&peer);
+        }
+        // Never all of it: a count that is at 0 forgets what it counted wrongly.
+        given = if given == 0 { charges - 2000 } else { charges };
+        peer.says(BufferAck { bytes_to_ack: given }.request(Opaque([0; 4])));
+    }
+}
+
+#[test]
+fn mb_40277_and_mb_42506_forget_the_stream_id() {
+    assert_eq!(fill_with_stream_ids(&[], 3, u64::MAX), rules(&[]));
+    assert_eq!(fill_with_stream_ids(&[Quirk::Mb40277], 3, u64::MAX), rules(&["g1-window-respected"]));
+    assert_eq!(fill_with_stream_ids(&[], 600, 0), rules(&[]));
+    assert_eq!(fill_with_stream_ids(&[Quirk::Mb42506], 600, 0), rules(&["g1-window-respected"]));
 }
