@@ -296,7 +296,10 @@ mod tests {
                     Kind::Prepare { .. } => "prepare",
                     Kind::Commit { .. } => "commit",
                     Kind::Abort { .. } => "abort",
-                    _ => "event",
+                    Kind::CreateCollection { .. }
+                    | Kind::DropCollection { .. }
+                    | Kind::CreateScope { .. }
+                    | Kind::DropScope { .. } => "event",
                 })
                 .collect();
             assert_eq!(kinds.len(), 7, "from {start}: {kinds:?}");

@@ -1,69 +1,27 @@
-use std::time::Duration;
+//! What a consumer asks of a producer's streams: STREAM_REQ, CLOSE_STREAM, SEQNO_ACK.
 
-use super::Quirk;
-use super::bucket::Bucket;
-use super::config::Config;
-use super::controls;
-use super::document::Item;
-use super::filter::Filter;
-use super::flow::Flow;
-use super::noops::Noops;
-use super::parts::Address;
-use super::rollback::rollback;
-use super::send::Sender;
-use super::stream::Fault;
-use super::stream::Step;
-use super::stream::Stream;
-use super::terms::Terms;
-use super::vbucket::Vbucket;
-use crate::Timestamp;
-use crate::dcp;
-use crate::dcp::BufferAck;
-use crate::dcp::Control;
+use super::Producer;
+use super::Reply;
+use super::answer;
 use crate::dcp::FailoverEntry;
 use crate::dcp::SeqnoAck;
 use crate::dcp::StreamReq;
 use crate::dcp::StreamReqResponse;
 use crate::era::Era;
+use crate::node::Quirk;
+use crate::node::bucket::Bucket;
+use crate::node::config::Config;
+use crate::node::filter::Filter;
+use crate::node::parts::Address;
+use crate::node::rollback::rollback;
+use crate::node::stream::Fault;
+use crate::node::stream::Stream;
+use crate::node::vbucket::Vbucket;
 use crate::wire::Frame;
-use crate::wire::Header;
-use crate::wire::Opaque;
-use crate::wire::Opcode;
 use crate::wire::Status;
-
-/// A connection that DCP_OPEN made a producer: its terms, its streams, its window.
-#[derive(Debug)]
-pub(super) struct Producer {
-    pub(super) terms: Terms,
-    pub(super) noops: Noops,
-    pub(super) flow: Flow,
-    pub(super) streams: Vec<Stream>,
-    /// The stream whose turn is next.
-    turn: usize,
-    /// Highest seqno that a vbucket's stream has come to on this connection: what a SEQNO_ACK may be about.
-    streamed: Vec<(u16, u64)>,
-    /// What was acknowledged on streams that were dead already (quirk mb-35226).
-    stale_acks: Vec<(u16, u64)>,
-    sender: Sender,
-    item: Item,
-}
-
-/// What becomes of a request.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Reply {
-    /// It is answered with this frame.
-    Frame(Vec<u8>),
-    /// It is not answered.
-    Silence,
-    /// The connection is closed.
-    Close,
-}
 
 /// The most streams of a connection; a vbucket has several only where stream ids are in use.
 const MAX_STREAMS: usize = 4096;
-
-/// Nothing was received for so long: the producer gives up (dcp-protocol.md §6).
-pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(360);
 
 /// The uuid of a failover log that there is not (quirks mb-25820 and mb-17230).
 const UUID_OF_NOTHING: u64 = 1 << 40;
@@ -72,49 +30,7 @@ const UUID_OF_NOTHING: u64 = 1 << 40;
 const PURGE_SEQNO: u64 = 0;
 
 impl Producer {
-    pub(super) fn new(terms: Terms) -> Self {
-        Self {
-            terms,
-            noops: Noops::new(),
-            flow: Flow::default(),
-            streams: Vec::new(),
-            turn: 0,
-            streamed: Vec::new(),
-            stale_acks: Vec::new(),
-            sender: Sender::new(),
-            item: Item::empty(),
-        }
-    }
-
-    /// Answers a request, if it is one that only a DCP connection may make; `None` for all others.
-    pub(super) fn request(&mut self, frame: &Frame<'_>, bucket: &mut Bucket, config: &Config) -> Option<Reply> {
-        let header = frame.header();
-        Some(match header.opcode {
-            Opcode::DCP_CONTROL => {
-                let status =
-                    Control::parse(frame).map_or(Status::EINVAL, |asked| controls::apply(&asked, &mut self.terms));
-                answer(header, status)
-            }
-            Opcode::DCP_STREAM_REQ => self.stream_req(frame, bucket, config),
-            Opcode::DCP_CLOSE_STREAM => answer(header, self.close_stream(frame)),
-            Opcode::DCP_BUFFER_ACK => match BufferAck::parse(frame) {
-                Ok(ack) => {
-                    self.flow.acknowledge(ack.bytes_to_ack);
-                    Reply::Silence
-                }
-                Err(_) => answer(header, Status::EINVAL),
-            },
-            Opcode::DCP_SEQNO_ACK => self.seqno_ack(frame, bucket),
-            Opcode::DCP_GET_FAILOVER_LOG => bucket.failover_log(header),
-            // dcp-protocol.md §2.1, §3.3, §3.7: opened twice; what only consumers are sent.
-            Opcode::DCP_OPEN => answer(header, Status::EINVAL),
-            Opcode::DCP_ADD_STREAM | Opcode::DCP_NOOP => Reply::Close,
-            opcode if dcp::is_stream_message(opcode) => Reply::Close,
-            _ => return None,
-        })
-    }
-
-    fn stream_req(&mut self, frame: &Frame<'_>, bucket: &mut Bucket, config: &Config) -> Reply {
+    pub(super) fn stream_req(&mut self, frame: &Frame<'_>, bucket: &mut Bucket, config: &Config) -> Reply {
         let header = frame.header();
         match self.admit(frame, bucket) {
             Ok(stream) => {
@@ -227,7 +143,7 @@ impl Producer {
             .position(|stream| stream.is_active() && stream.to.vbucket == vbucket && stream.to.stream_id == stream_id)
     }
 
-    fn close_stream(&mut self, frame: &Frame<'_>) -> Status {
+    pub(super) fn close_stream(&mut self, frame: &Frame<'_>) -> Status {
         let stream_id = frame.frame_infos().stream_id();
         if self.terms.stream_ids != stream_id.is_some() {
             return Status::DCP_STREAM_ID_INVALID;
@@ -242,7 +158,7 @@ impl Producer {
     }
 
     /// dcp-protocol.md §4.7, and MB-35378 for a stream that is gone.
-    fn seqno_ack(&mut self, frame: &Frame<'_>, bucket: &Bucket) -> Reply {
+    pub(super) fn seqno_ack(&mut self, frame: &Frame<'_>, bucket: &Bucket) -> Reply {
         let header = frame.header();
         let Ok(ack) = SeqnoAck::parse(frame) else { return answer(header, Status::EINVAL) };
         if !self.terms.sync_replication() {
@@ -270,106 +186,7 @@ impl Producer {
         }
         Reply::Silence
     }
-
-    fn remove(&mut self, at: usize) {
-        self.streams.remove(at);
-        if self.turn > at {
-            self.turn -= 1;
-        }
-    }
-
-    /// Appends messages of the streams, each in its turn, until `to` has about `limit` bytes or nothing may go.
-    pub(super) fn pull(&mut self, to: &mut Vec<u8>, limit: usize, bucket: &Bucket) {
-        let mut idle = 0;
-        while to.len() < limit && idle < self.streams.len() && self.flow.may_send(self.terms.window) {
-            if self.turn >= self.streams.len() {
-                self.turn = 0;
-            }
-            match self.step(bucket, to) {
-                Some(Step::Sent(charge)) => {
-                    self.flow.charge(charge);
-                    self.turn += 1;
-                    idle = 0;
-                }
-                Some(Step::Ended(charge)) => {
-                    self.flow.charge(charge);
-                    idle = 0;
-                    let undead = charge > 0 && self.terms.has(Quirk::Mb18625);
-                    if undead {
-                        self.streams[self.turn].inflict(Fault::Undead(UNDEAD_MESSAGES));
-                        self.turn += 1;
-                    } else {
-                        self.remove(self.turn);
-                    }
-                }
-                Some(Step::Idle) | None => {
-                    self.turn += 1;
-                    idle += 1;
-                }
-            }
-        }
-        if !self.flow.may_send(self.terms.window) {
-            self.window_is_full(bucket);
-        }
-    }
-
-    fn window_is_full(&mut self, bucket: &Bucket) {
-        for stream in &mut self.streams {
-            if self.terms.has(Quirk::Mb31481) {
-                stream.interrupt();
-            }
-            if self.terms.has(Quirk::Mb45523)
-                && let Some(vbucket) = bucket.vbucket(stream.to.vbucket)
-            {
-                stream.lose_vbucket_state(vbucket);
-            }
-        }
-    }
-
-    fn step(&mut self, bucket: &Bucket, to: &mut Vec<u8>) -> Option<Step> {
-        let stream = &mut self.streams[self.turn];
-        let leaks = self.terms.has(Quirk::LeakWindow);
-        if leaks
-            && stream.is_active()
-            && stream.is_inside()
-            && !stream.was_answered()
-            && !self.flow.may_send_with_leak(self.terms.window)
-        {
-            return None;
-        }
-        let vbucket = bucket.vbucket(stream.to.vbucket)?;
-        let step = stream.step(vbucket, &self.terms, &mut self.sender, &mut self.item, to);
-        if step != Step::Idle {
-            let (number, last) = (stream.to.vbucket, stream.last_seqno());
-            match self.streamed.iter_mut().find(|(vbucket, _)| *vbucket == number) {
-                Some((_, known)) => *known = last.max(*known),
-                None => self.streamed.push((number, last)),
-            }
-        }
-        Some(step)
-    }
-
-    /// Whether any stream waits for its vbucket to get more.
-    pub(super) fn is_waiting(&self, bucket: &Bucket) -> bool {
-        self.streams
-            .iter()
-            .any(|stream| bucket.vbucket(stream.to.vbucket).is_some_and(|vbucket| stream.is_waiting(vbucket.high())))
-    }
-
-    /// The stream with this opaque that is not at its end.
-    pub(super) fn by_opaque(&mut self, opaque: Opaque) -> Option<&mut Stream> {
-        self.streams.iter_mut().find(|stream| stream.to.opaque == opaque)
-    }
-
-    /// When something is to happen that no bytes bring about.
-    pub(super) fn next_wakeup(&self, last_heard: Timestamp) -> Option<Timestamp> {
-        let idle = self.terms.noop.then(|| last_heard + IDLE_TIMEOUT);
-        self.noops.next(&self.terms).into_iter().chain(idle).min()
-    }
 }
-
-/// How many messages a stream still sends after its end.
-const UNDEAD_MESSAGES: u8 = 8;
 
 enum Refusal {
     Status(Status),
@@ -382,9 +199,4 @@ impl From<Status> for Refusal {
     fn from(status: Status) -> Self {
         Self::Status(status)
     }
-}
-
-/// A response without a body.
-pub(super) fn answer(header: &Header, status: Status) -> Reply {
-    Reply::Frame(dcp::response(header.opcode, status, header.opaque).build().to_vec())
 }

@@ -5,13 +5,13 @@ use super::data::ROUND;
 use super::document::Author;
 use super::document::Item;
 use super::document::mix;
-use super::manifest::Collection;
 use super::manifest::Made;
-use super::manifest::Scope;
 use super::written::Place;
 use super::written::Written;
 use crate::Timestamp;
 use crate::dcp::FailoverEntry;
+
+mod manifest;
 
 /// Sizes of the memory snapshots, one after the other: all but the smallest hold every type of message.
 const SIZES: [u64; 8] = [96, 224, 64, 320, 128, 48, 256, 160];
@@ -34,9 +34,6 @@ pub(super) struct Vbucket {
     /// The generator's number at which clients changed the manifest, and the uids that they had used up then.
     uid_shifts: Vec<(u64, u64)>,
 }
-
-/// The most manifests that clients may set.
-const MAX_MANIFESTS: usize = 10_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -257,70 +254,6 @@ impl Vbucket {
         (1..=end).rev().find_map(|seqno| value(&self.outline(seqno)))
     }
 
-    /// The collections that are there, without the default one.
-    pub(super) fn collections(&self) -> Vec<Collection> {
-        let own = data::collections(self.generated).map(|it| Collection {
-            id: it.id,
-            scope: it.scope,
-            name: data::collection_name(it.id),
-            max_ttl: it.max_ttl,
-        });
-        own.chain(self.made.collections.iter().cloned()).collect()
-    }
-
-    /// The scopes that are there, without the default one.
-    pub(super) fn scopes(&self) -> Vec<Scope> {
-        let own = data::has_scope(self.generated).then(|| Scope { id: data::SCOPE, name: data::SCOPE_NAME.to_owned() });
-        own.into_iter().chain(self.made.scopes.iter().cloned()).collect()
-    }
-
-    /// Whether the collection is there.
-    pub(super) fn has_collection(&self, id: u32) -> bool {
-        id == 0
-            || data::collections(self.generated).any(|it| it.id == id)
-            || self.made.collections.iter().any(|it| it.id == id)
-    }
-
-    /// Whether the scope is there.
-    pub(super) fn has_scope(&self, id: u32) -> bool {
-        id == 0
-            || (id == data::SCOPE && data::has_scope(self.generated))
-            || self.made.scopes.iter().any(|it| it.id == id)
-    }
-
-    /// The uid of its manifest.
-    pub(super) fn manifest_uid(&self) -> u64 {
-        data::manifest_uid(self.generated) + self.uid_shift(self.generated + 1)
-    }
-
-    /// What is added to the uid of the generator's event `g`: the uids that clients used up before it.
-    fn uid_shift(&self, g: u64) -> u64 {
-        let later = self.uid_shifts.partition_point(|&(from, _)| from < g);
-        later.checked_sub(1).and_then(|at| self.uid_shifts.get(at)).map_or(0, |&(_, shift)| shift)
-    }
-
-    /// What clients made.
-    pub(super) const fn made(&self) -> &Made {
-        &self.made
-    }
-
-    /// A client's manifest: its events come next, and what is generated from here on has higher uids.
-    pub(super) fn change_manifest(&mut self, uid: u64, events: &[(Kind, Item)], made: &Made) {
-        for (kind, item) in events {
-            let mut item = item.clone();
-            item.outline.kind = *kind;
-            item.outline.seqno = self.high() + 1;
-            self.written.push(item);
-        }
-        self.uid_shifts.push((self.generated, uid.saturating_sub(data::manifest_uid(self.generated))));
-        self.made.clone_from(made);
-    }
-
-    /// Whether so many more events of clients find room.
-    pub(super) const fn has_room_for(&self, events: usize) -> bool {
-        self.written.has_room(events, 0) && self.uid_shifts.len() < MAX_MANIFESTS
-    }
-
     /// The document under a key, if there is one that is not deleted.
     pub(super) fn document(&self, collection: u32, key: &[u8]) -> Option<Item> {
         if let Some(write) = self.written.last(collection, key) {
@@ -385,85 +318,4 @@ pub(super) const fn seconds(now: Timestamp) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn write(seqno: u64, key: &[u8]) -> Item {
-        let mut item = Item::empty();
-        item.outline.seqno = seqno;
-        item.outline.birth = seqno;
-        item.key = key.to_vec();
-        item
-    }
-
-    #[test]
-    fn snapshots_follow_each_other_without_gap_whereever_one_begins() {
-        let vbucket = Vbucket::new(3, 1, 10_000, 96);
-        let mut ends = Vec::new();
-        let mut at = 0;
-        while let Some(span) = vbucket.snapshot_behind(at) {
-            assert_eq!(span.disk, at < 96);
-            for inside in at..span.end {
-                assert_eq!(vbucket.snapshot_behind(inside), Some(span), "{inside}");
-            }
-            ends.push(span.end - at);
-            at = span.end;
-        }
-        assert_eq!(at, 10_000);
-        assert!(ends.iter().skip(1).rev().skip(1).all(|size| SIZES.contains(size)), "{ends:?}");
-        assert!(ends.len() > 40);
-    }
-
-    #[test]
-    fn a_write_is_a_snapshot_of_its_own_and_shifts_what_comes_after() {
-        let mut vbucket = Vbucket::new(0, 0, 100, 10);
-        assert!(vbucket.append(vec![write(101, b"mine")]));
-        vbucket.grow(1);
-        assert_eq!(vbucket.high(), 133);
-        assert_eq!(vbucket.snapshot_behind(100), Some(Span { end: 101, disk: false }));
-        assert_eq!(vbucket.snapshot_behind(101), Some(Span { end: 133, disk: false }));
-        for seqno in 102..=133 {
-            let it = vbucket.outline(seqno);
-            assert_eq!(it.seqno, seqno);
-            if let Kind::Commit { prepared, .. } | Kind::Abort { prepared } = it.kind {
-                let prepare = vbucket.outline(prepared);
-                assert!(matches!(prepare.kind, Kind::Prepare { .. }), "{prepare:?}");
-                assert_eq!(prepare.birth, it.birth);
-            }
-        }
-        assert_eq!(vbucket.document(0, b"mine").unwrap().outline.seqno, 101);
-    }
-
-    #[test]
-    fn the_seqnos_of_a_marker_are_right() {
-        let vbucket = Vbucket::new(0, 0, 100, 10);
-        assert_eq!(vbucket.high_prepared(32), 29);
-        assert_eq!(vbucket.high_completed(32), 29, "the abort of the prepare at 29 is seqno 31");
-        assert_eq!(vbucket.high_completed(30), 24);
-        assert_eq!(vbucket.max_visible(31), 30, "31 is the abort");
-        assert_eq!(vbucket.high_completed(2), 0);
-    }
-
-    #[test]
-    fn documents_are_found_as_they_are_now() {
-        let vbucket = Vbucket::new(0, 0, 100, 10);
-        let key = |birth: u64| format!("order-0-{birth}").into_bytes();
-        assert!(vbucket.document(0, &key(7)).is_some());
-        assert!(vbucket.document(0, &key(2)).is_none(), "deleted at seqno 10");
-        assert!(vbucket.document(0, &key(3)).is_none(), "expired at seqno 14");
-        assert_eq!(vbucket.document(0, &key(11)).unwrap().outline.seqno, 20, "written again at seqno 20");
-        assert_eq!(vbucket.document(0, &key(4)).unwrap().outline.seqno, 8, "committed at seqno 8");
-        assert!(vbucket.document(8, &key(12)).is_none(), "aborted");
-        assert!(vbucket.document(8, &key(7)).is_none(), "of another collection");
-        assert!(vbucket.document(0, b"order-0-9999").is_none());
-    }
-
-    #[test]
-    fn the_dead_do_not_grow() {
-        let mut vbucket = Vbucket::new(0, 0, 100, 10);
-        vbucket.grow(2);
-        vbucket.die();
-        vbucket.grow(9);
-        assert_eq!(vbucket.high(), 164);
-    }
-}
+mod tests;
