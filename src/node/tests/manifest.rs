@@ -57,7 +57,8 @@ fn remove(from: &mut Value, id: u32) {
 fn document(opcode: Opcode, collection: u32) -> FrameBuilder {
     let mut key = Vec::new();
     leb128::write(collection, &mut key);
-    key.extend(*b"mine");
+    // The collection's own name: its event is no document.
+    key.extend(*b"made");
     let frame = FrameBuilder::request(opcode).key(key);
     if opcode == Opcode::SET { frame.extras([0; 8]).value(*b"{}") } else { frame }
 }
@@ -84,6 +85,7 @@ fn a_collection_is_made_and_dropped_on_every_vbucket() {
     assert_eq!(uid(&manifest(&mut peer)), before + 1);
     let id = peer.asks(FrameBuilder::request(Opcode::COLLECTIONS_GET_ID).value(*b"_default.made"), Status::SUCCESS);
     assert_eq!(id.frame().extras()[8..], MINE.to_be_bytes());
+    peer.asks(document(Opcode::GET, MINE), Status::KEY_ENOENT);
     peer.asks(document(Opcode::SET, MINE), Status::SUCCESS);
     peer.asks(document(Opcode::GET, MINE), Status::SUCCESS);
     for ms in [0, 350] {
