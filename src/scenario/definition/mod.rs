@@ -37,6 +37,13 @@ pub struct Scenario {
     /// The era to go by, where none is asked for on the command line.
     #[serde(default, with = "units::text_option", skip_serializing_if = "Option::is_none")]
     pub era: Option<Era>,
+    /// The eras whose producers or consumers can be put through it; all where there are none.
+    #[serde(default, with = "units::texts", skip_serializing_if = "Vec::is_empty")]
+    pub eras: Vec<Era>,
+    /// Whether it leaves the producer otherwise than it was, such as without a vbucket: `probe` runs it only where it is
+    /// told that this may be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub destructive: bool,
     /// Whose faults decide, where it is not asked for on the command line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<Judge>,
@@ -128,6 +135,11 @@ impl Scenario {
             }
         }
         Ok(())
+    }
+
+    /// Whether an end of that era can be put through it.
+    pub fn is_for(&self, era: Era) -> bool {
+        self.eras.is_empty() || self.eras.contains(&era)
     }
 
     /// The text of a file that says the same.
