@@ -125,7 +125,7 @@ super::quirks! {
             history: "made up, after java-dcp-client's issue 10 (rollbacks without end)",
             needs: "a stream that is requested from above 0",
             scenario: "rollback-storm",
-            finding: "resumes",
+            finding: "silence",
         }
 
         RefuseReadd = "refuse-readd" {
@@ -207,7 +207,7 @@ super::quirks! {
         Mb38356 = "mb-38356" {
             does: "refuses a second DCP_STREAM_REQ for an open stream with KeyEexists, and sends nothing more of the first",
             history: "MB-38356: until aa764c995 (2020-03-24, 6.5.1)",
-            needs: "a second request for an open stream that still has, or gets, something to send",
+            needs: "a second request for an open stream that still has, or gets, more to send than is on its way already",
             scenario: "mb-38356",
             finding: "progress",
         }
@@ -224,7 +224,8 @@ super::quirks! {
         Mb27489 = "mb-27489" {
             does: "sends nothing more of a stream whose vbucket is set dead or deleted while it is read from disk, DCP_STREAM_END included",
             history: "MB-27489: a backfill that failed left the stream hanging until 03b698ce3 (2018-01-11, 5.5)",
-            needs: "a vbucket that goes away (SET_VBUCKET, DEL_VBUCKET, a takeover of another connection) during a backfill",
+            needs: "a vbucket that goes away (SET_VBUCKET, DEL_VBUCKET, a takeover of another connection) during a backfill: a window \
+                that is small beside it",
             scenario: "mb-27489",
             finding: "stream_end",
         }
@@ -272,9 +273,10 @@ super::quirks! {
         Mb62847 = "mb-62847" {
             does: "leaves out the DCP_SEQNO_ADVANCED at the end of a snapshot, so that a stream whose end seqno lies there does not end",
             history: "MB-62847, MB-65581, MB-73354: missing at a snapshot's end, 2024 to 2026",
-            needs: "collections without sync replication, and a stream whose end seqno is a prepare, an abort, or filtered out",
+            needs: "collections without sync replication, and a stream whose end seqno lies in a snapshot that ends with a prepare, an abort, \
+                or what is filtered out",
             scenario: "mb-62847",
-            finding: "stream_end",
+            finding: "streams-undisturbed",
         }
 
         Mb66612 = "mb-66612" {
@@ -288,7 +290,7 @@ super::quirks! {
         Mb46634 = "mb-46634" {
             does: "does not charge the 2 bytes more that a DCP_PREPARE costs, so that who gives back all that was charged gives back more",
             history: "MB-46634: charged since 6.5 and kept, since clients count on it; here it is as if it were mended",
-            needs: "flow control, sync writes, and a consumer that fills the window",
+            needs: "flow control, sync writes, and a consumer that fills the window again and again",
             scenario: "mb-46634",
             finding: "g1-window-respected",
         }
