@@ -119,7 +119,8 @@ impl Served for Judged {
         }));
         let (mut connection, opened) = match judged {
             Ok((judgement, opened)) => {
-                self.has_producer |= judgement.has_producer;
+                self.has_producer |=
+                    judgement.has_producer || (judgement.has_consumer && self.judge == verdict::Judge::Consumer);
                 (judgement.connection, opened)
             }
             Err(_) => (Connection::new(id, dialler, upstream), true),

@@ -1,9 +1,10 @@
 //! What a connection's journal proves: the same judge for a live connection and a recorded one.
 //!
-//! It sees nothing but entries, at the producer's edge (laws L5 and L6), and has what "the producer handles it" means
-//! (design.md §5) in one file for each finding.
+//! It sees nothing but entries, those of the producer's edge and, where the consumer is judged, of its own (laws L5 and L6),
+//! and has what "the producer handles it" means (design.md §5) in one file for each finding; `consumer/` has the consumer's.
 
 mod closed;
+mod consumer;
 mod kept;
 mod resumes;
 mod story;
@@ -41,6 +42,7 @@ use crate::verdict::Judge as Judged;
 use crate::verdict::Verdict;
 use crate::wire::Opcode;
 use closed::StaysClosed;
+use consumer::Consumers;
 use kept::Kept;
 use resumes::Resumes;
 use story::ReplayStory;
@@ -113,6 +115,8 @@ pub struct Judge {
     window: Window,
     invariants: Suite,
     cases: Cases,
+    /// Those of the consumer, where its faults decide.
+    consumers: Option<Consumers>,
     orphans: Vec<report::Orphan>,
     orphans_total: u64,
     frames: [u64; 2],
@@ -134,11 +138,13 @@ pub struct Judgement {
     pub seen: BTreeSet<Opcode>,
     /// Whether the connection has a producer that is judged.
     pub has_producer: bool,
+    /// Whether it has a consumer that is judged: where the terms say so.
+    pub has_consumer: bool,
     /// Whether an orphaned response was delivered to it.
     pub has_orphans: bool,
 }
 
-/// The end that was dialled is the only producer that is judged (design.md §6).
+/// The end that was dialled is the only producer that is judged (design.md §6); the consumer is, at its own edge.
 const EDGE: Side = Side::Upstream;
 
 impl Judge {
@@ -157,6 +163,7 @@ impl Judge {
             window: Window::new(terms.settle),
             invariants: Suite::new(),
             cases: Cases::new(&terms.expected, terms.settle),
+            consumers: terms.judge.judges(About::CONSUMER).then(|| Consumers::new(terms.era)),
             orphans: Vec::new(),
             orphans_total: 0,
             frames: [0; 2],
@@ -206,11 +213,22 @@ impl Judge {
         if judged || session.producer().is_some() {
             findings.extend(self.cases.findings());
         }
+        let has_consumer = self.consumers.as_mut().is_some_and(|consumers| consumers.judge(&mut findings, producer));
+        let acting = matches!(self.terms.source, Source::Acting { .. });
+        if has_consumer && acting && !findings.iter().any(|finding| finding.id.starts_with("consumer-")) {
+            findings.push(not_enough("something that puts the consumer to the test", "nothing was sent to it"));
+        }
         for finding in findings {
             connection.add_finding(finding, self.terms.judge, producer, start);
         }
         self.add_story(&mut connection, start, judged);
-        Judgement { connection, seen: self.seen(), has_producer: judged, has_orphans: judged && self.kept.any() }
+        Judgement {
+            connection,
+            seen: self.seen(),
+            has_producer: judged,
+            has_consumer,
+            has_orphans: judged && self.kept.any(),
+        }
     }
 
     fn seen(&self) -> BTreeSet<Opcode> {
@@ -321,6 +339,9 @@ impl Observer for Judge {
     fn observe(&mut self, entry: &Entry, context: &Context, session: &Session) {
         self.start.get_or_insert(entry.at);
         self.cases.observe(entry, context, session);
+        if let Some(consumers) = &mut self.consumers {
+            consumers.observe(entry, context, session);
+        }
         if entry.edge != EDGE {
             return;
         }
