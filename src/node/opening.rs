@@ -51,6 +51,7 @@ pub(super) fn open(frame: &Frame<'_>, front: &Front, config: &Config) -> Result<
             collections: front.has(Feature::COLLECTIONS),
             snappy,
             delete_times: flag(Open::INCLUDE_DELETE_TIMES),
+            quirks: config.quirks.clone(),
             consumer_name: open.consumer_name.filter(|_| config.era >= Era::V2019_07),
             ..PassiveConfig::new(config.era, config.vbuckets)
         }));

@@ -56,6 +56,27 @@ impl Acks {
         Some(freed)
     }
 
+    /// As [`Self::all`], where there is nothing: 0 bytes (MB-59474).
+    pub(super) const fn nothing(&mut self, now: Timestamp) -> Option<u32> {
+        self.last = now;
+        Some(0)
+    }
+
+    /// Free bytes that are never to be given back.
+    pub(super) const fn forget(&mut self, bytes: u32) {
+        self.freed = self.freed.saturating_sub(bytes);
+    }
+
+    /// When five seconds have passed since something was given back.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        (self.window != 0).then(|| self.last + PATIENCE)
+    }
+
+    /// Whether they have.
+    pub(super) fn is_time(&self, now: Timestamp) -> bool {
+        self.next().is_some_and(|next| next <= now)
+    }
+
     /// When something is due at the latest.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         (self.freed > 0).then(|| self.last + PATIENCE)

@@ -5,10 +5,12 @@
 //! that the last [`Output::Wait`] asks for is answered with `wakeup`.
 
 mod acks;
+mod books;
 mod client;
 mod ledger;
 mod passive;
 mod prepares;
+mod quirks;
 
 use bytes::Bytes;
 
@@ -27,6 +29,9 @@ pub use ledger::item_hash;
 pub use passive::PassiveConfig;
 pub use passive::PassiveStreams;
 pub use passive::VbucketState;
+pub use quirks::WrongQuirk;
+pub use quirks::check_client;
+pub use quirks::check_node;
 
 /// What a consumer wants done.
 #[derive(Clone, PartialEq, Eq, Debug)]

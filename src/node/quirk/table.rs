@@ -315,5 +315,180 @@ super::quirks! {
     }
 
     consumer {
+        Mb28573 = "mb-28573" {
+            does: "does not count the bytes of messages that it refuses, and never gives them back",
+            history: "MB-28573: refused frames were not acknowledged, and the window closed for ever, until 0dd8b1075 (2018-03-08, 5.5)",
+            needs: "flow control, and a message that it refuses: of a node one that it answers with an error, of a client one of a stream that is over",
+            scenario: "mb-28573",
+            finding: "consumer-acknowledges",
+        }
+
+        Mb18661 = "mb-18661" {
+            does: "looks whether an acknowledgement is due before it counts a message, and at no other time: what is due waits for the next one",
+            history: "MB-18661: an acknowledgement was not sent although due until 3f0b967d6 (2016-03-15, 4.5)",
+            needs: "flow control, and a pause after the last message (a full window is one)",
+            scenario: "mb-18661",
+            finding: "consumer-acknowledges",
+        }
+
+        Mb47318 = "mb-47318" {
+            does: "counts the bytes of a stream that it has not given back yet once more when it is told to close it",
+            history: "MB-47318: bytes of a stream closed while it was buffering were acknowledged twice until d83d53e65 (2021-12-01, 7.1; 6.6.5)",
+            needs: "flow control, and CLOSE_STREAM to the node while less than a fifth of the window waits to be acknowledged",
+            scenario: "mb-47318",
+            finding: "consumer-acknowledges",
+        }
+
+        Mb60468 = "mb-60468" {
+            does: "counts the bytes of a stream that it has not given back yet once more when its STREAM_END comes",
+            history: "MB-60468: bytes were acknowledged twice when a stream died while its task did so, until 67934e940 (2024-01-26, 7.6)",
+            needs: "flow control, and a STREAM_END shortly after messages of its stream",
+            scenario: "mb-60468",
+            finding: "consumer-acknowledges",
+        }
+
+        Mb72321 = "mb-72321" {
+            does: "counts a DCP_DELETION twice, as one that is tried again after a background fetch",
+            history: "MB-72321: a frame that was retried after a background fetch was acknowledged twice until d2dc6a61e (2026-06-29)",
+            needs: "flow control, and a deletion (with quirk mb-28502 too: of version 1)",
+            scenario: "mb-72321",
+            finding: "consumer-acknowledges",
+        }
+
+        Mb56275 = "mb-56275" {
+            does: "forgets the bytes of a stream that it has not given back yet when its STREAM_END comes",
+            history: "MB-56275: buffered bytes were never acknowledged when STREAM_END came, until 4f94f4544 (2023-04, 7.2)",
+            needs: "flow control, and a STREAM_END shortly after messages of its stream",
+            scenario: "mb-56275",
+            finding: "consumer-acknowledges",
+        }
+
+        Mb64936 = "mb-64936" {
+            does: "counts a marker of version 2.2 as long as one of version 2.0",
+            history: "MB-64936: 16 bytes of each such marker were not acknowledged until ad6c66770 (2025-01-31, 8.0)",
+            needs: "flow control, and the control max_marker_version 2.2, which the client must ask for",
+            scenario: "mb-64936",
+            finding: "consumer-acknowledges",
+        }
+
+        Mb28502 = "mb-28502" {
+            does: "counts a DCP_DELETION of version 2 as long as one of version 1",
+            history: "MB-28502: 3 bytes of each such deletion were not acknowledged until 79cf56888 (2018-03-08, 5.5)",
+            needs: "flow control, DCP_OPEN with flag 0x20 or collections, and a deletion",
+            scenario: "mb-28502",
+            finding: "consumer-acknowledges",
+        }
+
+        Mb59474 = "mb-59474" {
+            does: "acknowledges 0 bytes when five seconds have passed and there is nothing to give back",
+            history: "MB-59474: BUFFER_ACK of 0 bytes was sent until f8ff08af6 (2023-11-23, 7.6)",
+            needs: "flow control, and five seconds without a message",
+            scenario: "mb-59474",
+            finding: "g5-ack-of-something",
+        }
+
+        Mb72652 = "mb-72652" {
+            does: "does not count framing extras, so that 3 bytes of each message with a stream id are never given back",
+            history: "MB-72652: of frames with a stream id 3 bytes were never acknowledged by a node until it refused them, 387b6dc7d (2026-07-01)",
+            needs: "flow control, and stream ids: a client that has agreed on them, or a node that is sent one",
+            scenario: "mb-72652",
+            finding: "consumer-acknowledges",
+        }
+
+        Mb34850 = "mb-34850" {
+            does: "has no stream left once it was told to close it, and answers what still comes of it as of a stream that is gone",
+            history: "MB-34850: frames forwarded after CLOSE_STREAM were answered KeyEnoent, and a rebalance failed, until 840c1948e (2019-07-11, 6.5) kept the stream until STREAM_END",
+            needs: "an era from 2019-07 on, and a message behind CLOSE_STREAM to the node",
+            scenario: "mb-34850",
+            finding: "consumer-answers",
+        }
+
+        Mb34951 = "mb-34951" {
+            does: "answers the DCP_STREAM_END of a closed stream whose vbucket was added again as of a stream that is gone",
+            history: "MB-34951: the old STREAM_END was answered KeyEnoent until 702c0b0ea (2019-07-11, 6.5)",
+            needs: "an era from 2019-07 on, CLOSE_STREAM and ADD_STREAM to the node, and then the old stream's STREAM_END",
+            scenario: "mb-34951",
+            finding: "consumer-answers",
+        }
+
+        Mb42256 = "mb-42256" {
+            does: "closes the connection on a response to DCP_SEQNO_ACKNOWLEDGED",
+            history: "MB-42256: an error in answer to SEQNO_ACK (the vbucket was deleted at the producer) closed the consumer's connection until 30a1c9e91 (2020-10-30, 6.6.2)",
+            needs: "an era from 6.6 on, and an error in answer to DCP_SEQNO_ACKNOWLEDGED",
+            scenario: "mb-42256",
+            finding: "consumer-kept",
+        }
+
+        Mb22241 = "mb-22241" {
+            does: "looks up the answers to its controls among its streams, finds none, and closes the connection",
+            history: "MB-22241: control responses were looked up in the stream table (unknown opaque) until 8675dcb7e (2017-01-10, 5.0)",
+            needs: "nothing: the first answer to a control",
+            scenario: "mb-22241",
+            finding: "consumer-kept",
+        }
+
+        Mb69524 = "mb-69524" {
+            does: "sends its controls one by one, each after the answer to the last, and a DCP_STREAM_REQ in between",
+            history: "MB-69524: ADD_STREAM raced with the negotiation of controls until 6616c54f1 (2025-11-27)",
+            needs: "DCP_ADD_STREAM to the node before all its controls are answered: the answers delayed",
+            scenario: "mb-69524",
+            finding: "a16-controls-first",
+        }
+
+        Mb41024 = "mb-41024" {
+            does: "reports the end of a snapshot twice where its last message is a DCP_PREPARE",
+            history: "MB-41024: a prepare that was tried again under memory pressure did so until b1dea0bf5 (2020-08-24, 6.6.2)",
+            needs: "sync writes, and a snapshot whose marker asks for an answer and whose last message is a prepare",
+            scenario: "mb-41024",
+            finding: "consumer-answers",
+        }
+
+        GoDcp151 = "go-dcp-151" {
+            does: "does nothing for good with a stream whose DCP_STREAM_END has a reason that it has no name for (5 and above), and is healthy otherwise",
+            history: "Trendyol/go-dcp PR 151 (2026-06-06): vbuckets stopped silently after an end whose reason was not in a list of five; only a restart helped",
+            needs: "a DCP_STREAM_END with reason 5, 6 or an unknown one",
+            scenario: "go-dcp-151",
+            finding: "consumer-carries-on",
+        }
+
+        SyncGateway5597 = "sync-gateway-5597" {
+            does: "requests a stream that ended inside a snapshot again from the snapshot's end, so that what lies between is lost",
+            history: "sync_gateway PR 5597: skipped seqnos when a feed was closed in mid flow",
+            needs: "a DCP_STREAM_END that is no normal one inside a snapshot",
+            scenario: "sync-gateway-5597",
+            finding: "consumer-carries-on",
+        }
+
+        SyncGateway969 = "sync-gateway-969" {
+            does: "ignores DCP_STREAM_END",
+            history: "sync_gateway issue 969: the end of a stream was ignored, and nothing came any more",
+            needs: "a DCP_STREAM_END that is no normal one",
+            scenario: "sync-gateway-969",
+            finding: "consumer-carries-on",
+        }
+
+        KafkaConnector8 = "kafka-connector-8" {
+            does: "stops to acknowledge after 256 KiB",
+            history: "couchbase-kafka-connector issue 8: stalled after some 700,000 messages, as flow control was not kept up",
+            needs: "flow control, and more than 256 KiB",
+            scenario: "kafka-connector-8",
+            finding: "consumer-acknowledges",
+        }
+
+        KafkaConnector11 = "kafka-connector-11" {
+            does: "counts DCP_STREAM_ENDs of whatever reason, and closes the connection once it has counted as many as it has vbuckets",
+            history: "couchbase-kafka-connector issue 11: counting STREAM_END lost mutations",
+            needs: "as many DCP_STREAM_ENDs with another reason than Ok as vbuckets, while another stream is open",
+            scenario: "kafka-connector-11",
+            finding: "consumer-kept",
+        }
+
+        JavaDcpClient10 = "java-dcp-client-10" {
+            does: "does not follow a rollback, and requests the stream again at once from where it was refused",
+            history: "java-dcp-client issue 10: a storm of rollbacks",
+            needs: "a rollback in answer to each DCP_STREAM_REQ that asks for more than is to be had",
+            scenario: "java-dcp-client-10",
+            finding: "consumer-carries-on",
+        }
     }
 }

@@ -1,8 +1,10 @@
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::dcp::Feature;
 use crate::dcp::Open;
 use crate::era::Era;
+use crate::node::Quirk;
 use crate::wire::Opcode;
 
 /// Where a client's streams are to end.
@@ -67,6 +69,8 @@ pub struct ClientConfig {
     pub max_items: Option<u64>,
     /// How often a vbucket's stream is asked for again without having brought anything.
     pub retries: u32,
+    /// The historical bugs that it has.
+    pub quirks: BTreeSet<Quirk>,
 }
 
 impl ClientConfig {
@@ -97,6 +101,7 @@ impl ClientConfig {
             end: End::Endless,
             max_items: None,
             retries: 16,
+            quirks: BTreeSet::new(),
         }
     }
 

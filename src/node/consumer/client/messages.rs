@@ -18,7 +18,8 @@ use crate::wire::Opcode;
 use crate::wire::Status;
 
 impl Client {
-    pub(super) fn request(&mut self, frame: &Frame<'_>, now: Timestamp) {
+    /// Returns whether it was taken in; else it was one to refuse.
+    pub(super) fn request(&mut self, frame: &Frame<'_>, now: Timestamp) -> bool {
         let header = *frame.header();
         let negotiated = self.negotiated();
         let repaired = dcp::felen0_repaired(frame, &negotiated);
@@ -29,7 +30,7 @@ impl Client {
             Err(malformed) => {
                 let what = format!("expected a sound {}, found: {malformed}", header.opcode);
                 self.violation(now, header.vbucket(), what);
-                return;
+                return false;
             }
         };
         match header.opcode {
@@ -41,22 +42,24 @@ impl Client {
                 self.respond(header.opcode, Status::SUCCESS, header.opaque);
             }
             Opcode::NOOP => self.respond(header.opcode, Status::SUCCESS, header.opaque),
-            opcode if dcp::is_stream_message(opcode) => self.stream_message(frame, &message, now),
+            opcode if dcp::is_stream_message(opcode) => return self.stream_message(frame, &message, now),
             opcode => {
                 let what = format!("expected no such request of a producer, found {opcode}");
                 self.violation(now, None, what);
                 self.respond(opcode, Status::UNKNOWN_COMMAND, header.opaque);
+                return false;
             }
         }
+        true
     }
 
     #[allow(clippy::wildcard_enum_match_arm)] // of the stream messages, the others have a seqno
-    fn stream_message(&mut self, frame: &Frame<'_>, message: &Message, now: Timestamp) {
+    fn stream_message(&mut self, frame: &Frame<'_>, message: &Message, now: Timestamp) -> bool {
         let header = *frame.header();
         let vbucket = header.vbucket_or_status;
         if let Some(what) = self.stray(frame, &header).or_else(|| self.not_agreed(message, &header)) {
             self.violation(now, Some(vbucket), what);
-            return;
+            return false;
         }
         if let Some(stream) = self.streams.get_mut(&vbucket) {
             stream.tries = 0;
@@ -67,6 +70,7 @@ impl Client {
             Message::OsoSnapshot(_) => self.ledger.entry(vbucket).message(header.opcode),
             _ => self.seqno(frame, message, now),
         }
+        true
     }
 
     /// Why a stream message belongs to no running stream, if it does not.

@@ -15,12 +15,14 @@ use self::stream::Stream;
 use super::Ledger;
 use super::Output;
 use super::acks::Acks;
+use super::books::Books;
 use crate::Timestamp;
 use crate::dcp;
 use crate::dcp::BufferAck;
 use crate::dcp::CloseStream;
 use crate::dcp::Feature;
 use crate::dcp::Negotiated;
+use crate::node::Quirk;
 use crate::wire::Deframer;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
@@ -68,7 +70,7 @@ pub struct Client {
     out: VecDeque<Output>,
     waiting_for: Option<Timestamp>,
     phase: Phase,
-    acks: Acks,
+    acks: Books,
     next_opaque: u32,
     requests: BTreeMap<Opaque, Request>,
     features: BTreeSet<u16>,
@@ -78,6 +80,8 @@ pub struct Client {
     violations: Vec<Violation>,
     violation_count: u64,
     noops: u64,
+    /// STREAM_ENDs that came.
+    ends: usize,
 }
 
 /// A request of the client's that awaits its answer.
@@ -109,7 +113,7 @@ impl Client {
             out: VecDeque::new(),
             waiting_for: None,
             phase: Phase::SettingUp,
-            acks: Acks::new(config.window, config.ack_percent, now),
+            acks: Books::new(Acks::new(config.window, config.ack_percent, now), &config.quirks),
             next_opaque: 1,
             requests: BTreeMap::new(),
             features: BTreeSet::new(),
@@ -119,6 +123,7 @@ impl Client {
             violations: Vec::new(),
             violation_count: 0,
             noops: 0,
+            ends: 0,
             config,
         };
         client.hello();
@@ -263,6 +268,10 @@ impl Client {
         self.config.stream_id(vbucket).filter(|_| self.negotiated().stream_id)
     }
 
+    fn has(&self, quirk: Quirk) -> bool {
+        self.config.quirks.contains(&quirk)
+    }
+
     fn sync_writes(&self) -> bool {
         let control = self.config.era.sync_writes_control().unwrap_or("enable_sync_writes");
         self.accepted(control) == Some(true)
@@ -283,11 +292,10 @@ impl Client {
                     format!("expected nothing once {window} bytes are out, found {} at {unacked}", header.opcode),
                 );
             }
-            self.acks.charge(charge);
-            self.request(frame, now);
-        }
-        if let Some(bytes) = self.acks.due(now) {
-            self.give_back(bytes);
+            let refused = !self.request(frame, now);
+            if let Some(bytes) = self.acks.came(&header, refused, now) {
+                self.give_back(bytes);
+            }
         }
     }
 
@@ -301,12 +309,16 @@ impl Client {
         if self.is_over() {
             return;
         }
-        if let Some(bytes) = self.acks.due(now) {
+        if self.acks.deadline().is_some_and(|deadline| deadline <= now)
+            && let Some(bytes) = self.acks.due(now)
+        {
             self.give_back(bytes);
         }
         let later = self.streams.values().filter_map(|stream| match stream.state {
             State::Later(at) => Some(at),
-            State::AwaitingLog | State::Requested | State::Open | State::Closing | State::Ended => None,
+            State::AwaitingLog | State::Requested | State::Open | State::Closing | State::Forgotten | State::Ended => {
+                None
+            }
         });
         let until = later.chain(self.acks.deadline()).min();
         if self.waiting_for != until {

@@ -27,6 +27,8 @@ pub(super) enum State {
     Closing,
     /// It is to be asked for (again) then.
     Later(Timestamp),
+    /// It is over, and the client with a quirk does not see it: it is never asked for again.
+    Forgotten,
     /// It is over.
     Ended,
 }

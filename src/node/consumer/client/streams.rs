@@ -13,6 +13,7 @@ use crate::dcp::StreamEnd;
 use crate::dcp::StreamReq;
 use crate::dcp::StreamReqResponse;
 use crate::dcp::StreamReqValue;
+use crate::node::Quirk;
 use crate::wire::Frame;
 use crate::wire::Opcode;
 use crate::wire::Status;
@@ -122,6 +123,8 @@ impl Client {
     pub(super) fn stream_end(&mut self, vbucket: u16, end: StreamEnd, now: Timestamp) {
         let closing = self.streams.get(&vbucket).is_some_and(|stream| stream.state == State::Closing);
         self.ledger.entry(vbucket).message(Opcode::DCP_STREAM_END);
+        self.acks.ended(vbucket);
+        self.ends = self.ends.saturating_add(1);
         if end.end_reason == StreamEnd::OK && self.config.end == End::Endless {
             let what = "expected an endless stream to go on, found STREAM_END with reason Ok".to_owned();
             self.violation(now, Some(vbucket), what);
@@ -134,14 +137,36 @@ impl Client {
             self.violation(now, Some(vbucket), format!("expected STREAM_END Ok at seqno {wanted}, found it at {last}"));
         }
         match end.end_reason {
+            reason if self.forgets(reason) => self.end_stream(vbucket, State::Forgotten),
+            _ if self.has(Quirk::KafkaConnector11) && self.ends >= self.config.vbuckets.len() => self.stop(),
             StreamEnd::OK | StreamEnd::FILTER_EMPTY | StreamEnd::LOST_PRIVILEGES => {
                 self.end_stream(vbucket, State::Ended);
             }
             _ if closing => self.end_stream(vbucket, State::Ended),
             _ => {
                 self.end_stream(vbucket, State::Ended);
+                if self.has(Quirk::SyncGateway5597) {
+                    self.take_snapshot_for_read(vbucket);
+                }
                 self.request_stream(vbucket, now);
             }
+        }
+    }
+
+    /// Whether a client with a quirk does nothing at a stream's end for this reason.
+    fn forgets(&self, reason: u32) -> bool {
+        let listed = matches!(
+            reason,
+            StreamEnd::OK | StreamEnd::CLOSED | StreamEnd::STATE_CHANGED | StreamEnd::DISCONNECTED | StreamEnd::SLOW
+        );
+        self.has(Quirk::SyncGateway969) || (self.has(Quirk::GoDcp151) && !listed)
+    }
+
+    /// sync-gateway-5597: the rest of the open snapshot is taken for received.
+    fn take_snapshot_for_read(&mut self, vbucket: u16) {
+        let ledger = self.ledger.entry(vbucket);
+        if let Some(snapshot) = ledger.snapshot().filter(|snapshot| snapshot.end > ledger.last_seqno()) {
+            ledger.advance(snapshot.end);
         }
     }
 
@@ -150,6 +175,9 @@ impl Client {
         if seqno > ledger.last_seqno() {
             let what = format!("expected a rollback to at most {}, found {seqno}", ledger.last_seqno());
             self.violation(now, Some(vbucket), what);
+        }
+        if self.has(Quirk::JavaDcpClient10) {
+            return self.request_stream(vbucket, now);
         }
         let ledger = self.ledger.entry(vbucket);
         ledger.roll_back(seqno);

@@ -1,4 +1,7 @@
+use std::collections::BTreeSet;
+
 use crate::era::Era;
+use crate::node::Quirk;
 
 /// What a consumer node is told to be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,6 +22,8 @@ pub struct PassiveConfig {
     pub v7: bool,
     /// Its flow-control window, 0 for none.
     pub window: u32,
+    /// The historical bugs that it has.
+    pub quirks: BTreeSet<Quirk>,
 }
 
 impl PassiveConfig {
@@ -33,6 +38,7 @@ impl PassiveConfig {
             consumer_name: Some("dcproxy-consumer".to_owned()),
             v7: era >= Era::V7_0,
             window: 1024 * 1024,
+            quirks: BTreeSet::new(),
         }
     }
 

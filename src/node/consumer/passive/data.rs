@@ -11,19 +11,20 @@ use crate::dcp::SetVbucketState;
 use crate::dcp::SnapshotMarker;
 use crate::era;
 use crate::era::Situation;
+use crate::node::Quirk;
 use crate::node::consumer::ledger::frame_hash;
 use crate::wire::Frame;
 use crate::wire::Opcode;
 use crate::wire::Status;
 
 impl PassiveStreams {
-    /// A request with a DCP opcode.
-    pub(super) fn request(&mut self, frame: &Frame<'_>) {
+    /// A request with a DCP opcode. Returns whether it was taken in; else it was answered with an error.
+    pub(super) fn request(&mut self, frame: &Frame<'_>) -> bool {
         let header = *frame.header();
         let message = dcp::decode(frame, &self.negotiated());
         if let Some(status) = self.unfit(frame, &message) {
             self.respond(header.opcode, status, header.opaque);
-            return;
+            return false;
         }
         match (header.opcode, message) {
             (Opcode::DCP_ADD_STREAM, Ok(Message::AddStream(message))) => self.add_stream(frame, message.flags),
@@ -32,12 +33,14 @@ impl PassiveStreams {
             (opcode, Ok(message)) if dcp::is_stream_message(opcode) => {
                 if let Err(status) = self.stream_message(frame, &message) {
                     self.respond(opcode, status, header.opaque);
+                    return false;
                 }
             }
             (Opcode::DCP_OPEN, _) => self.respond(header.opcode, Status::EINVAL, header.opaque),
             // What only a producer is asked (STREAM_REQ, CONTROL, BUFFER_ACK ...): a consumer has no handler for it.
             _ => self.disconnect(),
         }
+        true
     }
 
     /// The checks that come before any stream is looked up, so that they win over "no stream" (orphaned-responses.md
@@ -69,6 +72,9 @@ impl PassiveStreams {
         let stream = self.vbuckets.get(&vbucket).and_then(|held| held.stream);
         let situation = match stream {
             None => Some(Situation::NoStream),
+            Some(stream) if stream.opaque != header.opaque && self.is_taken_for_gone(header.opcode) => {
+                Some(Situation::NoStream)
+            }
             Some(stream) if stream.opaque != header.opaque => Some(Situation::OtherOpaque),
             Some(stream) if stream.state == StreamState::Dead => Some(Situation::DeadStream),
             Some(_) => None,
@@ -78,6 +84,7 @@ impl PassiveStreams {
             && let Some(held) = self.vbuckets.get_mut(&vbucket)
         {
             held.stream = None;
+            self.acks.ended(vbucket);
         }
         if let Some(situation) = situation {
             return match era::consumer_answer(self.config.era, self.v7(), situation, header.opcode) {
@@ -95,6 +102,11 @@ impl PassiveStreams {
             _ => self.item(frame, message)?,
         }
         Ok(())
+    }
+
+    /// mb-34951: the end of a stream that was closed, and whose vbucket was added again.
+    fn is_taken_for_gone(&self, opcode: Opcode) -> bool {
+        opcode == Opcode::DCP_STREAM_END && self.has(Quirk::Mb34951)
     }
 
     /// SET_VBUCKET_STATE, always answered. The stream stays until STREAM_END, also when the vbucket becomes active.
@@ -133,6 +145,13 @@ impl PassiveStreams {
         let hash = frame_hash(frame, seqno).ok_or(Status::EINVAL)?;
         self.ledger.entry(vbucket).item(header.opcode, seqno, hash);
         self.snapshot_end(frame, seqno);
+        // Under memory pressure the prepare is tried again.
+        if header.opcode == Opcode::DCP_PREPARE && self.has(Quirk::Mb41024) {
+            if let Some(held) = self.vbuckets.get_mut(&vbucket) {
+                held.acked_prepare = held.acked_prepare.min(seqno.saturating_sub(1));
+            }
+            self.snapshot_end(frame, seqno);
+        }
         Ok(())
     }
 

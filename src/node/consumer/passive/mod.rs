@@ -14,12 +14,14 @@ use self::vbucket::Vbucket;
 use super::Ledger;
 use super::Output;
 use super::acks::Acks;
+use super::books::Books;
 use crate::Timestamp;
 use crate::dcp;
 use crate::dcp::BufferAck;
 use crate::dcp::Control;
 use crate::dcp::GetErrorMap;
 use crate::dcp::Negotiated;
+use crate::node::Quirk;
 use crate::wire::Deframer;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
@@ -45,11 +47,13 @@ pub struct PassiveStreams {
     out: VecDeque<Output>,
     waiting_for: Option<Timestamp>,
     closed: bool,
-    acks: Acks,
+    acks: Books,
     last_heard: Timestamp,
     next_opaque: u32,
     controls: BTreeMap<Opaque, &'static str>,
     accepted: BTreeSet<&'static str>,
+    /// Controls that are sent one by one (quirk mb-69524); else all go out at once.
+    unsent: VecDeque<Option<(&'static str, String)>>,
     vbuckets: BTreeMap<u16, Vbucket>,
     ledger: Ledger,
 }
@@ -68,27 +72,37 @@ impl PassiveStreams {
             out: VecDeque::new(),
             waiting_for: None,
             closed: false,
-            acks: Acks::new(config.window, ACK_PERCENT, now),
+            acks: Books::new(Acks::new(config.window, ACK_PERCENT, now), &config.quirks),
             last_heard: now,
             next_opaque: 1,
             controls: BTreeMap::new(),
             accepted: BTreeSet::new(),
+            unsent: VecDeque::new(),
             vbuckets: (0..config.vbuckets).map(|vbucket| (vbucket, Vbucket::replica())).collect(),
             ledger: Ledger::default(),
             config,
         };
-        for control in consumer.config.controls() {
-            let opaque = consumer.opaque();
-            match control {
-                Some((key, value)) => {
-                    consumer.controls.insert(opaque, key);
-                    consumer.write(&Control { key: key.to_owned(), value }.request(opaque));
-                }
-                None => consumer.write(&GetErrorMap { version: 1 }.request(opaque)),
-            }
-        }
+        consumer.unsent.extend(consumer.config.controls());
+        consumer.negotiate();
         consumer.wait();
         consumer
+    }
+
+    /// Sends the controls that are still to be sent.
+    fn negotiate(&mut self) {
+        while let Some(control) = self.unsent.pop_front() {
+            let opaque = self.opaque();
+            match control {
+                Some((key, value)) => {
+                    self.controls.insert(opaque, key);
+                    self.write(&Control { key: key.to_owned(), value }.request(opaque));
+                    if self.has(Quirk::Mb69524) {
+                        return;
+                    }
+                }
+                None => self.write(&GetErrorMap { version: 1 }.request(opaque)),
+            }
+        }
     }
 
     /// Bytes from the peer.
@@ -115,18 +129,18 @@ impl PassiveStreams {
         }
         self.last_heard = now;
         let header = frame.header();
+        let mut refused = false;
         let ours = if header.is_response() {
             self.response(frame);
             true
         } else if header.is_request() && header.opcode.is_dcp() {
-            self.request(frame);
+            refused = !self.request(frame);
             true
         } else {
             // Server requests need no answer.
             !header.is_request()
         };
-        self.acks.charge(dcp::charge(header));
-        if let Some(bytes) = self.acks.due(now) {
+        if let Some(bytes) = self.acks.came(header, refused, now) {
             self.give_back(bytes);
         }
         self.wait();
@@ -203,6 +217,10 @@ impl PassiveStreams {
     pub fn sync_replication(&self) -> bool {
         self.accepted.contains("consumer_name")
             && self.config.era.sync_writes_control().is_some_and(|control| self.accepted.contains(control))
+    }
+
+    fn has(&self, quirk: Quirk) -> bool {
+        self.config.quirks.contains(&quirk)
     }
 
     const fn negotiated(&self) -> Negotiated {

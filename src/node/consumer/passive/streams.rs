@@ -12,6 +12,7 @@ use crate::dcp::StreamReqResponse;
 use crate::era;
 use crate::era::Era;
 use crate::era::Situation;
+use crate::node::Quirk;
 use crate::wire::Frame;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
@@ -51,10 +52,12 @@ impl PassiveStreams {
     pub(super) fn close_stream(&mut self, frame: &Frame<'_>) {
         let header = *frame.header();
         let era = self.config.era;
+        let keeps = era::keeps_closed_streams(era) && !self.has(Quirk::Mb34850);
+        self.acks.closed(header.vbucket_or_status);
         let situation = match self.vbuckets.get_mut(&header.vbucket_or_status) {
             Some(held) if held.stream.is_some() => {
                 let dead = held.stream.is_some_and(|stream| stream.state == StreamState::Dead);
-                if era::keeps_closed_streams(era) {
+                if keeps {
                     if let Some(stream) = &mut held.stream {
                         stream.state = StreamState::Dead;
                     }
@@ -76,14 +79,21 @@ impl PassiveStreams {
         let era = self.config.era;
         match header.opcode {
             Opcode::DCP_STREAM_REQ => self.stream_req_response(frame),
+            // Looked up among the streams, where it is not.
+            Opcode::DCP_CONTROL if self.has(Quirk::Mb22241) && self.stream_of(header.opaque).is_none() => {
+                self.disconnect();
+            }
             Opcode::DCP_CONTROL => match (self.controls.remove(&header.opaque), header.status()) {
                 (Some(key), Some(Status::SUCCESS)) => {
                     self.accepted.insert(key);
+                    self.negotiate();
                 }
                 (Some("connection_buffer_size"), _) if era == Era::Master => self.disconnect(),
                 (None, _) if era == Era::Master && !self.controls.is_empty() => self.disconnect(),
-                (Some(_) | None, _) => {}
+                (Some(_), _) => self.negotiate(),
+                (None, _) => {}
             },
+            Opcode::DCP_SEQNO_ACK if self.has(Quirk::Mb42256) => self.disconnect(),
             Opcode::DCP_BUFFER_ACK | Opcode::NOOP => {}
             Opcode::GET_ERROR_MAP if era < Era::Master => {}
             Opcode::DCP_SEQNO_ACK if era >= Era::V6_6 => {}

@@ -15,8 +15,9 @@ use crate::wire::Status;
 const DEMANDS: &str = "the consumer keeps the connection after what it must bear: answers to what it asked, no-ops, the end of one of \
                        several streams";
 
-/// A close within this time, with nothing said in between, is because of what came last.
-const AT_ONCE: Duration = Duration::from_secs(1);
+/// A close within this time, with nothing said in between, is because of what came last: nodes close at the next tick of a
+/// second (real-servers.md §2).
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// Whether the consumer keeps the connection (orphaned-responses.md §3).
 #[derive(Debug, Default)]

@@ -377,7 +377,7 @@ fn the_connection_is_kept() {
     assert_eq!(stage.verdict(KEPT), Some(Fail), "another stream was open");
     let mut own_will = Stage::client();
     own_will.hears(end(1, 2));
-    own_will.wait_ms(2_000);
+    own_will.wait_ms(3_000);
     own_will.closes();
     assert_eq!(own_will.verdict(KEPT), Some(Pass));
     let mut all = Stage::client();
