@@ -223,6 +223,48 @@ fn the_scenario_passes_a_node_and_fails_one_with_a_quirk() {
     });
 }
 
+/// `node --listen`, `proxy --judge consumer` and `node --connect`: what a user types to try it.
+#[test]
+fn a_consumer_that_dials_is_judged_and_tells_what_it_has_received() {
+    run(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let node = start(&["node", "--listen", "0", "--items", "2000"]);
+        let (upstream, report) = (node.address.to_string(), directory.path().join("r.json"));
+        let file = report.to_string_lossy();
+        let judging = ["--once", "--judge", "consumer", "--report", &file];
+        let proxy = start(&[&["proxy", "--listen", "0", "--upstream", &upstream][..], &judging].concat());
+        let to = proxy.address.to_string();
+        let client = command(&["node", "--connect", &to, "--timeout", "3s"]).output().expect("it runs");
+        let (stdout, stderr) = (String::from_utf8_lossy(&client.stdout), String::from_utf8_lossy(&client.stderr));
+        assert_eq!(client.status.code(), Some(0), "{stderr}");
+        assert!(stdout.contains("DCP_MUTATION") && stdout.contains("violations                         0"), "{stdout}");
+        let (_, rest) = proxy.end();
+        let report = std::fs::read_to_string(report).expect("written");
+        assert!(report.contains("consumer-answers") && report.contains("consumer-acknowledges"), "{rest}{report}");
+        assert!(!report.contains("\"verdict\": \"fail\"") && !report.contains("\"verdict\":\"fail\""), "{report}");
+        let login = command(&["node", "--connect", &upstream, "-u", "nobody"]).output().expect("it runs");
+        let stderr = String::from_utf8_lossy(&login.stderr);
+        assert_eq!((login.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+        node.signal("TERM");
+        assert_eq!(node.end().0, Some(0));
+    });
+}
+
+#[test]
+fn a_quirk_of_the_wrong_role_is_refused() {
+    for (args, said) in [
+        (["--connect", "127.0.0.1:1", "--quirk", "mb-35287"], "expected a quirk of a consumer that dials"),
+        (["--listen", "0", "--quirk", "go-dcp-151"], "expected a quirk of a node that is dialled"),
+    ] {
+        let output = command(&[&["node"][..], &args].concat()).output().expect("it runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+        assert!(stderr.contains(said), "{stderr}");
+    }
+    let both = command(&["node", "--listen", "0", "--connect", "127.0.0.1:1"]).output().expect("it runs");
+    assert_eq!(both.status.code(), Some(2));
+}
+
 #[test]
 fn the_node_says_who_may_log_in_and_names_its_quirks() {
     let unknown = command(&["node", "--listen", "0", "--quirk", "mb-1"]).output().expect("it runs");

@@ -2,25 +2,54 @@ use std::collections::BTreeSet;
 use std::io;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use super::{announce, values};
+use anyhow::anyhow;
+
+use super::{announce, output, values};
 use crate::era::Era;
 use crate::net;
 use crate::net::{Shutdown, Target};
+use crate::node::consumer::{self, Client, ClientConfig, Phase};
 use crate::node::{Config, Node, Quirk};
+use crate::units;
 use crate::verdict::ExitStatus;
+use crate::wire::Opcode;
 
-/// Serves the embedded DCP node
+/// Serves the embedded DCP node, or is a consumer of another
 ///
-/// It takes logins, streams what it makes from its seed with all message types on every vbucket, and answers as kv_engine of
-/// its era does. User, password and bucket are printed at start.
+/// With --listen it takes logins, streams what it makes from its seed with all message types on every vbucket, and answers
+/// as kv_engine of its era does; DCP_OPEN makes it producer or consumer. User, password and bucket are printed at start.
+/// With --connect it dials a producer, streams all vbuckets, and tells at the end what it has received.
 #[derive(clap::Args, Debug)]
+#[command(group(clap::ArgGroup::new("way").required(true).args(["listen", "connect"])))]
 pub(super) struct Args {
     /// Where to listen: HOST:PORT, or a port of loopback; port 0 is any free one
     #[arg(long, value_name = "ADDR", env = "DCPROXY_LISTEN", value_parser = Target::to_listen_on)]
-    listen: Target,
+    listen: Option<Target>,
 
-    /// How many vbuckets it has, all active
+    /// The producer to dial, perhaps through the proxy: the node is a consumer
+    #[arg(long, value_name = "HOST:PORT", env = "DCPROXY_CONNECT")]
+    connect: Option<Target>,
+
+    /// The user to log in with (--connect)
+    #[arg(short, long, value_name = "USER", env = "DCPROXY_USER", default_value_t = Config::default().user)]
+    user: String,
+
+    /// The file that holds the password (--connect); if not given, DCPROXY_PASSWORD is read, else it is "password"
+    #[arg(long, value_name = "FILE", env = "DCPROXY_PASSWORD_FILE")]
+    password_file: Option<PathBuf>,
+
+    /// The bucket to stream (--connect)
+    #[arg(long, value_name = "BUCKET", env = "DCPROXY_BUCKET", default_value_t = Config::default().bucket)]
+    bucket: String,
+
+    /// End after this time, with what has come till then (--connect)
+    #[arg(long, value_name = "DUR", env = "DCPROXY_TIMEOUT", value_parser = units::duration)]
+    timeout: Option<Duration>,
+
+    /// How many vbuckets it has, all active, or streams
     #[arg(long, value_name = "N", env = "DCPROXY_VBUCKETS", default_value_t = Config::default().vbuckets,
         value_parser = clap::value_parser!(u16).range(1..=i64::from(Config::MAX_VBUCKETS)))]
     vbuckets: u16,
@@ -60,9 +89,19 @@ impl Args {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
+    let may_have = if args.connect.is_some() { consumer::check_client } else { consumer::check_node };
+    args.quirk.iter().try_for_each(|&quirk| may_have(quirk))?;
+    match (&args.listen, &args.connect) {
+        (Some(listen), _) => serve(&args, listen),
+        (None, Some(producer)) => consume(&args, producer),
+        (None, None) => Err(anyhow!("expected --listen ADDR or --connect HOST:PORT, found neither")),
+    }
+}
+
+fn serve(args: &Args, listen: &Target) -> anyhow::Result<ExitStatus> {
     net::block_on(async {
         let shutdown = Shutdown::on_signals()?;
-        let listener = net::listen(&args.listen).await?;
+        let listener = net::listen(listen).await?;
         let at = listener.local_addr()?;
         let config = args.config(at);
         let _ = io::stderr().write_all(
@@ -72,4 +111,53 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         net::serve_node(listener, Node::new(config), &shutdown).await;
         Ok(ExitStatus::Pass)
     })?
+}
+
+/// How long a dial may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of what a producer must not do so much is told.
+const VIOLATIONS_TOLD: usize = 20;
+
+fn consume(args: &Args, producer: &Target) -> anyhow::Result<ExitStatus> {
+    let password = values::password(args.password_file.as_deref())?.unwrap_or_else(|| Config::default().password);
+    let config = ClientConfig {
+        login: Some((args.user.clone(), password)),
+        bucket: args.bucket.clone(),
+        quirks: args.quirk.iter().copied().collect(),
+        ..ClientConfig::new(args.era, 0..args.vbuckets)
+    };
+    let client = net::block_on(async {
+        let shutdown = Shutdown::on_signals()?;
+        anyhow::Ok(net::consume_for(args.timeout, producer, CONNECT_TIMEOUT, config, &shutdown).await?)
+    })??;
+    let mut stdout = output::stdout();
+    tell(&client, &mut stdout)?;
+    stdout.flush()?;
+    // What ended the connection before anything was streamed is why there is nothing to tell.
+    match client.violations().last() {
+        Some(violation) if client.phase() == Phase::Failed && client.ledger().iter().next().is_none() => {
+            Err(anyhow!("{}", violation.what))
+        }
+        Some(_) | None => Ok(ExitStatus::Pass),
+    }
+}
+
+/// What has come, a line for each kind of message, and what the producer must not have done.
+fn tell(client: &Client, to: &mut impl Write) -> io::Result<()> {
+    let ledger = client.ledger();
+    writeln!(to, "{:<24}{:>12}", "vbuckets", ledger.iter().count())?;
+    writeln!(to, "{:<24}{:>12}", "items", ledger.items())?;
+    let kinds = (0..=u8::MAX).map(Opcode).map(|opcode| (opcode, ledger.count(opcode)));
+    for (opcode, count) in kinds.filter(|&(_, count)| count > 0) {
+        writeln!(to, "{:<24}{count:>12}", opcode.to_string())?;
+    }
+    writeln!(to, "{:<24}{:>12}", "DCP_NOOP", client.noops())?;
+    writeln!(to, "{:<24}{:>12}", "violations", client.violation_count())?;
+    for violation in client.violations().iter().take(VIOLATIONS_TOLD) {
+        match violation.vbucket {
+            Some(vbucket) => writeln!(to, "  vbucket {vbucket}: {}", violation.what)?,
+            None => writeln!(to, "  {}", violation.what)?,
+        }
+    }
+    Ok(())
 }

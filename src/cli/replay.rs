@@ -1,5 +1,4 @@
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use clap::ValueEnum;
 
 use super::acting::Acting;
 use super::judging::Judging;
+use super::values;
 use super::{announce, input, output};
 use crate::journal::Role;
 use crate::net;
@@ -126,15 +126,9 @@ impl Args {
             }
             return Ok(None);
         };
-        let password = match &self.password_file {
-            Some(path) => fs::read_to_string(path)
-                .with_context(|| format!("reading the password from {}", path.display()))?
-                .trim_end_matches(['\r', '\n'])
-                .to_owned(),
-            None => std::env::var("DCPROXY_PASSWORD").map_err(|_| {
-                anyhow!("expected the password of {user} in --password-file or DCPROXY_PASSWORD, found neither")
-            })?,
-        };
+        let password = values::password(self.password_file.as_deref())?.ok_or_else(|| {
+            anyhow!("expected the password of {user} in --password-file or DCPROXY_PASSWORD, found neither")
+        })?;
         Ok(Some(Credentials { user, password }))
     }
 

@@ -1,9 +1,12 @@
 //! How the values of flags are read. Errors name what was expected and what was found.
 
 use std::fmt;
+use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::str::FromStr;
+
+use anyhow::Context as _;
 
 use crate::dcp;
 use crate::era::Era;
@@ -116,7 +119,7 @@ pub(crate) fn scenario(text: &str) -> Result<Scenario, String> {
     if !is_file {
         return Scenario::named(text).map_err(|error| error.to_string());
     }
-    let file = std::fs::read_to_string(path).map_err(|error| format!("cannot read the scenario {text}: {error}"))?;
+    let file = fs::read_to_string(path).map_err(|error| format!("cannot read the scenario {text}: {error}"))?;
     Scenario::parse(&file).map_err(|error| format!("{text}: {error}"))
 }
 
@@ -146,6 +149,16 @@ pub(crate) fn report(text: &str) -> Result<report::Target, String> {
         writable(path, text)?;
     }
     Ok(target)
+}
+
+/// The password in a file, or else in the environment (DCPROXY_PASSWORD); `None` where it is in neither.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn password(file: Option<&Path>) -> anyhow::Result<Option<String>> {
+    let Some(path) = file else { return Ok(std::env::var("DCPROXY_PASSWORD").ok()) };
+    let text = fs::read_to_string(path).with_context(|| format!("reading the password from {}", path.display()))?;
+    Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 #[cfg(test)]

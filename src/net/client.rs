@@ -1,7 +1,10 @@
+use std::pin::pin;
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use super::peer::{Machine, Peer};
-use super::{Clock, DialError, Shutdown, Target, dial};
+use super::{Clock, DialError, Shutdown, Stop, Target, dial};
 use crate::Timestamp;
 use crate::journal::How;
 use crate::node::consumer::{Client, ClientConfig, Output};
@@ -21,6 +24,25 @@ pub async fn consume(
     let clock = Clock::start();
     let machine = Consumer::new(Client::new(config, clock.now()));
     Ok(Peer::new(machine, stream, clock).run(shutdown.listen()).await.client)
+}
+
+/// As [`consume`], and not for longer than `timeout`.
+///
+/// # Errors
+/// As there.
+pub async fn consume_for(
+    timeout: Option<Duration>,
+    target: &Target,
+    limit: Duration,
+    config: ClientConfig,
+    shutdown: &Shutdown,
+) -> Result<Client, DialError> {
+    let mut consuming = pin!(consume(target, limit, config, shutdown));
+    tokio::select! {
+        client = &mut consuming => return client,
+        () = sleep(timeout.unwrap_or_default()), if timeout.is_some() => shutdown.stop(Stop::Now),
+    }
+    consuming.await
 }
 
 /// A client, with what it wants done.

@@ -24,7 +24,7 @@ mod shutdown;
 mod tapped;
 mod unsent;
 
-pub use client::consume;
+pub use client::{consume, consume_for};
 pub use clock::Clock;
 pub use core::{Core, Progress};
 pub use dial::{DialError, Target, dial};

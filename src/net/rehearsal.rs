@@ -26,6 +26,8 @@ pub struct Rehearsal {
     pub plan: Plan,
     /// End at this time, with what is known till then. No dial may take longer either.
     pub timeout: Duration,
+    /// Whose faults decide.
+    pub judge: Judge,
     /// Where the proxy records, if it does.
     pub record: Option<RecorderOptions>,
 }
@@ -63,6 +65,7 @@ impl Rehearsal {
             },
             node,
             timeout: TIMEOUT,
+            judge: Judge::Producer,
             record: None,
         }
     }
@@ -86,7 +89,7 @@ impl Rehearsal {
         self.client.bucket.clone_from(&self.node.bucket);
         let embedded = Shutdown::new();
         let outside = Shutdown::new();
-        let mut judged = Judged::new(self.plan, Judge::Producer);
+        let mut judged = Judged::new(self.plan, self.judge);
         if let Some(options) = self.record {
             judged = judged.recorded(Recorder::start(options).map_err(io::Error::other)?);
         }

@@ -43,6 +43,7 @@ fn engine(era: Era) -> Engine<Eyes> {
         settle: Duration::from_secs(2),
         judge: verdict::Judge::Consumer,
         source: Source::Watching,
+        expected: Vec::new(),
     };
     Engine::new(None, Eyes(Judge::new(terms, 1, "dialler", "upstream")), 0)
 }

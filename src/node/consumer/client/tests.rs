@@ -431,7 +431,7 @@ fn the_window_is_given_back_and_watched() {
     assert_eq!(rig.violations(), [""; 0]);
 
     rig.client.config.ack_percent = 1000;
-    rig.client.acks = Acks::new(150, 1000, NOW);
+    rig.client.acks = Books::new(Acks::new(150, 1000, NOW), &BTreeSet::new());
     for seqno in 4..=7 {
         rig.tell(&mutation(seqno, opaque));
     }

@@ -50,6 +50,7 @@ fn terms(era: Option<Era>) -> Terms {
         settle: Duration::from_secs(2),
         judge: verdict::Judge::Consumer,
         source: Source::Watching,
+        expected: Vec::new(),
     }
 }
 
