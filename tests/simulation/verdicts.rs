@@ -81,7 +81,12 @@ fn run(seed: u64, era: Era, quirk: Option<Quirk>, leaves: Leaves) -> Run {
         fatal_too: false,
         seed: dice.next(),
     };
-    let terms = plan.terms(verdict::Judge::Producer);
+    // Where nothing is wrong, nothing may be said of the consumer either.
+    let whose = match (quirk, leaves) {
+        (None, Leaves::Nobody) => verdict::Judge::Both,
+        _ => verdict::Judge::Producer,
+    };
+    let terms = plan.terms(whose);
     let judge = Judge::new(terms, 1, "consumer", "producer");
     let engine = Engine::new(Some(Box::new(Runner::new(plan, 1))), judge, seed);
     let mut world = World::new(engine, manner, dice);
