@@ -213,7 +213,7 @@ mod tests {
         assert!(report(&of("r.json")).is_ok());
         assert_eq!(report("-"), Ok(report::Target::Stdout));
         assert!(report(&of("missing/r.json")).is_err_and(|error| error.starts_with("expected a file in a directory")));
-        std::fs::create_dir(there.path().join("d.xml")).expect("made");
+        fs::create_dir(there.path().join("d.xml")).expect("made");
         assert!(report(&of("d.xml")).is_err_and(|error| error.starts_with("expected a file, found the directory")));
     }
 }

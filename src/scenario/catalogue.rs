@@ -34,6 +34,12 @@ pub(super) const FILES: &[&str] = files! {
     "mb-50543"
     "mb-51105"
     "mb-72330"
+    "mb-27489"
+    "mb-35226"
+    "mb-40277"
+    "mb-62847"
+    "mb-66612"
+    "rollback-storm"
     "skip-after-orphan"
 };
 
