@@ -19,6 +19,7 @@ pub mod replay;
 pub mod report;
 pub mod scenario;
 pub mod session;
+pub mod stage;
 mod timestamp;
 pub mod units;
 pub mod verdict;

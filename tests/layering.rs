@@ -22,7 +22,8 @@ const ARROWS: &str = "
     node -> wire dcp era
     capture -> wire dcp journal session
     report -> verdict
-    replay -> wire dcp era journal session engine scenario verdict report node capture
+    stage -> journal engine scenario
+    replay -> wire dcp era journal session engine scenario stage verdict report node capture
     net -> all but cli
     api -> all but cli
     cli -> all

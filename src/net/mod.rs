@@ -21,6 +21,7 @@ mod replay;
 mod run;
 mod runtime;
 mod shutdown;
+mod stage;
 mod tapped;
 mod unsent;
 

@@ -9,10 +9,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::listen::accept;
-use super::peer::{Machine, Peer};
+use super::peer::Peer;
 use super::{Clock, DialError, Shutdown, Stop, Target, dial};
-use crate::Timestamp;
-use crate::journal::How;
 use crate::replay::{Ensemble, Stage};
 
 /// How many connections are played at once.
@@ -164,35 +162,5 @@ impl<'a> Playing<'a> {
         if !self.goes_on() {
             self.stop();
         }
-    }
-}
-
-impl Machine for Stage {
-    fn feed(&mut self, bytes: &[u8], now: Timestamp) {
-        Self::feed(self, bytes, now);
-    }
-
-    fn closed(&mut self, how: How, now: Timestamp) {
-        Self::closed(self, how, now);
-    }
-
-    fn wakeup(&mut self, now: Timestamp) {
-        Self::wakeup(self, now);
-    }
-
-    fn next_wakeup(&self, _: Timestamp) -> Option<Timestamp> {
-        Self::next_wakeup(self)
-    }
-
-    fn pull(&mut self, to: &mut Vec<u8>, budget: usize, now: Timestamp) {
-        Self::pull(self, to, budget, now);
-    }
-
-    fn closing(&self) -> Option<How> {
-        Self::closing(self)
-    }
-
-    fn wants_input(&self) -> bool {
-        Self::wants_input(self)
     }
 }

@@ -24,4 +24,5 @@ pub use recording::Recording;
 pub use recording::RecordingError;
 pub use script::Script;
 pub use stage::Ensemble;
+pub use stage::Part;
 pub use stage::Stage;
