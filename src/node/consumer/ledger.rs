@@ -53,11 +53,17 @@ pub struct ResumePoint {
     pub snap_end_seqno: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Item {
-    seqno: u64,
-    hash: u64,
-    opcode: Opcode,
+/// One item, as hashes: it tells two items apart, and nothing of what they hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Item {
+    /// Its seqno.
+    pub seqno: u64,
+    /// [`item_hash`] of all of it.
+    pub hash: u64,
+    /// A hash of its key, with the collection where these were agreed on.
+    pub key: u64,
+    /// What it is.
+    pub opcode: Opcode,
 }
 
 /// Items that a rollback can take back one by one.
@@ -76,6 +82,13 @@ pub fn item_hash(opcode: Opcode, seqno: u64, cas: u64, key: &[u8], value: &[u8])
     hasher.finish()
 }
 
+/// A hash of a key.
+pub(super) fn key_hash(key: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(0, 0);
+    hasher.write(key);
+    hasher.finish()
+}
+
 /// As [`item_hash`], of a frame. `None` where its value is not what its datatype says.
 pub(super) fn frame_hash(frame: &Frame<'_>, seqno: u64) -> Option<u64> {
     let header = frame.header();
@@ -91,6 +104,15 @@ pub(super) fn frame_hash(frame: &Frame<'_>, seqno: u64) -> Option<u64> {
 }
 
 impl Ledger {
+    /// A ledger that begins behind these seqnos, by vbucket: what is up to them is not asked for.
+    pub fn behind(seqnos: impl IntoIterator<Item = (u16, u64)>) -> Self {
+        let mut ledger = Self::default();
+        for (vbucket, seqno) in seqnos {
+            ledger.entry(vbucket).last_seqno = seqno;
+        }
+        ledger
+    }
+
     /// What there is of a vbucket, if anything was asked or told of it.
     pub fn vbucket(&self, vbucket: u16) -> Option<&VbucketLedger> {
         self.vbuckets.get(&vbucket)
@@ -153,6 +175,15 @@ impl VbucketLedger {
         self.exact.then_some(self.digest)
     }
 
+    /// Its items with seqnos from `first` to `last`, in their order; `None` where it has had more items since than it
+    /// remembers (65,536).
+    pub fn items_of(&self, first: u64, last: u64) -> Option<impl Iterator<Item = &Item>> {
+        let forgotten = self.forgotten && self.recent.front().is_none_or(|oldest| oldest.seqno > first);
+        let from = self.recent.partition_point(|item| item.seqno < first);
+        let to = self.recent.partition_point(|item| item.seqno <= last);
+        (!forgotten).then(|| self.recent.range(from..to.max(from)))
+    }
+
     /// From where its stream is to be asked for.
     pub fn resume_point(&self) -> ResumePoint {
         let last = self.last_seqno;
@@ -179,15 +210,15 @@ impl VbucketLedger {
         *count = count.saturating_add(1);
     }
 
-    pub(super) fn item(&mut self, opcode: Opcode, seqno: u64, hash: u64) {
-        self.last_seqno = seqno;
-        self.message(opcode);
-        self.digest = self.digest.wrapping_add(hash);
+    pub(super) fn item(&mut self, item: Item) {
+        self.last_seqno = item.seqno;
+        self.message(item.opcode);
+        self.digest = self.digest.wrapping_add(item.hash);
         if self.recent.len() == RECENT {
             self.recent.pop_front();
             self.forgotten = true;
         }
-        self.recent.push_back(Item { seqno, hash, opcode });
+        self.recent.push_back(item);
     }
 
     pub(super) const fn advance(&mut self, seqno: u64) {
@@ -238,7 +269,7 @@ mod tests {
         let mut ledger = Ledger::default();
         for seqno in seqnos {
             let hash = item_hash(Opcode::DCP_MUTATION, seqno, 1, b"k", b"v");
-            ledger.entry(3).item(Opcode::DCP_MUTATION, seqno, hash);
+            ledger.entry(3).item(Item { seqno, hash, key: key_hash(b"k"), opcode: Opcode::DCP_MUTATION });
         }
         ledger
     }
@@ -287,6 +318,22 @@ mod tests {
     }
 
     #[test]
+    fn items_are_remembered_as_long_as_there_is_room() {
+        let seqnos = |ledger: &Ledger, first, last| {
+            ledger
+                .vbucket(3)
+                .unwrap()
+                .items_of(first, last)
+                .map(|items| items.map(|item| item.seqno).collect::<Vec<_>>())
+        };
+        assert_eq!(seqnos(&filled(1..10), 3, 5), Some(vec![3, 4, 5]));
+        assert_eq!(seqnos(&filled(1..10), 8, 100), Some(vec![8, 9]));
+        assert_eq!(seqnos(&filled(1..10), 50, 100), Some(Vec::new()));
+        assert_eq!(seqnos(&filled(1..70_000), 3, 5), None);
+        assert_eq!(seqnos(&filled(1..70_000), 69_998, 70_000), Some(vec![69_998, 69_999]));
+    }
+
+    #[test]
     fn a_stream_resumes_inside_its_snapshot() {
         let mut ledger = Ledger::default();
         let vbucket = ledger.entry(0);
@@ -298,9 +345,10 @@ mod tests {
         assert_eq!(vbucket.resume_point(), point(0, 0, 0));
         vbucket.marker(&marker(0, 10));
         assert_eq!(vbucket.resume_point(), point(0, 0, 10));
-        vbucket.item(Opcode::DCP_MUTATION, 4, 0);
+        let item = |seqno| Item { seqno, hash: 0, key: 0, opcode: Opcode::DCP_MUTATION };
+        vbucket.item(item(4));
         assert_eq!((vbucket.resume_point(), vbucket.is_complete()), (point(4, 0, 10), false));
-        vbucket.item(Opcode::DCP_MUTATION, 10, 0);
+        vbucket.item(item(10));
         assert_eq!((vbucket.resume_point(), vbucket.is_complete()), (point(10, 10, 10), true));
         vbucket.marker(&marker(11, 20));
         assert_eq!(vbucket.resume_point(), point(10, 10, 10));

@@ -11,6 +11,7 @@ mod ledger;
 mod passive;
 mod prepares;
 mod quirks;
+mod pulled;
 
 use bytes::Bytes;
 
@@ -21,6 +22,7 @@ pub use client::ClientConfig;
 pub use client::End;
 pub use client::Phase;
 pub use client::Violation;
+pub use ledger::Item;
 pub use ledger::Ledger;
 pub use ledger::ResumePoint;
 pub use ledger::Snapshot;
@@ -32,6 +34,7 @@ pub use passive::VbucketState;
 pub use quirks::WrongQuirk;
 pub use quirks::check_client;
 pub use quirks::check_node;
+pub use pulled::Pulled;
 
 /// What a consumer wants done.
 #[derive(Clone, PartialEq, Eq, Debug)]

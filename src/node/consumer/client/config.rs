@@ -23,8 +23,11 @@ pub enum End {
 pub struct ClientConfig {
     /// Whose names of controls it uses.
     pub era: Era,
-    /// User and password for SASL PLAIN; `None` does not log in.
+    /// User and password; `None` does not log in.
     pub login: Option<(String, String)>,
+    /// What SCRAM is to be begun with: printable, without a comma, another for each connection. With it the client asks how
+    /// one may log in and takes the best that both know; without, it logs in with PLAIN.
+    pub nonce: Option<String>,
     /// The bucket to select; empty selects none.
     pub bucket: String,
     /// The connection's name.
@@ -79,6 +82,7 @@ impl ClientConfig {
         Self {
             era,
             login: None,
+            nonce: None,
             bucket: "default".to_owned(),
             name: "dcproxy-client".to_owned(),
             vbuckets: vbuckets.into_iter().collect(),

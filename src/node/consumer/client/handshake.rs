@@ -11,7 +11,10 @@ use crate::dcp::Hello;
 use crate::dcp::Message;
 use crate::dcp::Open;
 use crate::dcp::SaslAuth;
+use crate::dcp::SaslListMechs;
+use crate::dcp::SaslMechanisms;
 use crate::dcp::SelectBucket;
+use crate::node::auth::Login;
 use crate::wire::Frame;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
@@ -21,7 +24,9 @@ impl Request {
     const fn opcode(&self) -> Opcode {
         match self {
             Self::Hello => Opcode::HELLO,
+            Self::Mechanisms => Opcode::SASL_LIST_MECHS,
             Self::Login => Opcode::SASL_AUTH,
+            Self::Proof => Opcode::SASL_STEP,
             Self::SelectBucket => Opcode::SELECT_BUCKET,
             Self::Open => Opcode::DCP_OPEN,
             Self::Control(_) => Opcode::DCP_CONTROL,
@@ -66,6 +71,11 @@ impl Client {
             Some(Request::FailoverLog(vbucket)) => self.failover_log_response(vbucket, frame, now),
             Some(Request::Stream(vbucket)) => self.stream_response(vbucket, frame, now),
             Some(Request::Close(vbucket)) => self.close_response(vbucket, status, now),
+            // A server without logins.
+            Some(Request::Mechanisms) if matches!(status, Status::UNKNOWN_COMMAND | Status::NOT_SUPPORTED) => {
+                self.select_bucket();
+            }
+            Some(Request::Login) if status == Status::AUTH_CONTINUE => self.prove(frame, now),
             Some(request) if status != Status::SUCCESS => {
                 self.fail(now, &format!("expected {} to succeed, found {status}", request.opcode()));
             }
@@ -74,20 +84,57 @@ impl Client {
                     Ok(Message::HelloResponse(response)) => self.features.extend(response.features),
                     _ => self.violation(now, None, "expected features in answer to HELLO, found none".to_owned()),
                 }
-                match self.config.login.clone() {
-                    Some((user, password)) => {
-                        let opaque = self.ask(Request::Login);
-                        let plain = SaslAuth { mechanism: "PLAIN".to_owned() };
-                        let challenge = format!("\0{user}\0{password}");
-                        self.write(&plain.request(Opcode::SASL_AUTH, challenge.as_bytes(), opaque));
+                match (&self.config.login, &self.config.nonce) {
+                    (Some(_), Some(_)) => {
+                        let opaque = self.ask(Request::Mechanisms);
+                        self.write(&SaslListMechs.request(opaque));
                     }
-                    None => self.select_bucket(),
+                    (Some(_), None) => self.log_in(&["PLAIN".to_owned()], now),
+                    (None, _) => self.select_bucket(),
                 }
             }
-            Some(Request::Login) => self.select_bucket(),
+            Some(Request::Mechanisms) => self.log_in(&SaslMechanisms::parse(frame).mechanisms, now),
+            Some(Request::Login | Request::Proof) => {
+                if self.login.take().is_some_and(|login| login.is_proven(frame.value().unwrap_or_default())) {
+                    self.select_bucket();
+                } else {
+                    self.fail(now, "expected a producer that proves to know the password, found another proof or none");
+                }
+            }
             Some(Request::SelectBucket) => self.open(),
             Some(Request::Open) => self.send_controls(now),
             None => {}
+        }
+    }
+
+    /// Begins a login with the best of the mechanisms on offer.
+    fn log_in(&mut self, offered: &[String], now: Timestamp) {
+        let Some((user, password)) = &self.config.login else { return };
+        let nonce = self.config.nonce.as_deref().unwrap_or_default();
+        match Login::begin(offered, user, password, nonce) {
+            Some((login, message)) => {
+                let opaque = self.ask(Request::Login);
+                let auth = SaslAuth { mechanism: login.mechanism().to_owned() };
+                self.write(&auth.request(Opcode::SASL_AUTH, &message, opaque));
+                self.login = Some(login);
+            }
+            None => {
+                let found = offered.join(" ");
+                let wanted = "expected a login with SCRAM-SHA512, SCRAM-SHA256, SCRAM-SHA1 or PLAIN";
+                self.fail(now, &format!("{wanted}, found the offer of '{found}'"));
+            }
+        }
+    }
+
+    fn prove(&mut self, frame: &Frame<'_>, now: Timestamp) {
+        let Some(login) = &mut self.login else { return };
+        let mechanism = login.mechanism().to_owned();
+        match login.proof(frame.value().unwrap_or_default()) {
+            Ok(proof) => {
+                let opaque = self.ask(Request::Proof);
+                self.write(&SaslAuth { mechanism }.request(Opcode::SASL_STEP, &proof, opaque));
+            }
+            Err(what) => self.fail(now, what),
         }
     }
 

@@ -9,8 +9,10 @@ use crate::dcp::Message;
 use crate::dcp::SeqnoAck;
 use crate::dcp::SnapshotMarker;
 use crate::era::Era;
+use crate::node::consumer::ledger::Item;
 use crate::node::consumer::ledger::Snapshot;
 use crate::node::consumer::ledger::frame_hash;
+use crate::node::consumer::ledger::key_hash;
 use crate::node::consumer::prepares::Pending;
 use crate::wire::Frame;
 use crate::wire::Header;
@@ -177,7 +179,8 @@ impl Client {
                 self.violation(now, Some(vbucket), "expected a value that inflates, found another".to_owned());
                 return;
             };
-            self.ledger.entry(vbucket).item(header.opcode, seqno, hash);
+            let item = Item { seqno, hash, key: key_hash(frame.key()), opcode: header.opcode };
+            self.ledger.entry(vbucket).item(item);
             self.durability(frame, message, now);
         }
         self.snapshot_end(&header, seqno);

@@ -23,6 +23,7 @@ use crate::dcp::CloseStream;
 use crate::dcp::Feature;
 use crate::dcp::Negotiated;
 use crate::node::Quirk;
+use crate::node::auth::Login;
 use crate::wire::Deframer;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
@@ -82,13 +83,16 @@ pub struct Client {
     noops: u64,
     /// STREAM_ENDs that came.
     ends: usize,
+    login: Option<Login>,
 }
 
 /// A request of the client's that awaits its answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Request {
     Hello,
+    Mechanisms,
     Login,
+    Proof,
     SelectBucket,
     Open,
     Control(String),
@@ -124,6 +128,7 @@ impl Client {
             violation_count: 0,
             noops: 0,
             ends: 0,
+            login: None,
             config,
         };
         client.hello();

@@ -626,3 +626,44 @@ fn garbage_fails_and_never_panics() {
     assert_eq!((rig.client.phase(), rig.outputs.as_slice()), (Phase::Failed, &[Output::Close][..]));
     assert!(rig.violations()[0].starts_with("expected a magic"), "{:?}", rig.violations());
 }
+
+#[test]
+fn it_logs_in_with_the_best_mechanism_that_the_producer_offers() {
+    let node = crate::node::Node::new(crate::node::Config { items: 10, interval: None, ..Default::default() });
+    for (password, offers, expected) in
+        [("password", true, Phase::Done), ("wrong", true, Phase::Failed), ("password", false, Phase::Failed)]
+    {
+        let login = Some(("Administrator".to_owned(), password.to_owned()));
+        let nonce = Some("abcdef".to_owned());
+        let mut client = Client::new(ClientConfig { login, nonce, end: End::ToLatest, ..config() }, NOW);
+        let mut server = crate::node::Connection::new(&node, NOW);
+        let mut said = Vec::new();
+        loop {
+            while let Some(output) = client.poll() {
+                if let Output::Write(bytes) = output {
+                    let header = *Frame::whole(&bytes).unwrap().header();
+                    if header.opcode == Opcode::SASL_LIST_MECHS && !offers {
+                        let offer = SaslMechanisms { mechanisms: vec!["GSSAPI".to_owned()] };
+                        client.feed(&offer.response(header.opaque).build(), NOW);
+                        continue;
+                    }
+                    said.push(header.opcode);
+                    server.feed(&bytes, NOW);
+                }
+            }
+            let mut bytes = Vec::new();
+            server.pull(&mut bytes, 1 << 16, NOW);
+            if bytes.is_empty() || client.is_over() {
+                break;
+            }
+            client.feed(&bytes, NOW);
+        }
+        assert_eq!(client.phase(), expected, "{:?}", client.violations());
+        assert_eq!(said.contains(&Opcode::SASL_STEP), offers, "SCRAM is the best on offer");
+        let told = format!("{:?}", client.violations());
+        assert!(
+            expected == Phase::Done || told.contains(if offers { "SASL_STEP to succeed" } else { "'GSSAPI'" }),
+            "{told}"
+        );
+    }
+}

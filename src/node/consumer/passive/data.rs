@@ -12,7 +12,9 @@ use crate::dcp::SnapshotMarker;
 use crate::era;
 use crate::era::Situation;
 use crate::node::Quirk;
+use crate::node::consumer::ledger::Item;
 use crate::node::consumer::ledger::frame_hash;
+use crate::node::consumer::ledger::key_hash;
 use crate::wire::Frame;
 use crate::wire::Opcode;
 use crate::wire::Status;
@@ -143,7 +145,8 @@ impl PassiveStreams {
         let collection = dcp::document_key(frame, self.config.collections).and_then(|key| key.collection_id);
         held.item(message, header.opcode, frame.key(), collection)?;
         let hash = frame_hash(frame, seqno).ok_or(Status::EINVAL)?;
-        self.ledger.entry(vbucket).item(header.opcode, seqno, hash);
+        let item = Item { seqno, hash, key: key_hash(frame.key()), opcode: header.opcode };
+        self.ledger.entry(vbucket).item(item);
         self.snapshot_end(frame, seqno);
         // Under memory pressure the prepare is tried again.
         if header.opcode == Opcode::DCP_PREPARE && self.has(Quirk::Mb41024) {
