@@ -15,6 +15,7 @@ pub mod invariant;
 pub mod journal;
 pub mod net;
 pub mod node;
+pub mod probe;
 pub mod replay;
 pub mod report;
 pub mod scenario;

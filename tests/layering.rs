@@ -24,6 +24,7 @@ const ARROWS: &str = "
     report -> verdict
     stage -> journal engine scenario
     replay -> wire dcp era journal session engine scenario stage verdict report node capture
+    probe -> wire dcp era journal session engine fault scenario stage verdict report node
     net -> all but cli
     api -> all but cli
     cli -> all

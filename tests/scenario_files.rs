@@ -20,7 +20,8 @@ fn every_scenario_is_as_the_schema_says() {
     let schema = jsonschema::validator_for(&schema()).expect("a schema");
     for (scenario, text) in Scenario::built_in() {
         let json: Value = serde_json::to_value(text.parse::<toml::Table>().expect("TOML")).expect("JSON");
-        let errors: Vec<_> = schema.iter_errors(&json).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        let errors: Vec<_> =
+            schema.iter_errors(&json).map(|error| format!("{}: {error}", error.instance_path())).collect();
         assert!(errors.is_empty(), "{}: {errors:?}", scenario.name);
     }
 }

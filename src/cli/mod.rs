@@ -11,8 +11,10 @@ mod demo;
 mod input;
 mod judging;
 mod log;
+mod login;
 mod node;
 mod output;
+mod probe;
 mod proxy;
 mod recording;
 mod replay;
@@ -50,6 +52,7 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Proxy(proxy::Args),
+    Probe(Box<probe::Args>),
     Node(node::Args),
     Decode(decode::Args),
     Check(check::Args),
@@ -62,6 +65,7 @@ impl Command {
         match self {
             Self::Demo(args) => demo::run(args),
             Self::Proxy(args) => proxy::run(args),
+            Self::Probe(args) => probe::run(*args),
             Self::Node(args) => node::run(args),
             Self::Decode(args) => decode::run(args),
             Self::Check(args) => check::run(args),

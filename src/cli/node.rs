@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use super::{announce, output, values};
+use super::{announce, login, output, values};
 use crate::era::Era;
 use crate::net;
 use crate::net::{Shutdown, Target};
@@ -119,7 +119,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const VIOLATIONS_TOLD: usize = 20;
 
 fn consume(args: &Args, producer: &Target) -> anyhow::Result<ExitStatus> {
-    let password = values::password(args.password_file.as_deref())?.unwrap_or_else(|| Config::default().password);
+    let password = login::given(args.password_file.as_deref())?.unwrap_or_else(|| Config::default().password);
     let config = ClientConfig {
         login: Some((args.user.clone(), password)),
         bucket: args.bucket.clone(),

@@ -7,14 +7,12 @@ use clap::ValueEnum;
 
 use super::acting::Acting;
 use super::judging::Judging;
-use super::values;
-use super::{announce, input, output};
+use super::{announce, input, login, output};
 use crate::journal::Role;
 use crate::net;
 use crate::net::{Rounds, Shutdown, Target, replay_against, replay_to};
 use crate::replay::{Credentials, Ensemble, Options, Recording, Speed};
 use crate::report::Report;
-
 use crate::units;
 use crate::verdict::ExitStatus;
 
@@ -126,9 +124,7 @@ impl Args {
             }
             return Ok(None);
         };
-        let password = values::password(self.password_file.as_deref())?.ok_or_else(|| {
-            anyhow!("expected the password of {user} in --password-file or DCPROXY_PASSWORD, found neither")
-        })?;
+        let password = login::password(&user, self.password_file.as_deref())?;
         Ok(Some(Credentials { user, password }))
     }
 

@@ -6,8 +6,6 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::Context as _;
-
 use crate::dcp;
 use crate::era::Era;
 use crate::net;
@@ -149,16 +147,6 @@ pub(crate) fn report(text: &str) -> Result<report::Target, String> {
         writable(path, text)?;
     }
     Ok(target)
-}
-
-/// The password in a file, or else in the environment (DCPROXY_PASSWORD); `None` where it is in neither.
-///
-/// # Errors
-/// The file cannot be read.
-pub(crate) fn password(file: Option<&Path>) -> anyhow::Result<Option<String>> {
-    let Some(path) = file else { return Ok(std::env::var("DCPROXY_PASSWORD").ok()) };
-    let text = fs::read_to_string(path).with_context(|| format!("reading the password from {}", path.display()))?;
-    Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ use crate::wire::Opcode;
 pub use bursts::Bursts;
 pub use close_stream::CloseAt;
 pub use close_stream::CloseStreamSpec;
+pub use close_stream::is_brought_by_the_close;
 pub use corrupt::CorruptSpec;
 pub use delay::DelaySpec;
 pub use disconnect::DisconnectSpec;

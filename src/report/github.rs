@@ -41,7 +41,8 @@ pub fn annotate(report: &Report, to: &mut impl Write) -> io::Result<()> {
 fn findings(report: &Report) -> impl Iterator<Item = (String, &Finding)> {
     let of_run = report.findings.iter().map(|finding| (String::new(), finding));
     let of_connections = report.connections.iter().flat_map(|connection| {
-        let whose = format!("connection {}, {} <- {}", connection.id, connection.consumer, connection.producer);
+        let case = connection.case.as_ref().map(|case| format!("{case}, ")).unwrap_or_default();
+        let whose = format!("{case}connection {}, {} <- {}", connection.id, connection.consumer, connection.producer);
         connection.findings.iter().map(move |finding| (whose.clone(), finding))
     });
     of_run.chain(of_connections)

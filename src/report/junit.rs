@@ -1,6 +1,7 @@
 //! The report as JUnit XML, for CI systems.
 //!
-//! A suite for the run and one for each connection; a case for each cell of the matrix and each finding that decides. `fail`
+//! A suite for the run and one for each connection; a case for each cell of the matrix and each finding that decides; of
+//! `probe` one suite, and a case for each of its own. `fail`
 //! is a failure. `inconclusive` is an error, since CI systems show skipped cases as green and L7 says no evidence, no pass.
 //! Only what the scenario left out on purpose is skipped. Notes decide nothing and are the suite's `system-out`.
 
@@ -25,7 +26,8 @@ use crate::verdict::Verdict;
 pub(super) fn write(report: &Report, to: &mut impl Write) -> io::Result<()> {
     let mut junit = quick_junit::Report::new("dcproxy");
     junit.add_test_suite(run(report));
-    junit.add_test_suites(report.connections.iter().map(connection));
+    junit.add_test_suites(probed(report));
+    junit.add_test_suites(report.connections.iter().filter(|it| it.case.is_none()).map(connection));
     // Into memory first: quick-junit's error does not say that the writer's pipe broke.
     let mut xml = Vec::new();
     junit.serialize(&mut xml).map_err(io::Error::other)?;
@@ -58,6 +60,23 @@ fn run(report: &Report) -> TestSuite {
         suite.add_test_case(case(&format!("error {}", n + 1), "run", status));
     }
     suite
+}
+
+/// The suite of `probe`'s cases, if it is its report.
+fn probed(report: &Report) -> Option<TestSuite> {
+    let mut suite = TestSuite::new("probe");
+    for (id, connection) in report.connections.iter().filter_map(|it| Some((it.case.as_ref()?, it))) {
+        let decided: Vec<&Finding> =
+            connection.findings.iter().filter(|finding| finding.verdict == connection.verdict).collect();
+        let mut status = status(connection.verdict);
+        if connection.verdict != Verdict::Pass {
+            let told = |finding: &&Finding| format!("{}: {}", finding.id, line(&finding.actual));
+            status.set_message(decided.first().map(told).unwrap_or_default());
+            status.set_description(decided.into_iter().map(description).collect::<Vec<_>>().join("\n\n"));
+        }
+        suite.add_test_case(case(id, "probe", status));
+    }
+    (!suite.test_cases.is_empty()).then_some(suite)
 }
 
 fn connection(connection: &Connection) -> TestSuite {
@@ -161,6 +180,26 @@ mod tests {
     fn cells_and_findings_are_cases() {
         let xml = xml(&sample::failed());
         assert_eq!(xml, EXPECTED, "\n{xml}");
+    }
+
+    #[test]
+    fn each_case_of_a_probe_is_one() {
+        let mut report = sample::failed();
+        let ids = ["orphan/prepare/KeyEnoent", "mb-38356"];
+        for (connection, id) in report.connections.iter_mut().zip(ids) {
+            connection.case = Some(id.to_owned());
+        }
+        let xml = xml(&report);
+        let cases = xml.lines().filter(|line| line.contains("classname=\"dcproxy.probe\"")).count();
+        assert_eq!(
+            (cases, xml.contains("<testsuite name=\"connection")),
+            (report.connections.len().min(2), false),
+            "{xml}"
+        );
+        assert!(
+            xml.contains("<testcase name=\"mb-38356\"") && xml.contains("<failure message=\"connection-kept: FIN"),
+            "{xml}"
+        );
     }
 
     #[test]

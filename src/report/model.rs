@@ -149,6 +149,9 @@ pub struct Connection {
     pub orphans_total: u64,
     /// What decides nothing: about the end that is not judged, or about what is customary only.
     pub notes: Vec<Finding>,
+    /// Which of `probe`'s cases it is for.
+    #[serde(default)]
+    pub case: Option<String>,
 }
 
 impl Connection {
@@ -169,6 +172,7 @@ impl Connection {
             orphans_total: 0,
             findings: Vec::new(),
             notes: Vec::new(),
+            case: None,
         }
     }
 

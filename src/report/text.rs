@@ -156,7 +156,8 @@ fn is_quiet(connection: &Connection) -> bool {
 
 fn connection(connection: &Connection, to: &mut impl Write) -> io::Result<()> {
     let Connection { id, consumer, producer, frames, orphans_total, .. } = connection;
-    write!(to, "connection {id}: {}, consumer {consumer}, producer {producer}", loud(connection.verdict))?;
+    let of_case = connection.case.as_ref().map(|case| format!(" ({})", line(case))).unwrap_or_default();
+    write!(to, "connection {id}{of_case}: {}, consumer {consumer}, producer {producer}", loud(connection.verdict))?;
     if let Some(name) = &connection.name {
         write!(to, ", name {name:?}")?;
     }

@@ -81,3 +81,17 @@ fn is_due(session: &Session, stream: &Stream) -> bool {
     let all_visible = session.negotiated().collections || sync_writes.iter().any(|key| session.controls().is_true(key));
     stream.state == State::Open && stream.mid_snapshot() && !stream.request.filtered && all_visible
 }
+
+/// Whether messages of that type can come at all on the connection (invariants.md A8, A9, A11; dcp-protocol.md §3.4).
+pub fn can_come(session: &Session, message: Opcode) -> bool {
+    let on = |key| session.controls().is_true(key);
+    match message {
+        Opcode::DCP_PREPARE | Opcode::DCP_COMMIT | Opcode::DCP_ABORT => {
+            on("enable_sync_writes") || on("enable_synchronous_replication")
+        }
+        Opcode::DCP_EXPIRATION => on("enable_expiry_opcode"),
+        Opcode::DCP_SYSTEM_EVENT => session.negotiated().collections,
+        Opcode::DCP_STREAM_END => on("send_stream_end_on_client_close_stream"),
+        _ => true,
+    }
+}

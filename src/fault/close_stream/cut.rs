@@ -306,7 +306,7 @@ impl Cut {
 
     /// Whether each wanted type was met and a marker with them, or what is missing will not come.
     fn is_enough(&mut self, event: &Event<'_>, scene: &Scene<'_>) -> bool {
-        let met = scene.wanted.iter().all(|&message| message == Opcode::DCP_STREAM_END);
+        let met = scene.wanted.iter().all(|&message| is_brought_by_the_close(message));
         if met && self.met_at.is_none() {
             self.met_at = Some((scene.now, self.swallowed));
         }
@@ -361,6 +361,11 @@ impl Cut {
         self.phase = phase;
         self.since = scene.now;
     }
+}
+
+/// Whether a message comes with the close of a stream, or is answered behind it, so that no message is waited for before.
+pub const fn is_brought_by_the_close(message: Opcode) -> bool {
+    matches!(message, Opcode::DCP_STREAM_END | Opcode::DCP_SNAPSHOT_MARKER)
 }
 
 /// A while after which bytes are given back even if they are few.

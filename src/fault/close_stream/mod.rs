@@ -27,6 +27,8 @@ use cut::Cut;
 use plain::Plain;
 use position::Position;
 
+pub use cut::is_brought_by_the_close;
+
 /// Where a stream is closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum CloseAt {

@@ -113,6 +113,16 @@ impl Ledger {
         ledger
     }
 
+    /// A ledger with these items, by vbucket, in the order of their seqnos.
+    #[cfg(test)]
+    pub(crate) fn with(items: impl IntoIterator<Item = (u16, Item)>) -> Self {
+        let mut ledger = Self::default();
+        for (vbucket, item) in items {
+            ledger.entry(vbucket).item(item);
+        }
+        ledger
+    }
+
     /// What there is of a vbucket, if anything was asked or told of it.
     pub fn vbucket(&self, vbucket: u16) -> Option<&VbucketLedger> {
         self.vbuckets.get(&vbucket)

@@ -10,8 +10,8 @@ mod client;
 mod ledger;
 mod passive;
 mod prepares;
-mod quirks;
 mod pulled;
+mod quirks;
 
 use bytes::Bytes;
 
@@ -31,10 +31,10 @@ pub use ledger::item_hash;
 pub use passive::PassiveConfig;
 pub use passive::PassiveStreams;
 pub use passive::VbucketState;
+pub use pulled::Pulled;
 pub use quirks::WrongQuirk;
 pub use quirks::check_client;
 pub use quirks::check_node;
-pub use pulled::Pulled;
 
 /// What a consumer wants done.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 
 use super::super::Per;
 use super::super::When;
+use super::super::can_come;
 use super::CONSUMER;
 use super::PRODUCER;
 use super::filters::Filters;
@@ -14,6 +15,7 @@ use crate::era;
 use crate::era::Cell;
 use crate::fault::Struck;
 use crate::fault::Toolbox;
+use crate::fault::is_brought_by_the_close;
 use crate::filter::Subject;
 use crate::journal::Role;
 use crate::session::Session;
@@ -132,8 +134,8 @@ pub(super) fn is_mid_transfer(event: &Event<'_>, sessions: &Sessions) -> bool {
 pub(super) fn is_wanted(event: &Event<'_>, sessions: &Sessions, messages: &BTreeSet<Opcode>, tools: &Toolbox) -> bool {
     let Event::Frame { head, .. } = event else { return false };
     let wanted = attainable(messages, sessions.at(PRODUCER), tools);
-    let only_end = wanted.iter().all(|&message| message == Opcode::DCP_STREAM_END);
-    only_end || wanted.contains(&head.header.opcode)
+    let any_will_do = wanted.iter().all(|&message| is_brought_by_the_close(message));
+    any_will_do || wanted.contains(&head.header.opcode)
 }
 
 /// Those of the types that can meet an orphaned response that the producer must bear.
@@ -150,18 +152,4 @@ pub(super) fn attainable(messages: &BTreeSet<Opcode>, session: &Session, tools: 
 pub(super) fn is_data(event: &Event<'_>) -> bool {
     matches!(event, Event::Frame { from: PRODUCER, head, .. }
         if head.header.is_request() && dcp::is_stream_message(head.header.opcode))
-}
-
-/// Whether messages of that type can come at all on the connection (invariants.md A8, A9, A11; dcp-protocol.md §3.4).
-fn can_come(session: &Session, message: Opcode) -> bool {
-    let on = |key| session.controls().is_true(key);
-    match message {
-        Opcode::DCP_PREPARE | Opcode::DCP_COMMIT | Opcode::DCP_ABORT => {
-            on("enable_sync_writes") || on("enable_synchronous_replication")
-        }
-        Opcode::DCP_EXPIRATION => on("enable_expiry_opcode"),
-        Opcode::DCP_SYSTEM_EVENT => session.negotiated().collections,
-        Opcode::DCP_STREAM_END => on("send_stream_end_on_client_close_stream"),
-        _ => true,
-    }
 }

@@ -68,6 +68,8 @@ pub struct ClientConfig {
     pub ack_percent: u32,
     /// Where the streams end.
     pub end: End,
+    /// Flags of the stream requests, beside what `end` needs.
+    pub stream_flags: u32,
     /// Close the connection after this many items.
     pub max_items: Option<u64>,
     /// How often a vbucket's stream is asked for again without having brought anything.
@@ -103,6 +105,7 @@ impl ClientConfig {
             window: 64 * 1024,
             ack_percent: 20,
             end: End::Endless,
+            stream_flags: 0,
             max_items: None,
             retries: 16,
             quirks: BTreeSet::new(),

@@ -8,6 +8,7 @@ use crate::dcp::MarkerVersion;
 use crate::dcp::Message;
 use crate::dcp::SeqnoAck;
 use crate::dcp::SnapshotMarker;
+use crate::dcp::StreamReq;
 use crate::era::Era;
 use crate::node::consumer::ledger::Item;
 use crate::node::consumer::ledger::Snapshot;
@@ -70,6 +71,10 @@ impl Client {
             Message::SnapshotMarker(marker) => self.marker(vbucket, marker, now),
             Message::StreamEnd(end) => self.stream_end(vbucket, *end, now),
             Message::OsoSnapshot(_) => self.ledger.entry(vbucket).message(header.opcode),
+            Message::SetVbucketState(_) => {
+                self.ledger.entry(vbucket).message(header.opcode);
+                self.respond(header.opcode, Status::SUCCESS, header.opaque);
+            }
             _ => self.seqno(frame, message, now),
         }
         true
@@ -116,7 +121,7 @@ impl Client {
             },
             Message::Deletion(deletion) => ((deletion.version == 2) == self.config.delete_times, "its version"),
             Message::CacheTransfer(_) | Message::CacheTransferEnd(_) => (false, "a flag of the stream request"),
-            Message::SetVbucketState(_) => (false, "a takeover"),
+            Message::SetVbucketState(_) => (self.config.stream_flags & StreamReq::TAKEOVER != 0, "a takeover"),
             _ => (true, ""),
         };
         (!agreed).then(|| format!("expected {} only as agreed on by {by}, found one", header.opcode))
@@ -179,7 +184,12 @@ impl Client {
                 self.violation(now, Some(vbucket), "expected a value that inflates, found another".to_owned());
                 return;
             };
-            let item = Item { seqno, hash, key: key_hash(frame.key()), opcode: header.opcode };
+            // Of one collection or scope are the events that tell of it: its ids stand behind the manifest's uid.
+            let named = match header.opcode {
+                Opcode::DCP_SYSTEM_EVENT => frame.value().and_then(|value| value.get(8..value.len().min(16))),
+                _ => Some(frame.key()),
+            };
+            let item = Item { seqno, hash, key: key_hash(named.unwrap_or_default()), opcode: header.opcode };
             self.ledger.entry(vbucket).item(item);
             self.durability(frame, message, now);
         }

@@ -62,7 +62,7 @@ impl Client {
             End::At(end) => (0, end.max(point.start_seqno)),
         };
         let request = StreamReq {
-            flags,
+            flags: flags | self.config.stream_flags,
             reserved: 0,
             start_seqno: point.start_seqno,
             end_seqno,
