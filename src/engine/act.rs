@@ -16,6 +16,7 @@ use crate::journal::Origin;
 use crate::journal::Side;
 use crate::journal::What;
 use crate::wire::Frame;
+use crate::wire::FramingError;
 
 /// What becomes of the subject of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -136,9 +137,16 @@ impl<O: Observer> Engine<O> {
     }
 
     /// Sends bytes in the place of a frame. They are the tool's words: what an end makes of them is not the other's doing.
-    pub(super) fn replace(&mut self, to: Side, bytes: Bytes, now: Timestamp) {
+    /// `left` bytes of the frame's value flow by behind them.
+    pub(super) fn replace(&mut self, to: Side, bytes: Bytes, left: u64, now: Timestamp) {
+        let found = (bytes.len() as u64).saturating_add(left);
         let entry = |what| Entry { at: now, edge: to, direction: Direction::To, origin: Origin::Tool, what };
-        let held = match Frame::new(&bytes) {
+        let framed = Frame::new(&bytes).and_then(|frame| match frame.header().frame_len() {
+            // Lengths that are not its own move where the next frame begins.
+            expected if expected != found => Err(FramingError::Truncated { expected, found }),
+            _ => Ok(frame),
+        });
+        let held = match framed {
             Ok(frame) => {
                 let head = dcp::head(&frame, self.sessions.at(to).negotiated(), self.key_seed);
                 Held::Frame(bytes, Box::new(entry(What::Frame(head))))
@@ -155,7 +163,8 @@ impl<O: Observer> Engine<O> {
 
     /// Sends a frame behind the end of the value that flows by, if one does.
     pub(super) fn inject(&mut self, to: Side, bytes: Bytes, origin: Origin, now: Timestamp) {
-        if self.is_inside_a_frame(to) {
+        let waits = origin == Origin::Peer && self.holds.is_held(to);
+        if !waits && self.is_inside_a_frame(to) {
             self.late[index(to)].push((bytes, origin));
             return;
         }
@@ -170,6 +179,12 @@ impl<O: Observer> Engine<O> {
             self.asked.sent(to, &frame);
         }
         let head = dcp::head(&frame, self.sessions.at(to).negotiated(), self.key_seed);
+        // What an end had said keeps its place behind what waits; the tool's own does not wait (law L2).
+        if origin == Origin::Peer && self.holds.is_held(to) {
+            let entry = Entry { at: now, edge: to, direction: Direction::To, origin, what: What::Frame(head) };
+            self.holds.pass(to, Held::Frame(bytes, Box::new(entry)), &mut self.outbox);
+            return;
+        }
         self.note(&Entry { at: now, edge: to, direction: Direction::To, origin, what: What::Frame(head) });
         self.outbox.write(to, bytes);
     }

@@ -125,8 +125,9 @@ impl Holds {
         None
     }
 
-    /// Lets go of what has waited long enough; returns the entries of what is delivered with that.
-    pub(super) fn release(&mut self, now: Timestamp, outbox: &mut Outbox) -> Vec<Entry> {
+    /// Lets go of what has waited long enough; returns the entries of what is delivered with that. Where a frame waits for
+    /// the `end` of the one that is on its way, no other begins before it.
+    pub(super) fn release(&mut self, now: Timestamp, end: [bool; 2], outbox: &mut Outbox) -> Vec<Entry> {
         let mut entries = Vec::new();
         for to in [Side::Dialler, Side::Upstream] {
             let side = &mut self.sides[index(to)];
@@ -147,7 +148,7 @@ impl Holds {
                 && is_due(side)
                 && let Some((due, held)) = side.queue.pop_front()
             {
-                let held = match held.split(budget) {
+                let held = match held.split(budget, side.inside) {
                     (first, None) => first,
                     (first, Some(rest)) => {
                         side.queue.push_front((due, rest));
@@ -157,8 +158,12 @@ impl Holds {
                 let len = held.len();
                 budget -= len.min(budget);
                 side.bytes -= len.min(side.bytes);
+                let was_inside = side.inside > 0;
                 side.inside = held.inside_after(side.inside);
                 entries.extend(deliver(to, held, outbox).map(|entry| Entry { at: now, ..entry }));
+                if end[index(to)] && side.pace.is_some() && was_inside && side.inside == 0 {
+                    break;
+                }
             }
         }
         entries
@@ -177,10 +182,12 @@ impl Held {
     }
 
     /// The first `len` bytes, and the rest if there is one. The entry of a frame goes with its last piece.
-    fn split(self, len: usize) -> (Self, Option<Self>) {
+    /// `before` bytes of the frame were missing so far, where it has begun.
+    fn split(self, len: usize, before: u64) -> (Self, Option<Self>) {
         match self {
             Self::Frame(mut bytes, entry) if bytes.len() > len => {
-                let value = frame_len(&entry).saturating_sub(bytes.len() as u64);
+                let all = if before > 0 { before } else { frame_len(&entry) };
+                let value = all.saturating_sub(bytes.len() as u64);
                 let first = bytes.split_to(len);
                 let left = (bytes.len() as u64).saturating_add(value);
                 (Self::Piece(first, left), Some(Self::Frame(bytes, entry)))
@@ -267,9 +274,9 @@ mod tests {
         assert_eq!((holds.bytes(Side::Upstream), holds.bytes(Side::Dialler)), (3, 0));
         assert_eq!(popped(&mut outbox).len(), 1, "the other end is not held");
 
-        assert!(holds.release(Timestamp(99), &mut outbox).is_empty());
+        assert!(holds.release(Timestamp(99), [false; 2], &mut outbox).is_empty());
         assert!(popped(&mut outbox).is_empty());
-        let entries = holds.release(Timestamp(100), &mut outbox);
+        let entries = holds.release(Timestamp(100), [false; 2], &mut outbox);
         assert_eq!(entries.iter().map(|entry| entry.at).collect::<Vec<_>>(), [Timestamp(100)]);
         let write = |bytes| Output::Write { to: Side::Upstream, bytes: Bytes::from_static(bytes) };
         let closed = Output::Close { side: Side::Upstream, how: How::Fin };

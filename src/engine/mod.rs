@@ -199,7 +199,8 @@ impl<O: Observer> Engine<O> {
     pub fn wakeup(&mut self, now: Timestamp) {
         self.holds.at(now);
         self.announced = None;
-        for entry in self.holds.release(now, &mut self.outbox) {
+        let late = [!self.late[0].is_empty(), !self.late[1].is_empty()];
+        for entry in self.holds.release(now, late, &mut self.outbox) {
             self.note(&entry);
         }
         for from in [Side::Dialler, Side::Upstream] {
@@ -324,7 +325,7 @@ impl<O: Observer> Engine<O> {
                     if !engine.outbox.is_open(to) {
                         engine.rest[index(from)] = 0;
                     } else if let Some(bytes) = replacement {
-                        engine.replace(to, bytes, now);
+                        engine.replace(to, bytes, value_left, now);
                     }
                 }
                 Fate::Truncate(len) => {
