@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use dcproxy::net::{self, Rehearsal};
+use dcproxy::node::{Config, Quirk};
 use dcproxy::scenario::Scenario;
+use dcproxy::verdict::Verdict;
 use serde_json::Value;
 
 fn root(path: &str) -> std::path::PathBuf {
@@ -33,6 +36,7 @@ fn the_schema_refuses_what_the_tool_refuses() {
     for wrong in [
         step("do = { close_stream = { at = 'middle' } }"),
         step("do = { close_stream = {}, drop = {} }"),
+        step("do = {}"),
         step("do = { slash = {} }"),
         step("when = { nth = 0 }\ndo = { drop = {} }"),
         step("do = { delay = {} }"),
@@ -80,4 +84,65 @@ fn the_schema_knows_each_name_that_the_tool_knows_and_no_other() {
             assert_eq!(known(&step(&format!("{key} = {{ {name} = {{ no_such = 1 }} }}"))), members(spec), "{name}");
         }
     }
+}
+
+/// The code blocks of a page, each with its language.
+fn blocks(page: &str) -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.strip_prefix("```").filter(|language| !language.is_empty()) {
+            let text: String =
+                lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
+            blocks.push((language.to_owned(), text));
+        }
+    }
+    blocks
+}
+
+/// `docs/SCENARIOS.md` shows what is said of each kind of mistake. `DCPROXY_WRITE_DOCS=1` writes it anew.
+#[test]
+fn the_mistakes_that_the_reference_shows_are_told_as_it_says() {
+    let path = root("docs/SCENARIOS.md");
+    let page = std::fs::read_to_string(&path).expect("the reference");
+    let (before, mistakes) = page.split_once("## Mistakes\n").expect("a section");
+    let mut written = String::new();
+    let mut shown = 0;
+    let mut rest = mistakes;
+    while let Some((text, after)) = rest.split_once("```toml\n") {
+        let (mistake, after) = after.split_once("```\n").expect("a block");
+        let (_, after) = after.split_once("```text\n").expect("what is said of it");
+        let (_, after) = after.split_once("```\n").expect("its end");
+        let error = Scenario::parse(mistake).expect_err(mistake);
+        let told = error.shown("mistake.toml", mistake);
+        written.push_str(&format!("{text}```toml\n{mistake}```\n\n```text\n{}\n```\n", told.trim_end()));
+        shown += 1;
+        rest = after;
+    }
+    written.push_str(rest);
+    assert!(shown >= 17, "only {shown} mistakes are shown");
+    let anew = format!("{before}## Mistakes\n{written}");
+    if std::env::var_os("DCPROXY_WRITE_DOCS").is_some() {
+        std::fs::write(&path, &anew).expect("written");
+    }
+    assert!(page == anew, "docs/SCENARIOS.md shows other messages; DCPROXY_WRITE_DOCS=1 writes it anew");
+}
+
+#[test]
+fn the_first_scenario_of_the_reference_catches_a_quirk() {
+    let page = std::fs::read_to_string(root("docs/SCENARIOS.md")).expect("the reference");
+    let (_, text) = blocks(&page).into_iter().find(|(language, _)| language == "toml").expect("a scenario");
+    let scenario = Scenario::parse(&text).unwrap_or_else(|error| panic!("{error}"));
+    let verdict = |quirk: Option<Quirk>| {
+        let node = Config { quirks: quirk.into_iter().collect(), ..Config::default() };
+        let rehearsal = Rehearsal::new(node, scenario.clone());
+        let rehearsed = net::block_on(rehearsal.run()).expect("a runtime").expect("sockets");
+        let findings = rehearsed.report.connections.into_iter().flat_map(|connection| connection.findings);
+        let decided: Vec<_> = findings.filter(|finding| finding.verdict != Verdict::Pass).map(|it| it.id).collect();
+        (rehearsed.report.verdict, decided)
+    };
+    assert_eq!(verdict(None), (Verdict::Pass, Vec::new()));
+    let (with, findings) = verdict(Some(Quirk::Mb38356));
+    assert_eq!(with, Verdict::Fail);
+    assert!(findings.iter().any(|id| id == "ask-twice/ask/progress"), "{findings:?}");
 }

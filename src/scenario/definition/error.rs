@@ -37,8 +37,8 @@ impl ScenarioError {
 
     /// Something is wrong about a value or a key that stands in the text.
     pub(super) fn at(text: &str, said: &str, expected: &str) -> Self {
-        let quoted = format!("\"{said}\"");
-        let span = match (text.rfind(&quoted), text.find(said)) {
+        let quoted = ['"', '\''].into_iter().filter_map(|quote| text.rfind(&format!("{quote}{said}{quote}"))).max();
+        let span = match (quoted, text.find(said)) {
             (Some(start), _) => start + 1..start + 1 + said.len(),
             (None, Some(start)) if !said.is_empty() => start..start + said.len(),
             (None, _) => 0..0,

@@ -129,8 +129,8 @@ impl Scenario {
                 && !self.steps.iter().any(|other| other.name == *name && other.name != step.name)
             {
                 let names = self.steps.iter().filter(|other| other.name != step.name);
-                let names = names.map(|step| step.name.as_str()).collect::<Vec<_>>().join(", ");
-                let expected = format!("expected a duration, start or another step ({names}), found '{name}'");
+                let names = names.map(|step| format!(", {}", step.name)).collect::<String>();
+                let expected = format!("expected a duration, start{names}, found '{name}'");
                 return wrong(name, expected);
             }
         }
