@@ -19,6 +19,7 @@ pub mod probe;
 pub mod replay;
 pub mod report;
 pub mod scenario;
+pub mod search;
 pub mod session;
 pub mod stage;
 mod timestamp;

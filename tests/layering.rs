@@ -25,6 +25,7 @@ const ARROWS: &str = "
     stage -> journal engine scenario
     replay -> wire dcp era journal session engine scenario stage verdict report node capture
     probe -> wire dcp era journal session engine fault scenario stage verdict report node
+    search -> units wire dcp era journal session engine fault filter scenario probe verdict report node stage
     net -> all but cli
     api -> all but cli
     cli -> all

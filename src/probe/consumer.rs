@@ -40,7 +40,7 @@ pub(super) const SILENCE: Duration = Duration::from_secs(5);
 
 impl Consumer {
     /// Streams with this client. `acts`: whether steps are taken that are to settle first.
-    pub(super) fn new(client: Client, range: Range, acts: bool, limit: Duration, now: Timestamp) -> Self {
+    pub fn new(client: Client, range: Range, acts: bool, limit: Duration, now: Timestamp) -> Self {
         let pulled = Pulled::new(client);
         Self { pulled, range, settled: !acts, until: now + limit, progress: (0, now), ending: None }
     }

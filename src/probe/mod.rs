@@ -40,6 +40,7 @@ pub use reference::Range;
 pub use reference::Reference;
 pub use run::Options;
 pub use run::Probe;
+pub use settings::apply;
 pub use survey::Survey;
 pub use workload::Batch;
 pub use workload::Workload;

@@ -3,7 +3,7 @@ use crate::node::consumer::End;
 use crate::scenario::ConsumerSettings;
 
 /// Makes a consumer ask for what a scenario needs; `vbuckets` in place of those that the settings name.
-pub(super) fn apply(settings: &ConsumerSettings, vbuckets: Option<Vec<u16>>, config: &mut ClientConfig) {
+pub fn apply(settings: &ConsumerSettings, vbuckets: Option<Vec<u16>>, config: &mut ClientConfig) {
     let ConsumerSettings {
         collections,
         snappy,

@@ -1,0 +1,189 @@
+mod steps;
+
+use fastrand::Rng;
+
+use super::Ground;
+use super::law;
+use crate::era::Era;
+use crate::fault::FaultSpec;
+use crate::scenario::ConsumerSettings;
+use crate::scenario::Scenario;
+use crate::scenario::Step;
+use crate::wire::Opcode;
+
+/// The schedule of that number: 1 to [`law::MAX_STEPS`] steps, and what the consumer asks for. The same seed, number and
+/// ground give the same schedule (law L8).
+pub fn schedule(seed: u64, number: u64, ground: &Ground) -> Scenario {
+    let mut dice = Rng::with_seed(Rng::with_seed(seed).u64(..).wrapping_add(number));
+    let consumer = consumer(&mut dice, ground.era);
+    let wanted = match dice.u8(..4) {
+        0 => 1,
+        1 => 2,
+        _ => dice.usize(1..=law::MAX_STEPS),
+    };
+    let mut drawn = Draw { dice, ground, consumer, steps: Vec::new(), is_over: false };
+    while drawn.steps.len() < wanted && !drawn.is_over {
+        let (step, is_over) = steps::draw(&mut drawn, wanted);
+        drawn.steps.push(step);
+        drawn.is_over = is_over;
+        if is_over {
+            // What is to come after the steps before cannot be told from what the last one brings about.
+            drawn.steps.iter_mut().for_each(|step| step.expect.clear());
+        }
+    }
+    Scenario {
+        name: format!("fuzz-{seed}-{number}"),
+        about: format!("Schedule {number} of seed {seed}, era {}.", ground.era),
+        seed: Some(drawn.dice.u64(..1_000_000)),
+        era: Some(ground.era),
+        judge: None,
+        messages: answered(&drawn.steps),
+        settle: None,
+        covers: Vec::new(),
+        quirks: Vec::new(),
+        consumer: drawn.consumer,
+        steps: drawn.steps,
+    }
+}
+
+/// A schedule that is being drawn.
+struct Draw<'a> {
+    dice: Rng,
+    ground: &'a Ground,
+    consumer: ConsumerSettings,
+    steps: Vec<Step>,
+    /// Whether the producer is to close the connection at the last step.
+    is_over: bool,
+}
+
+impl Draw<'_> {
+    /// True once in so many throws.
+    fn once_in(&mut self, throws: u32) -> bool {
+        self.dice.u32(..throws) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, all: &[T]) -> Option<T> {
+        self.dice.choice(all).copied()
+    }
+
+    fn is_v7(&self) -> bool {
+        law::is_v7(&self.consumer, self.ground.era)
+    }
+
+    /// The messages that can come with the consumer's settings.
+    fn coming(&self) -> Vec<Opcode> {
+        let (settings, era) = (&self.consumer, self.ground.era);
+        law::ANSWERED.into_iter().filter(|&message| law::comes(message, settings, era)).collect()
+    }
+}
+
+/// What the consumer asks for: mostly everything.
+fn consumer(dice: &mut Rng, era: Era) -> ConsumerSettings {
+    let mut settings = ConsumerSettings::default();
+    if dice.bool() {
+        return settings;
+    }
+    let mut sometimes = |value: bool, throws: u32| (dice.u32(..throws) == 0).then_some(value);
+    settings.v7 = sometimes(false, 3).filter(|_| era >= Era::V7_0);
+    settings.sync_writes = sometimes(false, 6);
+    settings.consumer_name = sometimes(false, 6);
+    settings.collections = sometimes(false, 8);
+    settings.expirations = sometimes(false, 8);
+    settings.stream_end_on_close = sometimes(false, 6);
+    settings.snappy = sometimes(true, 6);
+    settings.flatbuffers = sometimes(true, 8).filter(|_| era >= Era::V7_0);
+    settings.stream_ids = sometimes(true, 8).filter(|_| era >= Era::V6_5);
+    if settings.stream_ids == Some(true) {
+        settings.sync_writes = Some(false);
+    }
+    settings.window = dice.choice([None, None, Some(0), Some(4 << 10), Some(16 << 10), Some(1 << 20)]).flatten();
+    settings
+}
+
+/// The message types that the steps of a schedule are to answer; none, which stands for all, where a cut answers all.
+pub(super) fn answered(steps: &[Step]) -> Vec<Opcode> {
+    let mut messages = Vec::new();
+    for fault in steps.iter().flat_map(|step| &step.faults) {
+        match fault {
+            FaultSpec::OrphanResponse(orphan) => messages.push(orphan.message),
+            FaultSpec::CloseStream(close) => messages.extend(&close.messages),
+        }
+    }
+    messages.sort_unstable();
+    messages.dedup();
+    messages
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::era::Cell;
+    use crate::wire::Status;
+
+    fn ground(era: Era) -> Ground {
+        Ground { era, vbuckets: vec![0, 1, 2] }
+    }
+
+    #[test]
+    fn whatever_is_drawn_is_legal_and_can_be_written_down() {
+        for era in Era::ALL {
+            for number in 1..=2_000 {
+                let scenario = schedule(7, number, &ground(era));
+                assert_eq!(law::check(&scenario, &ground(era)), Ok(()), "{era} {number}\n{}", scenario.to_toml());
+                let text = scenario.to_toml();
+                assert_eq!(Scenario::parse(&text).as_ref(), Ok(&scenario), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_and_another_draws_another() {
+        let all = |seed| (1..=50).map(|number| schedule(seed, number, &ground(Era::V7_0)).steps).collect::<Vec<_>>();
+        assert_eq!(all(3), all(3));
+        assert_ne!(all(3), all(4));
+        let different: BTreeSet<String> = (1..=50).map(|n| schedule(3, n, &ground(Era::V7_0)).to_toml()).collect();
+        assert_eq!(different.len(), 50);
+    }
+
+    /// Nothing that is legal is out of reach.
+    #[test]
+    fn every_answer_of_every_era_is_drawn() {
+        for era in Era::ALL {
+            let mut wanted: BTreeSet<(bool, Opcode, Status)> = BTreeSet::new();
+            for v7 in [false, true] {
+                for message in law::ANSWERED {
+                    if law::comes(message, &ConsumerSettings::default(), era) && (!v7 || era >= Era::V7_0) {
+                        wanted.extend(law::answers(era, v7, message).into_iter().map(|(it, _)| (v7, message, it)));
+                    }
+                }
+            }
+            for number in 1..=20_000 {
+                let scenario = schedule(1, number, &ground(era));
+                for fault in scenario.steps.iter().flat_map(|step| &step.faults) {
+                    if let FaultSpec::OrphanResponse(orphan) = fault {
+                        wanted.remove(&(law::is_v7(&scenario.consumer, era), orphan.message, orphan.status));
+                    }
+                }
+            }
+            assert!(wanted.is_empty(), "{era}: {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn what_must_close_the_connection_is_drawn_and_comes_last() {
+        let closing = (1..=2_000).filter(|&number| {
+            let scenario = schedule(5, number, &ground(Era::V7_0));
+            let v7 = law::is_v7(&scenario.consumer, Era::V7_0);
+            let faults = scenario.steps.last().into_iter().flat_map(|step| &step.faults);
+            faults.into_iter().any(|fault| match fault {
+                FaultSpec::OrphanResponse(it) => {
+                    law::answers(Era::V7_0, v7, it.message).contains(&(it.status, Cell::MustClose))
+                }
+                FaultSpec::CloseStream(_) => false,
+            })
+        });
+        assert!(closing.count() > 50);
+    }
+}

@@ -1,0 +1,99 @@
+use std::time::Duration;
+
+use super::Ground;
+use crate::Timestamp;
+use crate::engine::Engine;
+use crate::engine::Interceptor;
+use crate::journal::Side;
+use crate::node::consumer::Client;
+use crate::node::consumer::ClientConfig;
+use crate::probe;
+use crate::probe::Consumer;
+use crate::probe::Range;
+use crate::report::Connection;
+use crate::scenario::MESSAGES;
+use crate::scenario::Plan;
+use crate::scenario::Runner;
+use crate::scenario::Scenario;
+use crate::scenario::judge::Judge;
+use crate::stage::Stage;
+use crate::verdict;
+use crate::verdict::Verdict;
+
+/// What came of a schedule.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Trial {
+    /// All that was done was borne.
+    Passed,
+    /// A rule was broken.
+    Failed(Failure),
+    /// There is too little evidence: why.
+    Unknown(String),
+}
+
+/// The rule that a producer broke: the first of the report's findings.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// The finding's id.
+    pub id: String,
+    /// What it demands in this case.
+    pub expected: String,
+    /// What was seen.
+    pub actual: String,
+}
+
+/// The longest that a schedule may take besides settling.
+const LIMIT: Duration = Duration::from_secs(120);
+/// How long the producer is watched, where a schedule does not say.
+pub(super) const SETTLE: Duration = Duration::from_secs(2);
+
+/// A scenario on a connection that was just made between these two addresses: the tool's own consumer, with `config` changed
+/// by the scenario's settings, the engine that takes the steps, and the judge.
+pub fn stage(
+    scenario: &Scenario,
+    ground: &Ground,
+    mut config: ClientConfig,
+    (from, to): (&str, &str),
+    now: Timestamp,
+) -> Stage<Consumer> {
+    probe::apply(&scenario.consumer, Some(ground.vbuckets.clone()), &mut config);
+    let settle = scenario.settle.map_or(SETTLE, |settle| settle.0);
+    let messages =
+        if scenario.messages.is_empty() { MESSAGES.into() } else { scenario.messages.iter().copied().collect() };
+    let plan = Plan {
+        scenarios: vec![scenario.clone()],
+        messages,
+        era: Some(ground.era),
+        settle,
+        fatal_too: false,
+        seed: scenario.seed.unwrap_or_default(),
+    };
+    let judge = Judge::new(plan.terms(scenario.judge.unwrap_or(verdict::Judge::Producer)), 1, from, to);
+    let seed = plan.seed;
+    let runner = Box::new(Runner::new(plan, 1)) as Box<dyn Interceptor>;
+    let consumer = Consumer::new(Client::new(config, now), Range::default(), true, settle + LIMIT, now);
+    Stage::new(consumer, Side::Dialler, Engine::new(Some(runner), judge, seed), settle, now)
+}
+
+/// What a connection came to, and what of it is a failure.
+pub fn judge(stage: &mut Stage<Consumer>) -> (Trial, Connection) {
+    let (judge, sessions) = stage.engine().observed();
+    let connection = judge.judgement(sessions.at(Side::Upstream)).connection;
+    (Trial::of(&connection), connection)
+}
+
+impl Trial {
+    /// What a connection says of its schedule.
+    pub fn of(connection: &Connection) -> Self {
+        let mut failed = connection.findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
+        if let Some(finding) = failed.next() {
+            return Self::Failed(Failure {
+                id: finding.id.to_string(),
+                expected: finding.expected.clone(),
+                actual: finding.actual.clone(),
+            });
+        }
+        let missing = connection.findings.iter().find(|finding| finding.verdict == Verdict::Inconclusive);
+        missing.map_or(Self::Passed, |finding| Self::Unknown(format!("{}: {}", finding.id, finding.actual)))
+    }
+}

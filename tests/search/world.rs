@@ -1,0 +1,188 @@
+//! A schedule's stage and the embedded node, without sockets or clocks.
+
+use std::collections::BTreeSet;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use dcproxy::Timestamp;
+use dcproxy::era::Era;
+use dcproxy::journal::How;
+use dcproxy::node;
+use dcproxy::node::Config;
+use dcproxy::node::Node;
+use dcproxy::node::Quirk;
+use dcproxy::node::consumer::ClientConfig;
+use dcproxy::probe::Consumer;
+use dcproxy::report::Connection;
+use dcproxy::scenario::Scenario;
+use dcproxy::search;
+use dcproxy::search::Found;
+use dcproxy::search::Ground;
+use dcproxy::search::Search;
+use dcproxy::search::Trial;
+use dcproxy::stage::Stage;
+
+/// The start of every run.
+const START: Timestamp = Timestamp(1_800_000_000_000_000_000);
+/// Bytes that a direction holds.
+const PIPE: usize = 16 * 1024;
+/// Longer than any schedule takes.
+const LIMIT: Duration = Duration::from_secs(400);
+const VBUCKETS: u16 = 3;
+
+/// So many, times `DCPROXY_SEEDS` where that is set.
+pub(crate) fn times(usual: u64) -> u64 {
+    usual * std::env::var("DCPROXY_SEEDS").map_or(1, |text| text.parse().expect("DCPROXY_SEEDS is a number"))
+}
+
+/// What the schedules are played on.
+pub(crate) fn ground(era: Era) -> Ground {
+    Ground { era, vbuckets: (0..VBUCKETS).collect() }
+}
+
+/// A schedule against a node of the era, with its quirk if it has one.
+pub(crate) fn play(scenario: &Scenario, era: Era, quirk: Option<Quirk>) -> (Trial, Connection) {
+    let node = Node::new(Config {
+        era,
+        vbuckets: VBUCKETS,
+        items: 400,
+        quirks: BTreeSet::from_iter(quirk),
+        ..Config::default()
+    });
+    let login = Some((node.config().user.clone(), node.config().password.clone()));
+    let config = ClientConfig { login, ..ClientConfig::new(era, []) };
+    let stage = search::stage(scenario, &ground(era), config, ("consumer", "producer"), START);
+    let dice = fastrand::Rng::with_seed(scenario.seed.unwrap_or_default());
+    let mut world = World {
+        stage,
+        node: node::Connection::new(&node, START),
+        now: START,
+        to_node: VecDeque::new(),
+        to_stage: VecDeque::new(),
+        closes: [Close::Open; 2],
+        dice,
+    };
+    world.run();
+    search::judge(&mut world.stage)
+}
+
+/// A whole search against such a node.
+pub(crate) fn search(seed: u64, schedules: u64, era: Era, quirk: Option<Quirk>) -> (Search, Option<Found>) {
+    let mut search = Search::new(seed, ground(era), schedules);
+    while let Some(job) = search.next() {
+        let (trial, connection) = play(&job.scenario, era, quirk);
+        search.done(job, trial, connection);
+    }
+    assert!(search.is_over());
+    let found = search.found();
+    (search, found)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Close {
+    Open,
+    Said(How),
+    Told,
+}
+
+struct World {
+    stage: Stage<Consumer>,
+    node: node::Connection,
+    now: Timestamp,
+    to_node: VecDeque<u8>,
+    to_stage: VecDeque<u8>,
+    /// What the stage and the node have said of their directions.
+    closes: [Close; 2],
+    dice: fastrand::Rng,
+}
+
+impl World {
+    fn run(&mut self) {
+        while self.now < START + LIMIT {
+            self.listen();
+            let moved = if self.dice.bool() {
+                self.hand_stage() || self.hand_node()
+            } else {
+                self.hand_node() || self.hand_stage()
+            };
+            if moved {
+                self.now = self.now + Duration::from_micros(self.dice.u64(..20));
+                continue;
+            }
+            if self.closes == [Close::Told; 2] {
+                return;
+            }
+            let next = [self.stage.next_wakeup(), self.node.next_wakeup(self.now)].into_iter().flatten().min();
+            let Some(next) = next else { return };
+            self.now = self.now.max(next);
+            if self.stage.next_wakeup().is_some_and(|at| at <= self.now) {
+                self.stage.wakeup(self.now);
+            }
+            if self.node.next_wakeup(self.now).is_some_and(|at| at <= self.now) {
+                self.node.wakeup(self.now);
+            }
+        }
+    }
+
+    /// Takes what the two ends say, as far as there is room.
+    fn listen(&mut self) {
+        let mut bytes = Vec::new();
+        if self.to_node.len() < PIPE {
+            self.stage.pull(&mut bytes, PIPE - self.to_node.len(), self.now);
+            self.to_node.extend(bytes.drain(..));
+        }
+        if self.to_stage.len() < PIPE && self.closes[1] == Close::Open {
+            self.node.pull(&mut bytes, PIPE - self.to_stage.len(), self.now);
+            self.to_stage.extend(bytes.drain(..));
+        }
+        if self.closes[0] == Close::Open
+            && let Some(how) = self.stage.closing()
+        {
+            self.closes[0] = Close::Said(how);
+        }
+        if self.closes[1] == Close::Open
+            && let Some(how) = self.node.closing()
+        {
+            self.closes[1] = Close::Said(match how {
+                node::How::Fin => How::Fin,
+                node::How::Reset => How::Reset,
+            });
+        }
+    }
+
+    fn hand_stage(&mut self) -> bool {
+        let taken = self.dice.usize(1..=4096).min(self.to_stage.len());
+        if taken > 0 && self.stage.wants_input() {
+            let bytes: Vec<u8> = self.to_stage.drain(..taken).collect();
+            self.stage.feed(&bytes, self.now);
+            return true;
+        }
+        let Close::Said(how) = self.closes[1] else { return false };
+        if !self.to_stage.is_empty() {
+            return false;
+        }
+        self.closes[1] = Close::Told;
+        self.stage.closed(how, self.now);
+        true
+    }
+
+    fn hand_node(&mut self) -> bool {
+        let taken = self.dice.usize(1..=1024).min(self.to_node.len());
+        if taken > 0 && self.node.wants_input() {
+            let bytes: Vec<u8> = self.to_node.drain(..taken).collect();
+            self.node.feed(&bytes, self.now);
+            return true;
+        }
+        let Close::Said(how) = self.closes[0] else { return false };
+        if !self.to_node.is_empty() {
+            return false;
+        }
+        self.closes[0] = Close::Told;
+        let how = match how {
+            How::Fin => node::How::Fin,
+            How::Reset => node::How::Reset,
+        };
+        self.node.closed(how, self.now);
+        true
+    }
+}
