@@ -37,6 +37,11 @@ pub(super) struct Judging {
 }
 
 impl Judging {
+    /// The flags of a command that has its own for all but the reports.
+    pub(super) const fn only_report(report: Vec<Target>) -> Self {
+        Self { era: EraChoice(None), messages: None, report, judge: None }
+    }
+
     /// Whose faults decide: as asked for, or as the scenarios say, both where they differ; the producer's where nobody says.
     pub(super) fn judge(&self, scenarios: &[Scenario]) -> Judge {
         let mut said = scenarios.iter().map(|scenario| scenario.judge.unwrap_or(Judge::Producer));

@@ -8,6 +8,7 @@ mod acting;
 mod check;
 mod decode;
 mod demo;
+mod fuzz;
 mod input;
 mod judging;
 mod log;
@@ -58,6 +59,7 @@ enum Command {
     Check(check::Args),
     Replay(Box<replay::Args>),
     Scenario(scenario::Args),
+    Fuzz(Box<fuzz::Args>),
 }
 
 impl Command {
@@ -71,6 +73,7 @@ impl Command {
             Self::Check(args) => check::run(args),
             Self::Replay(args) => replay::run(*args),
             Self::Scenario(args) => scenario::run(args),
+            Self::Fuzz(args) => fuzz::run(*args),
         }
     }
 }

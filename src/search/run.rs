@@ -18,6 +18,8 @@ pub struct Search {
     seed: u64,
     ground: Ground,
     schedules: u64,
+    /// These in the place of drawn ones; they are not shrunk.
+    fixed: Vec<Scenario>,
     begun: u64,
     running: BTreeSet<u64>,
     failed: BTreeMap<u64, (Scenario, Failure, Connection)>,
@@ -100,12 +102,19 @@ impl Search {
             seed,
             ground,
             schedules,
+            fixed: Vec::new(),
             begun: 0,
             running: BTreeSet::new(),
             failed: BTreeMap::new(),
             shrinking: None,
             tally: Tally::default(),
         }
+    }
+
+    /// Scenarios that are tried once more, each as it is.
+    pub fn again(seed: u64, ground: Ground, scenarios: Vec<Scenario>) -> Self {
+        let count = scenarios.len() as u64;
+        Self { fixed: scenarios, ..Self::new(seed, ground, count) }
     }
 
     /// Where it is played.
@@ -115,13 +124,15 @@ impl Search {
 
     /// What is to be begun now; `None` while others have to end first, or where all is done.
     pub fn next(&mut self) -> Option<Job> {
-        if self.shrinking.is_none() && self.failed.is_empty() {
+        let draws = self.fixed.is_empty();
+        if self.shrinking.is_none() && (self.failed.is_empty() || !draws) {
             if self.begun >= self.schedules {
                 return None;
             }
             self.begun += 1;
             self.running.insert(self.begun);
-            let scenario = schedule(self.seed, self.begun, &self.ground);
+            let fixed = usize::try_from(self.begun - 1).ok().and_then(|index| self.fixed.get(index));
+            let scenario = fixed.cloned().unwrap_or_else(|| schedule(self.seed, self.begun, &self.ground));
             return Some(Job { number: self.begun, is_candidate: false, scenario });
         }
         if self.shrinking.is_none() && self.running.is_empty() {
@@ -144,7 +155,10 @@ impl Search {
     pub fn is_over(&self) -> bool {
         match &self.shrinking {
             Some(shrinking) => matches!(shrinking.phase, Phase::Done(_)),
-            None => self.failed.is_empty() && self.running.is_empty() && self.begun >= self.schedules,
+            None => {
+                let drawn = self.running.is_empty() && self.begun >= self.schedules;
+                drawn && (self.failed.is_empty() || !self.fixed.is_empty())
+            }
         }
     }
 

@@ -45,7 +45,8 @@ pub(crate) fn play(scenario: &Scenario, era: Era, quirk: Option<Quirk>) -> (Tria
     let node = Node::new(Config {
         era,
         vbuckets: VBUCKETS,
-        items: 400,
+        items: 240,
+        interval: Some(Duration::from_millis(300)),
         quirks: BTreeSet::from_iter(quirk),
         ..Config::default()
     });
