@@ -84,7 +84,8 @@ impl Args {
     fn seed(&self) -> u64 {
         match self.seed {
             Some(values::Seed::Is(seed)) => seed,
-            Some(values::Seed::Random) | None => values::any_seed(),
+            Some(values::Seed::Random) => values::any_seed(),
+            None => self.scenario.iter().find_map(|it| it.seed).unwrap_or_else(values::any_seed),
         }
     }
 

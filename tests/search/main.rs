@@ -2,5 +2,6 @@
 //! its message, and repeats it. `DCPROXY_SEEDS=10` runs ten times as many schedules, `DCPROXY_WRITE_DOCS=1` writes docs/SEARCH.md.
 
 mod finds;
+mod live;
 mod quiet;
 mod world;

@@ -35,6 +35,11 @@ pub(crate) fn times(usual: u64) -> u64 {
     usual * std::env::var("DCPROXY_SEEDS").map_or(1, |text| text.parse().expect("DCPROXY_SEEDS is a number"))
 }
 
+/// This one, or `DCPROXY_FIRST_SEED`.
+pub(crate) fn seed(usual: u64) -> u64 {
+    std::env::var("DCPROXY_FIRST_SEED").map_or(usual, |text| text.parse().expect("DCPROXY_FIRST_SEED is a number"))
+}
+
 /// What the schedules are played on.
 pub(crate) fn ground(era: Era) -> Ground {
     Ground { era, vbuckets: (0..VBUCKETS).collect() }

@@ -36,7 +36,7 @@ pub(super) fn draw(draw: &mut Draw<'_>, wanted: usize) -> (Step, bool) {
     let number = draw.steps.len() + 1;
     let step = |(when, fault, expect)| Step { name: format!("step-{number}"), when, faults: vec![fault], expect };
     if number == wanted
-        && draw.once_in(6)
+        && draw.once_in(4)
         && let Some(drawn) = fatal_response(draw)
     {
         return (step(drawn), true);
