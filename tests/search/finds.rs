@@ -30,7 +30,7 @@ const FOUND: &[(&str, Era)] = &[
     ("late-disconnect", Era::V7_0),
     ("orphan-after-end", Era::V7_0),
     ("mb-35378", Era::V7_0),
-    ("mb-36794", Era::V7_0),
+    ("mb-36794", Era::V6_5),
     ("mb-36971", Era::V6_5),
     ("mb-26363", Era::V7_0),
     ("mb-35314", Era::V7_0),

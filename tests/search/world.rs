@@ -51,7 +51,7 @@ pub(crate) fn play(scenario: &Scenario, era: Era, quirk: Option<Quirk>) -> (Tria
         era,
         vbuckets: VBUCKETS,
         items: 240,
-        interval: Some(Duration::from_millis(300)),
+        interval: Some(Duration::from_millis(500)),
         quirks: BTreeSet::from_iter(quirk),
         ..Config::default()
     });

@@ -116,14 +116,11 @@ fn response(draw: &mut Draw<'_>, cell: Cell, count: u32) -> Option<(When, FaultS
     if !draw.steps.iter().any(ends_a_stream) {
         coming.retain(|&message| message != Opcode::DCP_STREAM_END);
     }
+    coming.retain(|&message| !statuses(draw, message, cell).is_empty() && u64::from(count) <= most_of(message));
     let message = draw.pick(&coming)?;
     let status = draw.pick(&statuses(draw, message, cell))?;
     let vbucket = if draw.once_in(3) { draw.pick(&draw.ground.vbuckets.clone()) } else { None };
-    let most = most_of(message);
-    if u64::from(count) > most {
-        return None;
-    }
-    let nth = NonZeroU64::new(draw.dice.u64(u64::from(count)..=most));
+    let nth = NonZeroU64::new(draw.dice.u64(u64::from(count)..=most_of(message)));
     let when = When {
         filter: law::at_message(message, vbucket),
         from: Some(Role::Producer),
