@@ -79,6 +79,7 @@ pub(super) fn is_v7(settings: &ConsumerSettings, era: Era) -> bool {
     era >= Era::V7_0 && settings.v7 != Some(false)
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is not known to be legal is not")]
 fn check_step(step: &Step, scenario: &Scenario, ground: &Ground, v7: bool) -> Result<Cell, String> {
     if step.faults.is_empty() {
         return Err("expected something to do".to_owned());
@@ -91,6 +92,7 @@ fn check_step(step: &Step, scenario: &Scenario, ground: &Ground, v7: bool) -> Re
         let cell = match fault {
             FaultSpec::CloseStream(close) => check_close(close, scenario, ground, v7)?,
             FaultSpec::OrphanResponse(orphan) => check_orphan(orphan, &step.when, scenario, ground, v7)?,
+            _ => return Err("expected close_stream or orphan_response, found another fault".to_owned()),
         };
         worst = worst.max(cell);
     }
@@ -134,6 +136,9 @@ fn check_orphan(
     let met = when.nth.map_or(1, std::num::NonZeroU64::get);
     if orphan.count == 0 || (orphan.count > 1 && (when.per != Per::Stream || u64::from(orphan.count) > met)) {
         return Err(format!("expected no more responses than messages of the stream, found {}", orphan.count));
+    }
+    if orphan.body.is_some() || orphan.body_size.is_some() {
+        return Err("expected a response without a body".to_owned());
     }
     check_answer(orphan.message, orphan.status, scenario, ground, v7)
 }

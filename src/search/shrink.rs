@@ -209,6 +209,7 @@ fn without_vbucket(filter: Option<&Filter>, ground: &Ground) -> Option<Filter> {
         .map_or_else(|| Some(filter.clone()), |message| law::at_message(message, None))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the other faults are not drawn")]
 fn simpler_faults(fault: &FaultSpec) -> Vec<FaultSpec> {
     match fault {
         FaultSpec::CloseStream(close) => {
@@ -234,6 +235,7 @@ fn simpler_faults(fault: &FaultSpec) -> Vec<FaultSpec> {
                 .map(|count| FaultSpec::OrphanResponse(OrphanResponseSpec { count, ..orphan.clone() }))
                 .collect()
         }
+        _ => Vec::new(),
     }
 }
 

@@ -136,5 +136,6 @@ fn says(fault: &dcproxy::fault::FaultSpec) -> String {
     match fault {
         FaultSpec::CloseStream(close) => format!("close_stream at {}", close.at),
         FaultSpec::OrphanResponse(orphan) => format!("{} x {} {}", orphan.count, orphan.message, orphan.status),
+        other => format!("{other:?}"),
     }
 }

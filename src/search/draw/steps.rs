@@ -129,7 +129,11 @@ fn response(draw: &mut Draw<'_>, cell: Cell, count: u32) -> Option<(When, FaultS
         after: since(draw),
         ..When::default()
     };
-    Some((when, FaultSpec::OrphanResponse(OrphanResponseSpec { message, status, count }), Vec::new()))
+    Some((
+        when,
+        FaultSpec::OrphanResponse(OrphanResponseSpec { message, status, count, body: None, body_size: None }),
+        Vec::new(),
+    ))
 }
 
 fn statuses(draw: &Draw<'_>, message: Opcode, wanted: Cell) -> Vec<crate::wire::Status> {
