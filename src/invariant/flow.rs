@@ -35,7 +35,11 @@ fn acknowledgement<'a>(seen: &Seen<'a>) -> Option<&'a Message> {
 /// frame (MB-40277, MB-42506): the rule holds them to that.
 #[derive(Debug, Default)]
 pub(super) struct WindowRespected {
-    outstanding: u64,
+    /// Below 0 by what a consumer gave back that was not charged: the producer may have stopped at 0 later than here, with
+    /// more under way, so that the rest counts for it.
+    outstanding: i64,
+    /// What older producers may not have charged so far.
+    forgiven: i64,
     /// Bytes acknowledged, by the tool too, that are taken off already.
     acked: u64,
 }
@@ -51,18 +55,20 @@ impl Rule for WindowRespected {
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let flow = seen.session.flow();
         let acked = flow.acked_total().saturating_sub(self.acked);
-        self.outstanding = self.outstanding.saturating_sub(acked);
+        self.outstanding = self.outstanding.saturating_sub_unsigned(acked).max(-self.forgiven);
         self.acked = flow.acked_total();
         let Some(window) = flow.window().filter(|&window| window != 0) else {
-            self.outstanding = 0;
+            (self.outstanding, self.forgiven) = (0, 0);
             return Ruling::Silent;
         };
         let charge = u64::from(seen.context.charge);
         if charge == 0 {
             return Ruling::Silent;
         }
-        let outstanding = self.outstanding;
-        self.outstanding = outstanding.saturating_add(least_charge(seen, charge));
+        let least = least_charge(seen, charge);
+        let outstanding = self.outstanding.max(0).unsigned_abs();
+        self.outstanding = self.outstanding.saturating_add_unsigned(least);
+        self.forgiven = self.forgiven.saturating_add_unsigned(charge.saturating_sub(least));
         Ruling::of(outstanding < window, || {
             let opcode = seen.header().opcode;
             (format!("nothing while {outstanding} of {window} bytes are outstanding"), format!("{opcode} of {charge}"))
@@ -256,6 +262,23 @@ mod tests {
         let mut script = Script::with(&[], dcp::Open::PRODUCER, &[("connection_buffer_size", "100")]);
         script.stream(1, 10, 0);
         script
+    }
+
+    /// Found by `fuzz` in era 6.5: bytes of the stream id are given back that were never charged, while more is under way.
+    #[test]
+    fn what_older_producers_did_not_charge_is_not_held_against_them() {
+        let controls = [("connection_buffer_size", "142"), ("enable_stream_id", "true")];
+        let mut script = Script::with(&[], dcp::Open::PRODUCER, &controls);
+        script.stream(1, 10, 0);
+        let m = |seqno| mutation(1, 10, seqno);
+        script.p(m(1));
+        script.c(buffer_ack(74));
+        for seqno in 2..5 {
+            script.p(m(seqno));
+        }
+        assert_eq!(verdicts::<WindowRespected>(&script).0, PASS, "3 bytes of the acknowledgement count for it");
+        script.p(m(5));
+        assert_eq!(verdicts::<WindowRespected>(&script).0, FAIL);
     }
 
     #[test]
