@@ -67,7 +67,9 @@ pub fn size(text: &str) -> Result<u64, String> {
 /// A duration in the largest unit that says it in whole numbers: `2s`, `1500ms`.
 pub fn duration_text(duration: Duration) -> String {
     let nanos = duration.as_nanos();
-    let unit = [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)].into_iter().find(|(_, each)| nanos % each == 0);
+    let unit = [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)]
+        .into_iter()
+        .find(|(_, each)| nanos.is_multiple_of(*each));
     let (unit, each) = unit.unwrap_or(("ns", 1));
     format!("{}{unit}", nanos / each)
 }

@@ -196,7 +196,7 @@ impl Held {
                 let first = bytes.split_to(len);
                 (Self::Raw(first), Some(Self::Raw(bytes)))
             }
-            whole => (whole, None),
+            whole @ (Self::Frame(..) | Self::Raw(_) | Self::Piece(..) | Self::Close(..)) => (whole, None),
         }
     }
 

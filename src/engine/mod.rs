@@ -294,7 +294,17 @@ impl<O: Observer> Engine<O> {
         }
         let replacement = actions.iter().find_map(|action| match action {
             Action::Replace(bytes) => Some(bytes.clone()),
-            _ => None,
+            Action::Forward
+            | Action::Truncate(_)
+            | Action::Drop
+            | Action::Inject { .. }
+            | Action::Resume { .. }
+            | Action::Hold { .. }
+            | Action::Release { .. }
+            | Action::Lag { .. }
+            | Action::Pace { .. }
+            | Action::Close { .. }
+            | Action::Note { .. } => None,
         });
         let before = self.fate(actions, now, |engine, fate| {
             let value_left = frame.header().frame_len().saturating_sub(frame.bytes().len() as u64);

@@ -154,6 +154,10 @@ impl Spec for SendSpec {
                 let seqno = struck.as_ref().map_or(0, |struck| struck.seqno);
                 let vbucket = spec.vbucket.or(struck.as_ref().map(|struck| struck.key.vbucket)).unwrap_or_default();
                 let frame = spec.frame(opaque, vbucket, seqno).build();
+                if spec.message == Opcode::DCP_STREAM_REQ && spec.status.is_none() {
+                    // What comes of a stream that the consumer has not asked for is for nobody.
+                    scene.tools.keep_from_consumer(opaque);
+                }
                 match spec.to {
                     Some(Role::Consumer) => {
                         let charge = Header::parse_slice(&frame).map_or(0, |header| dcp::charge(&header));
@@ -187,7 +191,7 @@ impl SendSpec {
         }
         match Body::of(self.value.as_deref(), self.value_size) {
             Body::None => frame,
-            body => frame.value(body.bytes()),
+            body @ (Body::Text(_) | Body::ClusterMap(_)) => frame.value(body.bytes()),
         }
     }
 }

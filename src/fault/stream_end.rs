@@ -136,7 +136,13 @@ impl Fault for StreamEnd {
                 self.waiting.push(Bytes::copy_from_slice(frame.bytes()));
                 scene.actions.push(Action::Drop);
             }
-            _ => {}
+            Event::Frame { .. }
+            | Event::Answer { .. }
+            | Event::Raw { .. }
+            | Event::Closed { .. }
+            | Event::Paused { .. }
+            | Event::Wakeup
+            | Event::Settle => {}
         }
         if (*answered && (*ended || !says_end)) || scene.now.since(*since) > patience {
             self.abandon(scene);

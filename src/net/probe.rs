@@ -201,7 +201,7 @@ impl Running<'_> {
             }
             let goes_on = asked == Stop::No && failed_dials < MAX_FAILED_DIALS && !self.is_late();
             if goes_on && tasks.len() < self.run.jobs.max(1) && probe.left() > 0 {
-                let Some(case) = probe.next() else { continue };
+                let Some(case) = probe.next_case() else { continue };
                 match self.dial().await {
                     Ok((stream, from, to)) => {
                         failed_dials = 0;

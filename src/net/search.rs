@@ -142,7 +142,7 @@ impl Running<'_> {
             }
             if failed_dials < MAX_FAILED_DIALS
                 && tasks.len() < self.run.jobs.max(1)
-                && let Some(job) = search.next()
+                && let Some(job) = search.next_job()
             {
                 match self.dial().await {
                     Ok((stream, from, to)) => {

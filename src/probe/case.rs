@@ -119,9 +119,9 @@ pub fn short(message: Opcode) -> String {
 
 /// Whether a scenario is about a producer, and needs no consumer but the tool's own: some act on a consumer node.
 pub fn suits(scenario: &Scenario) -> bool {
-    let needs_node = |fault: &FaultSpec| match fault {
-        FaultSpec::CloseStream(close) => matches!(close.at, CloseAt::End | CloseAt::Consumer | CloseAt::Both),
-        _ => false,
+    let needs_node = |fault: &FaultSpec| {
+        matches!(fault, FaultSpec::CloseStream(close)
+            if matches!(close.at, CloseAt::End | CloseAt::Consumer | CloseAt::Both))
     };
     scenario.judge != Some(Judge::Consumer) && !scenario.steps.iter().flat_map(|step| &step.faults).any(needs_node)
 }

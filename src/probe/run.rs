@@ -287,7 +287,7 @@ impl Probe {
     }
 
     /// The next case that needs a connection. What cannot be tried is taken note of on the way.
-    pub fn next(&mut self) -> Option<Case> {
+    pub fn next_case(&mut self) -> Option<Case> {
         while let Some(case) = self.left.pop_front() {
             let message = match &case {
                 Case::Orphan { message, .. } => *message,

@@ -123,7 +123,7 @@ impl Search {
     }
 
     /// What is to be begun now; `None` while others have to end first, or where all is done.
-    pub fn next(&mut self) -> Option<Job> {
+    pub fn next_job(&mut self) -> Option<Job> {
         let draws = self.fixed.is_empty();
         if self.shrinking.is_none() && (self.failed.is_empty() || !draws) {
             if self.begun >= self.schedules {
@@ -141,7 +141,7 @@ impl Search {
             self.shrinking = Some(Shrinking { number, drawn, failure, connection, shrinker, phase: Phase::Ready });
         }
         let shrinking = self.shrinking.as_mut().filter(|it| it.phase == Phase::Ready)?;
-        let scenario = if let Some(candidate) = shrinking.shrinker.next() {
+        let scenario = if let Some(candidate) = shrinking.shrinker.next_candidate() {
             shrinking.phase = Phase::Trying;
             candidate
         } else {

@@ -48,7 +48,7 @@ impl Shrinker {
     }
 
     /// The next candidate; `None` where nothing smaller is left to be tried.
-    pub fn next(&mut self) -> Option<Scenario> {
+    pub fn next_candidate(&mut self) -> Option<Scenario> {
         if self.tries >= MAX_TRIES {
             return None;
         }
@@ -253,7 +253,7 @@ mod tests {
 
     fn shrunk(scenario: Scenario, ground: &Ground, fails: impl Fn(&Scenario) -> bool) -> Scenario {
         let mut shrinker = Shrinker::new(scenario, "x".to_owned(), ground.clone());
-        while let Some(candidate) = shrinker.next() {
+        while let Some(candidate) = shrinker.next_candidate() {
             law::check(&candidate, ground).expect("only what is legal is proposed");
             let trial = if fails(&candidate) { failed() } else { Trial::Passed };
             shrinker.tried(candidate, &trial);
@@ -290,7 +290,7 @@ mod tests {
         let ground = Ground { era: Era::V7_0, vbuckets: vec![0, 1] };
         let scenario = (1..).map(|number| schedule(9, number, &ground)).find(|it| it.steps.len() > 3).unwrap();
         let mut shrinker = Shrinker::new(scenario.clone(), "y".to_owned(), ground);
-        while let Some(candidate) = shrinker.next() {
+        while let Some(candidate) = shrinker.next_candidate() {
             shrinker.tried(candidate, &failed());
         }
         assert_eq!(shrinker.best(), &scenario);

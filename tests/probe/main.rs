@@ -60,7 +60,7 @@ fn probed(config: Config, options: Options) -> (Report, Vec<Outcome>) {
     let mut world = World::new(config);
     let mut probe = Probe::new(options).expect("cases");
     world.prepare(&mut probe).expect("a producer");
-    while let Some(case) = probe.next() {
+    while let Some(case) = probe.next_case() {
         let stage = probe.begin(&case, "consumer", "producer", world.now);
         let stage = world.run_stage(stage);
         probe.finished(case, stage);

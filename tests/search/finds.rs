@@ -108,9 +108,9 @@ fn the_table_is_what_the_search_finds() {
 const MARK: &str = "<!-- the rest is written by tests/search/finds.rs -->\n";
 
 fn tables() -> String {
-    let mut text = format!(
+    let mut text = String::from(
         "\n| quirk | era | seed | schedules needed | steps, drawn | steps, shrunk | does | finding |\n\
-         |---|---|---|---|---|---|---|---|\n"
+         |---|---|---|---|---|---|---|---|\n",
     );
     for (quirk, era, found) in &*ALL {
         let Some(found) = found else { continue };
@@ -140,6 +140,7 @@ fn says(fault: &dcproxy::fault::FaultSpec) -> String {
     match fault {
         FaultSpec::CloseStream(close) => format!("close_stream at {}", close.at),
         FaultSpec::OrphanResponse(orphan) => format!("{} x {} {}", orphan.count, orphan.message, orphan.status),
+        #[allow(clippy::wildcard_enum_match_arm, reason = "whatever is drawn one day")]
         other => format!("{other:?}"),
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn play(scenario: &Scenario, era: Era, quirk: Option<Quirk>) -> (Tria
 /// A whole search against such a node.
 pub(crate) fn search(seed: u64, schedules: u64, era: Era, quirk: Option<Quirk>) -> (Search, Option<Found>) {
     let mut search = Search::new(seed, ground(era), schedules);
-    while let Some(job) = search.next() {
+    while let Some(job) = search.next_job() {
         let (trial, connection) = play(&job.scenario, era, quirk);
         search.done(job, trial, connection);
     }
@@ -106,11 +106,8 @@ impl World {
     fn run(&mut self) {
         while self.now < START + LIMIT {
             self.listen();
-            let moved = if self.dice.bool() {
-                self.hand_stage() || self.hand_node()
-            } else {
-                self.hand_node() || self.hand_stage()
-            };
+            let stage_first = self.dice.bool();
+            let moved = (stage_first && self.hand_stage()) || self.hand_node() || (!stage_first && self.hand_stage());
             if moved {
                 self.now = self.now + Duration::from_micros(self.dice.u64(..20));
                 continue;

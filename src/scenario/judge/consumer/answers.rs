@@ -159,7 +159,7 @@ impl Answers {
             Ok(Message::SnapshotMarker(marker)) if marker.flags & SnapshotMarker::ACK != 0 => {
                 self.owe(seen, Some((stream.key, marker.end_seqno)), false);
             }
-            Ok(Message::SetVbucketState(_)) => self.owe(seen, None, !stream.before.is_some_and(|b| b.close.is_some())),
+            Ok(Message::SetVbucketState(_)) => self.owe(seen, None, stream.before.is_none_or(|b| b.close.is_none())),
             Ok(Message::StreamEnd(_)) => {
                 self.ended(header.vbucket_or_status);
                 if seen.kv {

@@ -60,10 +60,14 @@ impl Stage {
         let mut stage = Self { session: Session::new(edge), judge, edge, now: 1_000_000_000 };
         // Whoever dials sends DCP_OPEN; who produces sends the controls' answers.
         let dialled = edge == Side::Dialler;
-        let (asks, gets): (fn(&mut Self, FrameHead), fn(&mut Self, FrameHead)) =
-            if dialled { (Self::says, Self::hears) } else { (Self::hears, Self::says) };
-        asks(&mut stage, open(2, flags, None));
-        gets(&mut stage, plain(Opcode::DCP_OPEN, Status::SUCCESS, 2));
+        let (ask, answer) = (open(2, flags, None), plain(Opcode::DCP_OPEN, Status::SUCCESS, 2));
+        if dialled {
+            stage.says(ask);
+            stage.hears(answer);
+        } else {
+            stage.hears(ask);
+            stage.says(answer);
+        }
         for (key, value) in controls {
             stage.says(control(3, key, value));
             stage.hears(plain(Opcode::DCP_CONTROL, Status::SUCCESS, 3));
