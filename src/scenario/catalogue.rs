@@ -40,6 +40,7 @@ pub(super) const FILES: &[&str] = files! {
     "mb-62847"
     "mb-66612"
     "rollback-storm"
+    "skip-after-close"
     "skip-after-orphan"
 };
 

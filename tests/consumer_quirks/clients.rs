@@ -288,7 +288,7 @@ impl Rig {
             }
             self.pump();
             self.noops += 1;
-            if self.noops % 10 == 0 {
+            if self.noops.is_multiple_of(10) {
                 self.say(DcpNoop.request(Opaque(self.noops.to_be_bytes())));
             }
         }

@@ -236,7 +236,7 @@ impl Rig {
             if !bytes.is_empty() {
                 self.engine.feed(Side::Upstream, bytes.into(), self.now);
             }
-            if let Some(_) = self.node.closing().filter(|_| !self.closed) {
+            if self.node.closing().is_some() && !self.closed {
                 self.closed = true;
                 self.engine.closed(Side::Upstream, How::Fin, self.now);
             }

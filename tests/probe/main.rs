@@ -1,5 +1,6 @@
 //! `probe` without sockets: its connections and the embedded node's, joined in memory, in simulated time.
 
+mod catalogue;
 mod world;
 
 use std::time::Duration;
@@ -57,6 +58,11 @@ fn options(select: &[&str]) -> Options {
 }
 
 fn probed(config: Config, options: Options) -> (Report, Vec<Outcome>) {
+    probed_and_left(config, options, false)
+}
+
+/// The same, `broken` where the node is left without a vbucket, so that nothing can be compared in the end.
+fn probed_and_left(config: Config, options: Options, broken: bool) -> (Report, Vec<Outcome>) {
     let mut world = World::new(config);
     let mut probe = Probe::new(options).expect("cases");
     world.prepare(&mut probe).expect("a producer");
@@ -65,7 +71,7 @@ fn probed(config: Config, options: Options) -> (Report, Vec<Outcome>) {
         let stage = world.run_stage(stage);
         probe.finished(case, stage);
     }
-    if probe.needs_confirmation() {
+    if probe.needs_confirmation() && !broken {
         world.confirm(&mut probe).expect("a last reference");
     }
     probe.finish()

@@ -135,12 +135,12 @@ fn tables() -> String {
 }
 
 /// A fault in a few words.
+#[allow(clippy::wildcard_enum_match_arm, reason = "whatever is drawn one day")]
 fn says(fault: &dcproxy::fault::FaultSpec) -> String {
     use dcproxy::fault::FaultSpec;
     match fault {
         FaultSpec::CloseStream(close) => format!("close_stream at {}", close.at),
         FaultSpec::OrphanResponse(orphan) => format!("{} x {} {}", orphan.count, orphan.message, orphan.status),
-        #[allow(clippy::wildcard_enum_match_arm, reason = "whatever is drawn one day")]
         other => format!("{other:?}"),
     }
 }
