@@ -101,7 +101,7 @@ impl Served for Judged {
             Box::new(Tape::new(id, ends, run.to_string(), Clock::start().now(), recorder.queue()))
         });
         let judge = Judge::new(terms, id, dialler.to_string(), upstream.to_string());
-        let runner = || Box::new(Runner::new(self.plan.clone(), id)) as Box<dyn Interceptor>;
+        let runner = || Box::new(Runner::new(self.plan.clone(), id).judging(self.judge)) as Box<dyn Interceptor>;
         Tapped::new(self.armed().then(runner), judge, tape, self.plan.seed)
     }
 
@@ -119,8 +119,8 @@ impl Served for Judged {
         }));
         let (mut connection, opened) = match judged {
             Ok((judgement, opened)) => {
-                self.has_producer |=
-                    judgement.has_producer || (judgement.has_consumer && self.judge == verdict::Judge::Consumer);
+                // A consumer is judged only where the terms say so.
+                self.has_producer |= judgement.has_producer || judgement.has_consumer;
                 (judgement.connection, opened)
             }
             Err(_) => (Connection::new(id, dialler, upstream), true),

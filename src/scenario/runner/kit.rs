@@ -1,17 +1,19 @@
 use std::collections::BTreeSet;
 
-use super::PRODUCER;
 use crate::Timestamp;
 use crate::engine::Actions;
 use crate::engine::Sessions;
 use crate::fault::Bursts;
 use crate::fault::Scene;
 use crate::fault::Toolbox;
+use crate::journal::Side;
 use crate::wire::Opcode;
 
 /// What a runner lends to its faults.
 #[derive(Debug)]
 pub(super) struct Kit {
+    /// Where the producer is.
+    pub(super) producer: Side,
     pub(super) tools: Toolbox,
     pub(super) bursts: Bursts,
     /// The message types that have met no orphaned response yet.
@@ -26,7 +28,7 @@ impl Kit {
         now: Timestamp,
         actions: &'a mut Actions,
     ) -> Scene<'a> {
-        let Self { tools, bursts, wanted } = self;
-        Scene { sessions, producer: PRODUCER, now, tools, bursts, wanted, actions }
+        let Self { producer, tools, bursts, wanted } = self;
+        Scene { sessions, producer: *producer, now, tools, bursts, wanted, actions }
     }
 }

@@ -31,6 +31,8 @@ use crate::journal::Act;
 use crate::journal::How;
 use crate::journal::Side;
 use crate::session::Session;
+use crate::verdict::About;
+use crate::verdict::Judge;
 use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
@@ -54,6 +56,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Runner {
     plan: Plan,
+    /// Whether the producer may be either end.
+    consumers_too: bool,
     phase: Phase,
     kit: Kit,
     steps: Steps,
@@ -99,10 +103,12 @@ impl Runner {
     /// A runner for the connection of that number, from 1: of each connection and step, chance is a matter of the seed alone.
     pub fn new(plan: Plan, connection: u64) -> Self {
         Self {
+            consumers_too: false,
             phase: Phase::Opening,
             kit: Kit {
+                producer: DIALLED,
                 tools: Toolbox::new(plan.era.unwrap_or(Era::V2019_07), plan.settle, plan.fatal_too),
-                bursts: Bursts::new(PRODUCER),
+                bursts: Bursts::new(DIALLED),
                 wanted: plan.messages.clone(),
             },
             steps: Steps::of(&plan, connection),
@@ -123,6 +129,29 @@ impl Runner {
         }
     }
 
+    /// Takes steps too where the producer has dialled and a consumer node is behind it, if consumers are judged: a node is
+    /// told by a manager what to be (dcp-protocol.md §3.1).
+    #[must_use]
+    pub const fn judging(mut self, judge: Judge) -> Self {
+        self.consumers_too = judge.judges(About::CONSUMER);
+        self
+    }
+
+    fn look_for_producer(&mut self, sessions: &Sessions) {
+        if self.consumers_too
+            && matches!(self.phase, Phase::Opening)
+            && let Some(producer) = sessions.at(DIALLED).producer()
+            && producer != self.kit.producer
+        {
+            self.kit.producer = producer;
+            self.kit.bursts = Bursts::new(producer);
+        }
+    }
+
+    fn is_producer_dialled(&self) -> bool {
+        self.kit.producer == DIALLED
+    }
+
     fn watch(&mut self, event: &Event<'_>, now: Timestamp) {
         match event {
             Event::Frame { from, frame, head, context } => {
@@ -133,11 +162,11 @@ impl Runner {
                 if context.orphan.is_some() {
                     self.doubts.orphan(now);
                 }
-                if *from != PRODUCER && head.header.is_request() && head.header.opcode == Opcode::DCP_STREAM_REQ {
+                if *from != self.kit.producer && head.header.is_request() && head.header.opcode == Opcode::DCP_STREAM_REQ {
                     self.filters.remember(frame, head);
                 }
             }
-            Event::Paused { from, paused } if *from == PRODUCER => {
+            Event::Paused { from, paused } if *from == self.kit.producer => {
                 self.paused = *paused;
                 self.resumed_at = now;
             }
@@ -149,12 +178,13 @@ impl Runner {
     /// Asks the triggers of the steps that are armed, and lets those that fire begin.
     fn fire_what_is_due(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp, actions: &mut Actions) {
         let in_order = matches!(self.phase, Phase::Armed);
+        let producer = self.kit.producer;
         for index in self.steps.armed(in_order, now) {
             if self.kit.scene(sessions, now, actions).is_decided() {
                 return;
             }
             let messages = if self.steps.cuts() { &self.kit.wanted } else { &self.plan.messages };
-            let stream = stream_of(event, sessions, &self.filters);
+            let stream = stream_of(event, sessions, producer, &self.filters);
             let over = matches!(self.phase, Phase::Settling { .. } | Phase::Settled);
             let Some(armed) = self.steps.get_mut(index) else { continue };
             if over && armed.step.faults.iter().any(Spec::wants_stream) {
@@ -165,10 +195,10 @@ impl Runner {
                 if armed.fired_at.is_some() && !matches!(event, Event::Frame { .. }) {
                     continue;
                 }
-            } else if !armed.trigger.concerns(event, now) {
+            } else if !armed.trigger.concerns(event, producer, now) {
                 continue;
             } else if armed.step.is_mid_transfer() {
-                if !is_mid_transfer(event, sessions) {
+                if !is_mid_transfer(event, sessions, producer) {
                     continue;
                 }
                 // Where a step says no more than that, the seed chooses the place.
@@ -177,7 +207,7 @@ impl Runner {
                         self.let_pass -= 1;
                         continue;
                     }
-                    if !is_wanted(event, sessions, messages, &self.kit.tools) {
+                    if !is_wanted(event, sessions.at(producer), messages, &self.kit.tools) {
                         continue;
                     }
                 }
@@ -229,7 +259,7 @@ impl Runner {
             }
         };
         let noted = actions.len();
-        actions.push(Action::Note { edge: PRODUCER, act });
+        actions.push(Action::Note { edge: DIALLED, act });
         let mut scene = self.kit.scene(sessions, now, actions);
         let mut begun = Vec::with_capacity(specs.len());
         for spec in &specs {
@@ -266,7 +296,7 @@ impl Runner {
 
     fn settle(&mut self, now: Timestamp, actions: &mut Actions) {
         self.steps.skip_all(now, actions);
-        actions.push(Action::Note { edge: PRODUCER, act: Act::Settling });
+        actions.push(Action::Note { edge: DIALLED, act: Act::Settling });
         let until = self.kit.bursts.last_told().map_or(now, |told| told.max(now)) + self.plan.settle;
         let until = until.max(self.watch_until);
         self.phase = Phase::Settling { until, proof: Proof::Idle };
@@ -274,7 +304,7 @@ impl Runner {
 
     fn settled(&mut self, actions: &mut Actions) {
         if !matches!(self.phase, Phase::Settled) {
-            actions.push(Action::Note { edge: PRODUCER, act: Act::Settled });
+            actions.push(Action::Note { edge: DIALLED, act: Act::Settled });
             self.end(actions);
         }
     }
@@ -282,14 +312,14 @@ impl Runner {
     fn end(&mut self, actions: &mut Actions) {
         self.phase = Phase::Settled;
         if let Some(how) = self.stand_in.end() {
-            actions.push(Action::Close { side: PRODUCER, how });
+            actions.push(Action::Close { side: DIALLED, how });
         }
     }
 
     /// An end closed. What was begun is brought to its end without the consumer.
     fn closed(&mut self, from: Side, how: How, session: &Session, now: Timestamp, actions: &mut Actions) {
         let tried = self.kit.bursts.last_told().is_some() || matches!(self.phase, Phase::Acting(_));
-        if from == PRODUCER || !tried || matches!(self.phase, Phase::Settled) {
+        if from == self.kit.producer || !self.is_producer_dialled() || !tried || matches!(self.phase, Phase::Settled) {
             self.steps.skip_all(now, actions);
             return self.end(actions);
         }
@@ -316,16 +346,18 @@ impl Runner {
     }
 
     fn advance(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp, actions: &mut Actions) {
-        let session = sessions.at(PRODUCER);
+        let producer = self.kit.producer;
+        let session = sessions.at(producer);
         match &mut self.phase {
             Phase::Opening => {
-                if session.producer() == Some(PRODUCER) && session.open().is_some_and(|open| open.accepted) {
+                let open = sessions.at(DIALLED).open().is_some_and(|open| open.accepted);
+                if open && (sessions.at(DIALLED).producer() == Some(DIALLED) || self.consumers_too) {
                     if self.plan.era.is_some() {
                         self.phase = Phase::Armed;
                     } else {
                         let opaque = self.kit.tools.opaque();
                         let frame = FrameBuilder::request(Opcode::VERSION).opaque(opaque).build();
-                        actions.push(Action::Inject { to: PRODUCER, frame });
+                        actions.push(Action::Inject { to: DIALLED, frame });
                         self.phase = Phase::Asking(opaque, now);
                     }
                 }
@@ -333,13 +365,13 @@ impl Runner {
             Phase::Asking(opaque, since) => {
                 let answered = matches!(event, Event::Answer { head, .. } if head.header.opaque == *opaque);
                 if answered || now.since(*since) > VERSION_WITHIN {
-                    self.kit.tools.era = era_of(session).0;
+                    self.kit.tools.era = era_of(sessions.at(DIALLED)).0;
                     self.phase = Phase::Armed;
                 }
             }
             Phase::Armed => {
                 self.steps.begin(now);
-                if self.idle_since.is_none() && is_data(event) {
+                if self.idle_since.is_none() && is_data(event, producer) {
                     self.idle_since = Some(now);
                 }
             }
@@ -361,7 +393,7 @@ impl Runner {
                 if *until <= now && *proof == Proof::Idle {
                     proof.want(now, Duration::ZERO);
                 }
-                proof.step(PRODUCER, &mut self.kit.tools, now, actions);
+                proof.step(DIALLED, &mut self.kit.tools, now, actions);
             }
             Phase::Settled => {}
         }
@@ -399,7 +431,7 @@ impl Runner {
         }
         let over = match &self.phase {
             Phase::Armed => {
-                let session = sessions.at(PRODUCER);
+                let session = sessions.at(self.kit.producer);
                 let flows = self.idle_since.is_some();
                 let bored = self.bored_at().is_some_and(|at| now > at);
                 let wanted = &self.kit.wanted;
@@ -446,25 +478,27 @@ impl Runner {
     }
 }
 
-/// Only an end that was dialled is made to meet orphaned responses: of a producer that dialled, nothing is demanded.
-const PRODUCER: Side = Side::Upstream;
-const CONSUMER: Side = Side::Dialler;
+/// The end that was dialled: it is told VERSION and proofs of life, and its edge has the notes. Of a producer that dialled,
+/// nothing is demanded.
+const DIALLED: Side = Side::Upstream;
 
 impl Interceptor for Runner {
     fn on_event(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp) -> Actions {
         let mut actions = Vec::new();
         self.started.get_or_insert(now);
+        self.look_for_producer(sessions);
         self.watch(event, now);
         if let Event::Answer { head, .. } = event {
             self.kit.bursts.answered(head.header.opcode, head.header.opaque);
         }
         self.advance(event, sessions, now, &mut actions);
-        withheld::acknowledged(event, &mut self.kit.tools, &mut actions);
-        withheld::keep_from_consumer(event, sessions, &mut self.kit.tools, &mut actions);
+        let producer = self.kit.producer;
+        withheld::acknowledged(event, producer, &mut self.kit.tools, &mut actions);
+        withheld::keep_from_consumer(event, sessions, producer, &mut self.kit.tools, &mut actions);
         if let Event::Closed { from, how } = event {
-            self.closed(*from, *how, sessions.at(PRODUCER), now, &mut actions);
+            self.closed(*from, *how, sessions.at(self.kit.producer), now, &mut actions);
         }
-        self.stand_in.on_event(event, PRODUCER, sessions.at(PRODUCER), &mut self.kit.tools, &mut actions);
+        self.stand_in.on_event(event, DIALLED, sessions.at(DIALLED), &mut self.kit.tools, &mut actions);
         actions
     }
 

@@ -4,7 +4,7 @@ use super::super::After;
 use super::super::Per;
 use super::super::Plan;
 use super::super::Step;
-use super::PRODUCER;
+use super::DIALLED;
 use super::trigger::Trigger;
 use crate::Timestamp;
 use crate::engine::Action;
@@ -174,7 +174,7 @@ impl Steps {
 }
 
 fn never_fired(step: &Step) -> Action {
-    Action::Note { edge: PRODUCER, act: Act::NeverFired { step: step.name.clone() } }
+    Action::Note { edge: DIALLED, act: Act::NeverFired { step: step.name.clone() } }
 }
 
 /// Whether a step closes streams at `cut` until each wanted type has been met.

@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use super::super::Per;
 use super::super::When;
 use super::super::can_come;
-use super::CONSUMER;
-use super::PRODUCER;
 use super::filters::Filters;
 use crate::Timestamp;
 use crate::dcp;
@@ -18,6 +16,7 @@ use crate::fault::Toolbox;
 use crate::fault::is_brought_by_the_close;
 use crate::filter::Subject;
 use crate::journal::Role;
+use crate::journal::Side;
 use crate::session::Session;
 use crate::session::State;
 use crate::session::StreamKey;
@@ -61,9 +60,9 @@ impl Trigger {
     }
 
     /// Whether the frame of an event is one that counts.
-    pub(super) fn concerns(&self, event: &Event<'_>, now: Timestamp) -> bool {
+    pub(super) fn concerns(&self, event: &Event<'_>, producer: Side, now: Timestamp) -> bool {
         let Event::Frame { from, head, .. } = event else { return false };
-        let (role, name) = if *from == PRODUCER { (Role::Producer, "producer") } else { (Role::Consumer, "consumer") };
+        let (role, name) = if *from == producer { (Role::Producer, "producer") } else { (Role::Consumer, "consumer") };
         self.when.from.is_none_or(|wanted| wanted == role)
             && self
                 .when
@@ -99,11 +98,16 @@ impl Trigger {
 }
 
 /// The stream of a frame, as far as it is one's.
-pub(super) fn stream_of(event: &Event<'_>, sessions: &Sessions, filters: &Filters) -> Option<Struck> {
+pub(super) fn stream_of(
+    event: &Event<'_>,
+    sessions: &Sessions,
+    producer: Side,
+    filters: &Filters,
+) -> Option<Struck> {
     let Event::Frame { head, context, .. } = event else { return None };
     let key = context.stream.as_ref()?.key;
-    let delivered = sessions.at(CONSUMER).stream(key);
-    let current = sessions.at(PRODUCER).stream(key).map(|stream| stream.opaque);
+    let delivered = sessions.at(producer.other()).stream(key);
+    let current = sessions.at(producer).stream(key).map(|stream| stream.opaque);
     // A message names its stream; of a request about one (a close, an acknowledgement) the opaque is its own.
     let is_message = head.header.is_request() && dcp::is_stream_message(head.header.opcode);
     let opaque = if is_message { head.header.opaque } else { current.unwrap_or(head.header.opaque) };
@@ -113,13 +117,16 @@ pub(super) fn stream_of(event: &Event<'_>, sessions: &Sessions, filters: &Filter
 
 /// Whether an event is a message of an open stream, inside a snapshot with more to come, behind some that the consumer has
 /// got.
-pub(super) fn is_mid_transfer(event: &Event<'_>, sessions: &Sessions) -> bool {
+pub(super) fn is_mid_transfer(event: &Event<'_>, sessions: &Sessions, producer: Side) -> bool {
     let place = || {
-        let Event::Frame { from: PRODUCER, head, context, .. } = event else { return None };
+        let Event::Frame { from, head, context, .. } = event else { return None };
+        if *from != producer {
+            return None;
+        }
         let seqno = head.message.as_ref().ok()?.by_seqno()?;
         let key = context.stream.as_ref()?.key;
-        let stream = sessions.at(PRODUCER).stream(key)?;
-        let delivered = sessions.at(CONSUMER).stream(key)?;
+        let stream = sessions.at(producer).stream(key)?;
+        let delivered = sessions.at(producer.other()).stream(key)?;
         let within = stream.opaque == head.header.opaque
             && stream.state == State::Open
             && !stream.request.has(dcp::StreamReq::TAKEOVER)
@@ -131,9 +138,14 @@ pub(super) fn is_mid_transfer(event: &Event<'_>, sessions: &Sessions) -> bool {
 }
 
 /// Whether a message is of a type that is to meet an orphaned response, or any will do.
-pub(super) fn is_wanted(event: &Event<'_>, sessions: &Sessions, messages: &BTreeSet<Opcode>, tools: &Toolbox) -> bool {
+pub(super) fn is_wanted(
+    event: &Event<'_>,
+    session: &Session,
+    messages: &BTreeSet<Opcode>,
+    tools: &Toolbox,
+) -> bool {
     let Event::Frame { head, .. } = event else { return false };
-    let wanted = attainable(messages, sessions.at(PRODUCER), tools);
+    let wanted = attainable(messages, session, tools);
     let any_will_do = wanted.iter().all(|&message| is_brought_by_the_close(message));
     any_will_do || wanted.contains(&head.header.opcode)
 }
@@ -149,7 +161,7 @@ pub(super) fn attainable(messages: &BTreeSet<Opcode>, session: &Session, tools: 
 }
 
 /// Whether the event is a message of a stream.
-pub(super) fn is_data(event: &Event<'_>) -> bool {
-    matches!(event, Event::Frame { from: PRODUCER, head, .. }
-        if head.header.is_request() && dcp::is_stream_message(head.header.opcode))
+pub(super) fn is_data(event: &Event<'_>, producer: Side) -> bool {
+    matches!(event, Event::Frame { from, head, .. }
+        if *from == producer && head.header.is_request() && dcp::is_stream_message(head.header.opcode))
 }
