@@ -6,6 +6,7 @@ use super::Scenario;
 use super::judge::Source;
 use super::judge::Terms;
 use crate::era::Era;
+use crate::verdict::About;
 use crate::verdict::Judge;
 use crate::wire::Opcode;
 
@@ -35,7 +36,9 @@ impl Plan {
     /// How a live connection that it is carried out on is to be judged.
     pub fn terms(&self, judge: Judge) -> Terms {
         let source = if self.is_armed() {
-            let makes_orphans = self.scenarios.iter().any(Scenario::makes_orphans);
+            // Orphaned responses try the producer; where it is not judged, none is missed.
+            let makes_orphans =
+                judge.judges(About::PRODUCER) && self.scenarios.iter().any(Scenario::makes_orphans);
             Source::Acting { makes_orphans, fatal_too: self.fatal_too }
         } else {
             Source::Watching

@@ -208,12 +208,14 @@ impl Judge {
             findings.extend(self.closed.findings(&end));
             findings.extend(self.resumes.findings(&end));
             findings.extend(self.window.findings(&end));
-            findings.extend(self.evidence(session, &connection.matrix));
         }
         if judged || session.producer().is_some() {
             findings.extend(self.cases.findings());
         }
         let has_consumer = self.consumers.as_mut().is_some_and(|consumers| consumers.judge(&mut findings, producer));
+        if judged || has_consumer {
+            findings.extend(self.evidence(session, &connection.matrix, judged));
+        }
         let acting = matches!(self.terms.source, Source::Acting { .. });
         if has_consumer && acting && !findings.iter().any(|finding| finding.id.starts_with("consumer-")) {
             findings.push(not_enough("something that puts the consumer to the test", "nothing was sent to it"));
@@ -275,8 +277,8 @@ impl Judge {
             .collect()
     }
 
-    /// What is missing for a verdict (law L7).
-    fn evidence(&self, session: &Session, matrix: &[Row]) -> Vec<Finding> {
+    /// What is missing for a verdict (law L7); orphaned responses where a producer is `judged` by them.
+    fn evidence(&self, session: &Session, matrix: &[Row], judged: bool) -> Vec<Finding> {
         let mut missing = Vec::new();
         if session.framing_lost() {
             missing.push(not_enough("frames up to the end", "framing was lost"));
@@ -301,7 +303,7 @@ impl Judge {
             let steps = self.story.never_fired.join(", ");
             missing.push(not_enough("each step to fire", &format!("never fired: {steps}")));
         }
-        if makes_orphans && !self.story.steps.is_empty() {
+        if judged && makes_orphans && !self.story.steps.is_empty() {
             if !self.kept.any() {
                 missing.push(not_enough("an orphaned response", "none was delivered"));
             }
