@@ -209,10 +209,11 @@ impl Judge {
             findings.extend(self.resumes.findings(&end));
             findings.extend(self.window.findings(&end));
         }
+        let has_consumer = self.consumers.as_mut().is_some_and(|consumers| consumers.judge(&mut findings, producer));
+        // Behind what takes the place of the rules about the consumer: expectations saw it at its own edge.
         if judged || session.producer().is_some() {
             findings.extend(self.cases.findings());
         }
-        let has_consumer = self.consumers.as_mut().is_some_and(|consumers| consumers.judge(&mut findings, producer));
         if judged || has_consumer {
             findings.extend(self.evidence(session, &connection.matrix, judged));
         }
