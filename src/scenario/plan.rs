@@ -37,8 +37,7 @@ impl Plan {
     pub fn terms(&self, judge: Judge) -> Terms {
         let source = if self.is_armed() {
             // Orphaned responses try the producer; where it is not judged, none is missed.
-            let makes_orphans =
-                judge.judges(About::PRODUCER) && self.scenarios.iter().any(Scenario::makes_orphans);
+            let makes_orphans = judge.judges(About::PRODUCER) && self.scenarios.iter().any(Scenario::makes_orphans);
             Source::Acting { makes_orphans, fatal_too: self.fatal_too }
         } else {
             Source::Watching

@@ -56,8 +56,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Runner {
     plan: Plan,
-    /// Whether the producer may be either end.
-    consumers_too: bool,
+    /// Whose faults decide; where consumers' do, the producer may be either end.
+    judge: Judge,
     phase: Phase,
     kit: Kit,
     steps: Steps,
@@ -103,7 +103,7 @@ impl Runner {
     /// A runner for the connection of that number, from 1: of each connection and step, chance is a matter of the seed alone.
     pub fn new(plan: Plan, connection: u64) -> Self {
         Self {
-            consumers_too: false,
+            judge: Judge::Producer,
             phase: Phase::Opening,
             kit: Kit {
                 producer: DIALLED,
@@ -133,12 +133,12 @@ impl Runner {
     /// told by a manager what to be (dcp-protocol.md §3.1).
     #[must_use]
     pub const fn judging(mut self, judge: Judge) -> Self {
-        self.consumers_too = judge.judges(About::CONSUMER);
+        self.judge = judge;
         self
     }
 
     fn look_for_producer(&mut self, sessions: &Sessions) {
-        if self.consumers_too
+        if self.judge.judges(About::CONSUMER)
             && matches!(self.phase, Phase::Opening)
             && let Some(producer) = sessions.at(DIALLED).producer()
             && producer != self.kit.producer
@@ -162,7 +162,10 @@ impl Runner {
                 if context.orphan.is_some() {
                     self.doubts.orphan(now);
                 }
-                if *from != self.kit.producer && head.header.is_request() && head.header.opcode == Opcode::DCP_STREAM_REQ {
+                if *from != self.kit.producer
+                    && head.header.is_request()
+                    && head.header.opcode == Opcode::DCP_STREAM_REQ
+                {
                     self.filters.remember(frame, head);
                 }
             }
@@ -351,7 +354,7 @@ impl Runner {
         match &mut self.phase {
             Phase::Opening => {
                 let open = sessions.at(DIALLED).open().is_some_and(|open| open.accepted);
-                if open && (sessions.at(DIALLED).producer() == Some(DIALLED) || self.consumers_too) {
+                if open && (sessions.at(DIALLED).producer() == Some(DIALLED) || self.judge.judges(About::CONSUMER)) {
                     if self.plan.era.is_some() {
                         self.phase = Phase::Armed;
                     } else {
@@ -386,7 +389,7 @@ impl Runner {
                     && proof.given(head.header.opcode, head.header.opaque)
                 {
                     match self.doubts.until(now, self.plan.settle) {
-                        Some(later) if !self.ending => *until = later,
+                        Some(later) if !self.ending && self.judge.judges(About::PRODUCER) => *until = later,
                         Some(_) | None => return self.settled(actions),
                     }
                 }

@@ -98,12 +98,7 @@ impl Trigger {
 }
 
 /// The stream of a frame, as far as it is one's.
-pub(super) fn stream_of(
-    event: &Event<'_>,
-    sessions: &Sessions,
-    producer: Side,
-    filters: &Filters,
-) -> Option<Struck> {
+pub(super) fn stream_of(event: &Event<'_>, sessions: &Sessions, producer: Side, filters: &Filters) -> Option<Struck> {
     let Event::Frame { head, context, .. } = event else { return None };
     let key = context.stream.as_ref()?.key;
     let delivered = sessions.at(producer.other()).stream(key);
@@ -138,12 +133,7 @@ pub(super) fn is_mid_transfer(event: &Event<'_>, sessions: &Sessions, producer: 
 }
 
 /// Whether a message is of a type that is to meet an orphaned response, or any will do.
-pub(super) fn is_wanted(
-    event: &Event<'_>,
-    session: &Session,
-    messages: &BTreeSet<Opcode>,
-    tools: &Toolbox,
-) -> bool {
+pub(super) fn is_wanted(event: &Event<'_>, session: &Session, messages: &BTreeSet<Opcode>, tools: &Toolbox) -> bool {
     let Event::Frame { head, .. } = event else { return false };
     let wanted = attainable(messages, session, tools);
     let any_will_do = wanted.iter().all(|&message| is_brought_by_the_close(message));
