@@ -53,7 +53,15 @@ enum Who {
 /// Scenarios for one kind of consumer alone; all others are for both.
 fn whose(name: &str) -> &'static [Who] {
     match name {
-        "mb-47318" | "mb-34850" | "mb-34951" | "mb-42256" | "mb-69524" | "mb-41024" => &[Who::Node],
+        "mb-47318"
+        | "mb-34850"
+        | "mb-34951"
+        | "mb-42256"
+        | "mb-69524"
+        | "mb-41024"
+        | "marker-in-flight"
+        | "vbucket-state-in-flight"
+        | "response-crosses-close" => &[Who::Node],
         "mb-64936"
         | "go-dcp-151"
         | "sync-gateway-5597"
