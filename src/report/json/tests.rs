@@ -80,7 +80,7 @@ fn keys_keep_their_order() {
     assert_eq!(at("/matrix/0"), "message status answered outcome verdict");
     assert_eq!(
         at("/connections/0"),
-        "id consumer producer name era verdict frames steps orphans findings reason matrix orphans_total notes"
+        "id consumer producer name era verdict frames steps orphans findings reason matrix orphans_total notes case"
     );
     assert_eq!(at("/connections/0/frames"), "producer consumer");
     assert_eq!(at("/connections/0/steps/0"), "step fired vbucket opaque seqno at_ms");
