@@ -36,6 +36,7 @@ const EXEMPT: &[(&str, std::ops::RangeInclusive<u32>, &str)] = &[
     ("everything.2019-07-after.pcap.gz", 6..=6, STATE),
     ("everything.6.5.0.pcap.gz", 6..=6, STATE),
     ("everything.7.0.5.pcap.gz", 6..=6, STATE),
+    ("everything.7.0.5.pcap.gz", 20..=20, STRAY),
     ("truth-table.2019-07-after.pcap.gz", 57..=70, EXPIRATIONS),
     ("truth-table.2019-07-before.pcap.gz", 6..=8, STRICTER),
     ("truth-table.2019-07-before.pcap.gz", 34..=36, STRICTER),
@@ -44,6 +45,8 @@ const EXEMPT: &[(&str, std::ops::RangeInclusive<u32>, &str)] = &[
     ("truth-table.6.5.0.pcap.gz", 57..=70, EXPIRATIONS),
     ("truth-table.6.5.0.pcap.gz", 266..=266, ENDS),
 ];
+const STRAY: &str = "the recorded producer counts a stray response to a marker, and never ends the takeover (real-servers.md §5; quirk \
+     stray-marker-ack); the embedded one ends it";
 const ENDS: &str =
     "the recording ends before its producer, which is mute after a fatal response, gets to closing the connection";
 const STREAM_IDS: &str =
