@@ -46,9 +46,9 @@ fn no_command_is_a_usage_error() {
 #[test]
 fn usage_errors_are_one_line_and_exit_2() {
     assert_one_line(
-        &run(&["prox"], &[]),
+        &run(&["repla"], &[]),
         2,
-        "dcproxy: unrecognized subcommand 'prox'; tip: a similar subcommand exists: 'proxy'",
+        "dcproxy: unrecognized subcommand 'repla'; tip: a similar subcommand exists: 'replay'",
     );
     assert_one_line(
         &run(&["check", "a.pcap", "--repot", "r.json"], &[]),
