@@ -209,6 +209,24 @@ fn window_restored_of_the_consumer() {
 }
 
 #[test]
+fn a_firing_that_nothing_is_known_of_is_no_pass_because_of_another() {
+    let text = "name = \"s\"\nabout = \"\"\n[[steps]]\nname = \"a\"\n\
+        when = { filter = 'dcp.opcode == mutation', times = 2 }\nexpect = { survives = { within = '1s' } }\n";
+    let scenario = Scenario::parse(text).unwrap_or_else(|error| panic!("{error}"));
+    let era = Some(dcproxy::era::Era::V7_0);
+    let mut stage = Stage::opened(Plan { scenarios: vec![scenario], ..plan("close-at-end", era) }, &[]);
+    stage.stream(0, O, 0);
+    stage.p(marker(0, op(O), 0, 100));
+    stage.p(mutation(0, op(O), 1));
+    stage.wait_ms(500);
+    stage.p(deletion(0, op(O), 2));
+    stage.wait_ms(1000);
+    // The first firing is proven; the second is followed by silence.
+    stage.p(mutation(0, op(O), 3));
+    assert_eq!(verdict(&mut stage, 2500), Inconclusive);
+}
+
+#[test]
 fn the_consumer_is_judged_at_its_own_edge() {
     let mut stage = stage("says = { of = 'consumer', filter = 'dcp.opcode == noop && dcp.response' }");
     stage.p(FrameBuilder::request(Opcode::DCP_NOOP).opaque(op(9)));

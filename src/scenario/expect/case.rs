@@ -231,13 +231,7 @@ impl Case {
                 None => finding,
             }
         };
-        // A later firing that was not watched to its end says nothing where another was.
-        let weight = |verdict| match verdict {
-            Verdict::Inconclusive => 0,
-            Verdict::Pass => 1,
-            Verdict::Fail => 2,
-        };
-        let mut worst: Option<(Verdict, String, &Fired)> = None;
+        let mut worst: Option<(u8, Verdict, String, &Fired)> = None;
         for running in &self.running {
             let until = running.over_at.map_or(now, |over| over.min(now));
             let end = End {
@@ -252,12 +246,20 @@ impl Case {
                 (Outcome::No(actual), false) | (Outcome::Yes(actual), true) => (Verdict::Fail, actual),
                 (Outcome::Unknown(actual), _) => (Verdict::Inconclusive, actual),
             };
-            if worst.as_ref().is_none_or(|(before, ..)| weight(*before) < weight(verdict)) {
-                worst = Some((verdict, actual, &running.fired));
+            // A later firing that was not watched to its end says nothing where another was; what was watched to its end, and
+            // is unknown all the same, is no pass (law L7).
+            let weight = match verdict {
+                Verdict::Inconclusive if !end.complete && !end.closed => 0,
+                Verdict::Pass => 1,
+                Verdict::Inconclusive => 2,
+                Verdict::Fail => 3,
+            };
+            if worst.as_ref().is_none_or(|(before, ..)| *before < weight) {
+                worst = Some((weight, verdict, actual, &running.fired));
             }
         }
         match worst {
-            Some((verdict, actual, fired)) => finding(verdict, actual, Some(fired)),
+            Some((_, verdict, actual, fired)) => finding(verdict, actual, Some(fired)),
             None => {
                 let who = name_of(self.common.of);
                 finding(Verdict::Inconclusive, format!("the step never fired; nothing was expected of {who}"), None)
