@@ -79,7 +79,9 @@ pub struct Runner {
     /// Takes the consumer's place once it has closed.
     stand_in: StandIn,
     ending: bool,
+    /// When it was last looked whether streams that are due bring something.
     looked_at: Timestamp,
+    last_event: Timestamp,
     doubts: Doubts,
 }
 
@@ -124,6 +126,7 @@ impl Runner {
             stand_in: StandIn::default(),
             ending: false,
             looked_at: Timestamp::default(),
+            last_event: Timestamp::default(),
             doubts: Doubts::default(),
             plan,
         }
@@ -182,18 +185,25 @@ impl Runner {
     fn fire_what_is_due(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp, actions: &mut Actions) {
         let in_order = matches!(self.phase, Phase::Armed);
         let producer = self.kit.producer;
+        let key = match event {
+            Event::Frame { context, .. } => context.stream.as_ref().map(|stream| stream.key),
+            Event::Answer { .. }
+            | Event::Raw { .. }
+            | Event::Closed { .. }
+            | Event::Paused { .. }
+            | Event::Wakeup
+            | Event::Settle => None,
+        };
         for index in self.steps.armed(in_order, now) {
             if self.kit.scene(sessions, now, actions).is_decided() {
                 return;
             }
             let messages = if self.steps.cuts() { &self.kit.wanted } else { &self.plan.messages };
-            let stream = stream_of(event, sessions, producer, &self.filters);
             let over = matches!(self.phase, Phase::Settling { .. } | Phase::Settled);
             let Some(armed) = self.steps.get_mut(index) else { continue };
             if over && armed.step.faults.iter().any(Spec::wants_stream) {
                 continue;
             }
-            let key = stream.as_ref().map(|struck| struck.key);
             if armed.is_bare() {
                 if armed.fired_at.is_some() && !matches!(event, Event::Frame { .. }) {
                     continue;
@@ -228,7 +238,8 @@ impl Runner {
                 | Event::Wakeup
                 | Event::Settle => (None, false, false),
             };
-            let shot = Shot { from, struck: stream, is_whole, is_request, chance: armed.trigger.fork() };
+            let struck = stream_of(event, sessions, producer, &self.filters);
+            let shot = Shot { from, struck, is_whole, is_request, chance: armed.trigger.fork() };
             self.fire(index, &shot, event, sessions, now, actions);
         }
     }
@@ -410,10 +421,12 @@ impl Runner {
         if !self.ending {
             self.fire_what_is_due(event, sessions, now, actions);
         }
-        if matches!(event, Event::Wakeup) && matches!(self.phase, Phase::Acting(_) | Phase::Settling { .. }) {
+        // At its own pace, whatever else happens: on a busy connection no time is without an event.
+        if now.since(self.looked_at) >= LOOK_EVERY && matches!(self.phase, Phase::Acting(_) | Phase::Settling { .. }) {
             self.doubts.look(session, now);
+            self.looked_at = now;
         }
-        self.looked_at = now;
+        self.last_event = now;
         self.kit.bursts.step(&mut self.kit.tools, now, actions);
         self.leave(sessions, now, actions);
     }
@@ -510,7 +523,7 @@ impl Interceptor for Runner {
             Phase::Asking(_, since) => Some(*since + VERSION_WITHIN + TICK),
             Phase::Armed => {
                 let bored = self.bored_at().map(|at| at + TICK);
-                let armed = self.steps.armed_at().filter(|at| *at > self.looked_at);
+                let armed = self.steps.armed_at().filter(|at| *at > self.last_event);
                 [bored, armed].into_iter().flatten().min()
             }
             Phase::Acting(faults) => faults.iter().filter_map(|fault| fault.wakeup()).min(),
