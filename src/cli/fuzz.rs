@@ -3,14 +3,14 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::judging::Judging;
-use super::{login, output, values};
+use super::login::Producer;
+use super::{output, values};
 use crate::net;
-use crate::net::{SearchRun, Shutdown, Target};
-use crate::probe::Access;
+use crate::net::{SearchRun, Shutdown};
 use crate::report::Report;
 use crate::scenario::Scenario;
 use crate::scenario::judge::not_enough;
@@ -26,21 +26,8 @@ use crate::verdict::{ExitStatus, Judge};
 /// judged.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// The producer
-    #[arg(long, value_name = "HOST:PORT", env = "DCPROXY_UPSTREAM")]
-    upstream: Target,
-
-    /// The bucket to stream
-    #[arg(short, long, value_name = "BUCKET", env = "DCPROXY_BUCKET")]
-    bucket: String,
-
-    /// The user to log in with; nobody logs in if not given
-    #[arg(short, long, value_name = "USER", env = "DCPROXY_USER")]
-    user: Option<String>,
-
-    /// The file that holds the password; if not given, the environment variable DCPROXY_PASSWORD is read
-    #[arg(long, value_name = "FILE", env = "DCPROXY_PASSWORD_FILE")]
-    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    producer: Producer,
 
     /// What schedules are drawn from: a number, or random; any if not given. It is printed
     #[arg(long, value_name = "N|random", env = "DCPROXY_SEED", value_parser = values::seed_or_random)]
@@ -88,22 +75,13 @@ impl Args {
             None => self.scenario.iter().find_map(|it| it.seed).unwrap_or_else(values::any_seed),
         }
     }
-
-    fn access(&self) -> anyhow::Result<Access> {
-        let login = match &self.user {
-            Some(user) => Some((user.clone(), login::password(user, self.password_file.as_deref())?)),
-            None if self.password_file.is_some() => bail!("expected --user with --password-file, found none"),
-            None => None,
-        };
-        Ok(Access { login, bucket: self.bucket.clone() })
-    }
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let seed = args.seed();
     let run = SearchRun {
-        target: args.upstream.clone(),
-        access: args.access()?,
+        target: args.producer.upstream.clone(),
+        access: args.producer.access()?,
         era: args.era.0.or_else(|| args.scenario.iter().find_map(|scenario| scenario.era)),
         seed,
         schedules: args.schedules,

@@ -1,7 +1,41 @@
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
+
+use crate::net::Target;
+use crate::probe::Access;
+
+/// The producer that a command is the consumer of, and how it gets in.
+#[derive(clap::Args, Debug)]
+pub(super) struct Producer {
+    /// The producer
+    #[arg(long, value_name = "HOST:PORT", env = "DCPROXY_UPSTREAM")]
+    pub(super) upstream: Target,
+
+    /// The bucket to stream
+    #[arg(short, long, value_name = "BUCKET", env = "DCPROXY_BUCKET")]
+    bucket: String,
+
+    /// The user to log in with; nobody logs in if not given
+    #[arg(short, long, value_name = "USER", env = "DCPROXY_USER")]
+    user: Option<String>,
+
+    /// The file that holds the password; if not given, the environment variable DCPROXY_PASSWORD is read
+    #[arg(long, value_name = "FILE", env = "DCPROXY_PASSWORD_FILE")]
+    password_file: Option<PathBuf>,
+}
+
+impl Producer {
+    pub(super) fn access(&self) -> anyhow::Result<Access> {
+        let login = match &self.user {
+            Some(user) => Some((user.clone(), password(user, self.password_file.as_deref())?)),
+            None if self.password_file.is_some() => bail!("expected --user with --password-file, found none"),
+            None => None,
+        };
+        Ok(Access { login, bucket: self.bucket.clone() })
+    }
+}
 
 /// The password of a user: from the file, or else from the environment; never from the command line (law L9).
 pub(super) fn password(user: &str, file: Option<&Path>) -> anyhow::Result<String> {

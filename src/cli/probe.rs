@@ -3,18 +3,18 @@ mod table;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::judging::Judging;
+use super::login::Producer;
 use super::values::Seed;
-use super::{login, output, values};
+use super::{output, values};
 use crate::net;
-use crate::net::{News, ProbeRun, Shutdown, Target};
+use crate::net::{News, ProbeRun, Shutdown};
 use crate::probe::{Access, Options, PROBED, Probe, STATUSES, suits};
 use crate::report;
 use crate::scenario::Scenario;
@@ -34,21 +34,8 @@ pub(super) struct Args {
     #[arg(value_name = "CASE")]
     cases: Vec<String>,
 
-    /// The producer
-    #[arg(long, value_name = "HOST:PORT", env = "DCPROXY_UPSTREAM")]
-    upstream: Target,
-
-    /// The bucket to stream
-    #[arg(short, long, value_name = "BUCKET", env = "DCPROXY_BUCKET")]
-    bucket: String,
-
-    /// The user to log in with; nobody logs in if not given
-    #[arg(short, long, value_name = "USER", env = "DCPROXY_USER")]
-    user: Option<String>,
-
-    /// The file that holds the password; if not given, the environment variable DCPROXY_PASSWORD is read
-    #[arg(long, value_name = "FILE", env = "DCPROXY_PASSWORD_FILE")]
-    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    producer: Producer,
 
     #[command(flatten)]
     judging: Judging,
@@ -137,15 +124,6 @@ impl fmt::Display for Statuses {
 }
 
 impl Args {
-    fn access(&self) -> anyhow::Result<Access> {
-        let login = match &self.user {
-            Some(user) => Some((user.clone(), login::password(user, self.password_file.as_deref())?)),
-            None if self.password_file.is_some() => bail!("expected --user with --password-file, found none"),
-            None => None,
-        };
-        Ok(Access { login, bucket: self.bucket.clone() })
-    }
-
     fn options(&self, access: Access, salt: u64) -> Options {
         let messages = self.judging.messages.as_ref();
         Options {
@@ -174,14 +152,14 @@ fn scenarios() -> Vec<Scenario> {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
-    let access = args.access()?;
+    let access = args.producer.access()?;
     let salt = net::Clock::start().now().0;
     let options = args.options(access.clone(), salt);
     let statuses = options.statuses.clone();
     let probe = Probe::new(options)?;
     let prefix = format!("dcproxy-probe-{:08x}", salt & 0xffff_ffff);
     let run = ProbeRun {
-        target: args.upstream.clone(),
+        target: args.producer.upstream.clone(),
         access,
         jobs: usize::from(args.jobs),
         connect_timeout: CONNECT_TIMEOUT,

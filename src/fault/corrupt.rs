@@ -8,7 +8,6 @@ use super::HeaderField;
 use super::Scene;
 use super::Shot;
 use super::Spec;
-use super::once::Once;
 use super::once::once;
 use crate::engine::Action;
 use crate::engine::Event;
@@ -33,7 +32,7 @@ impl Spec for CorruptSpec {
     fn fire(&self, shot: &Shot, _: &mut Scene<'_>) -> Option<Box<dyn Fault>> {
         shot.from?;
         let (spec, mut chance) = (self.clone(), shot.chance.clone());
-        Some(once(Once::new(move |event, scene| {
+        Some(once(move |event, scene| {
             let Event::Frame { frame, .. } = event else { return };
             let mut bytes = frame.bytes().to_vec();
             match spec.field {
@@ -52,6 +51,6 @@ impl Spec for CorruptSpec {
                 }
             }
             scene.actions.push(Action::Replace(bytes.into()));
-        })))
+        }))
     }
 }

@@ -5,7 +5,6 @@ use super::Fault;
 use super::Scene;
 use super::Shot;
 use super::Spec;
-use super::once::Once;
 use super::once::once;
 use crate::engine::Action;
 use crate::engine::Event;
@@ -23,13 +22,13 @@ impl Spec for DropSpec {
     fn fire(&self, shot: &Shot, _: &mut Scene<'_>) -> Option<Box<dyn Fault>> {
         shot.from?;
         let books = self.books.unwrap_or(true);
-        Some(once(Once::new(move |event, scene| {
+        Some(once(move |event, scene| {
             if let Event::Frame { from, head, .. } = event {
                 scene.actions.push(Action::Drop);
                 if books && *from == scene.producer {
                     scene.give_back_charge(&head.header);
                 }
             }
-        })))
+        }))
     }
 }

@@ -8,7 +8,6 @@ use super::Fault;
 use super::Scene;
 use super::Shot;
 use super::Spec;
-use super::once::Once;
 use super::once::once;
 use crate::dcp;
 use crate::engine::Action;
@@ -33,7 +32,7 @@ impl Spec for DuplicateSpec {
         }
         let times = self.times.map_or(1, NonZeroU32::get);
         let books = self.books.unwrap_or(true);
-        Some(once(Once::new(move |event, scene| {
+        Some(once(move |event, scene| {
             let Event::Frame { from, frame, head, .. } = event else { return };
             let bytes = Bytes::copy_from_slice(frame.bytes());
             for _ in 0..times {
@@ -42,6 +41,6 @@ impl Spec for DuplicateSpec {
             if books && *from == scene.producer && scene.producer().flow().is_on() {
                 scene.tools.will_be_acknowledged(dcp::charge(&head.header).saturating_mul(times));
             }
-        })))
+        }))
     }
 }

@@ -6,7 +6,6 @@ use super::Scene;
 use super::Shot;
 use super::Spec;
 use super::body::Body;
-use super::once::Once;
 use super::once::once;
 use crate::engine::Action;
 use crate::engine::Event;
@@ -40,7 +39,7 @@ impl Spec for FakeResponseSpec {
             Some(seqno) => seqno.to_be_bytes().to_vec(),
             None => Body::of(self.body.as_deref(), self.body_size).bytes(),
         };
-        Some(once(Once::new(move |event, scene| {
+        Some(once(move |event, scene| {
             let Event::Frame { from, head, .. } = event else { return };
             scene.actions.push(Action::Drop);
             if *from == scene.producer {
@@ -48,6 +47,6 @@ impl Spec for FakeResponseSpec {
             }
             let frame = FrameBuilder::response(head.header.opcode, status).opaque(head.header.opaque).value(value);
             scene.actions.push(Action::Inject { to: *from, frame: frame.build() });
-        })))
+        }))
     }
 }

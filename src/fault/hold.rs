@@ -6,7 +6,6 @@ use super::Scene;
 use super::Shot;
 use super::Spec;
 use super::flowing::speaker;
-use super::once::Once;
 use super::once::once;
 use super::role;
 use crate::engine::Action;
@@ -30,7 +29,7 @@ impl Spec for HoldSpec {
     fn fire(&self, shot: &Shot, scene: &mut Scene<'_>) -> Option<Box<dyn Fault>> {
         let to = speaker(self.from, shot, scene).other();
         let until = self.lasts.map_or(FOR_EVER, |Span(span)| scene.now + span);
-        Some(once(Once::new(move |_, scene| scene.actions.insert(0, Action::Hold { to, until }))))
+        Some(once(move |_, scene| scene.actions.insert(0, Action::Hold { to, until })))
     }
 }
 
@@ -51,8 +50,8 @@ impl Spec for ReleaseSpec {
             Some(Role::Consumer) => vec![producer],
             None => vec![producer, producer.other()],
         };
-        Some(once(Once::new(move |_, scene| {
+        Some(once(move |_, scene| {
             scene.actions.extend(to.into_iter().map(|to| Action::Release { to }));
-        })))
+        }))
     }
 }

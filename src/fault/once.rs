@@ -6,17 +6,11 @@ use crate::Timestamp;
 use crate::engine::Event;
 
 /// What is done at one event.
-pub(super) struct Once<F>(Option<F>);
+struct Once<F>(Option<F>);
 
-impl<F: FnOnce(&Event<'_>, &mut Scene<'_>) + Send> Once<F> {
-    pub(super) const fn new(deed: F) -> Self {
-        Self(Some(deed))
-    }
-}
-
-/// A fault that does it.
-pub(super) fn once<F: FnOnce(&Event<'_>, &mut Scene<'_>) + Send + 'static>(once: Once<F>) -> Box<dyn Fault> {
-    Box::new(once)
+/// A fault that does `deed` at the event at which it fires.
+pub(super) fn once<F: FnOnce(&Event<'_>, &mut Scene<'_>) + Send + 'static>(deed: F) -> Box<dyn Fault> {
+    Box::new(Once(Some(deed)))
 }
 
 impl<F> std::fmt::Debug for Once<F> {

@@ -7,7 +7,6 @@ use super::HeaderField;
 use super::Scene;
 use super::Shot;
 use super::Spec;
-use super::once::Once;
 use super::once::once;
 use crate::dcp::Control;
 use crate::dcp::FrameHead;
@@ -45,11 +44,11 @@ impl Spec for RewriteSpec {
         let whole = self.value.is_none() && self.without_features.is_empty() && self.with_features.is_empty();
         shot.from.filter(|_| whole || shot.is_whole)?;
         let spec = self.clone();
-        Some(once(Once::new(move |event, scene| {
+        Some(once(move |event, scene| {
             if let Event::Frame { frame, head, .. } = event {
                 scene.actions.push(Action::Replace(spec.rewritten(frame, head)));
             }
-        })))
+        }))
     }
 }
 

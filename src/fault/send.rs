@@ -8,7 +8,6 @@ use super::Scene;
 use super::Shot;
 use super::Spec;
 use super::body::Body;
-use super::once::Once;
 use super::once::once;
 use super::role;
 use crate::dcp;
@@ -143,7 +142,7 @@ impl Spec for SendSpec {
             return None;
         }
         let (spec, struck) = (self.clone(), shot.struck.clone());
-        Some(once(Once::new(move |event, scene| {
+        Some(once(move |event, scene| {
             for _ in 0..spec.times.map_or(1, NonZeroU32::get) {
                 let opaque = match (opaque, &struck, event) {
                     (OpaqueOf::Is(opaque), ..) => opaque,
@@ -169,7 +168,7 @@ impl Spec for SendSpec {
                     Some(Role::Producer) | None => scene.to_producer(frame),
                 }
             }
-        })))
+        }))
     }
 }
 

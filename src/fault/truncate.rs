@@ -7,7 +7,6 @@ use super::Scene;
 use super::Shot;
 use super::Spec;
 use super::disconnect::close;
-use super::once::Once;
 use super::once::once;
 use crate::engine::Action;
 use crate::engine::Event;
@@ -50,7 +49,7 @@ impl Spec for TruncateSpec {
     fn fire(&self, shot: &Shot, _: &mut Scene<'_>) -> Option<Box<dyn Fault>> {
         shot.from?;
         let (bytes, then, mut chance) = (self.bytes, self.then, shot.chance.clone());
-        Some(once(Once::new(move |event, scene| {
+        Some(once(move |event, scene| {
             let Event::Frame { from, frame, head, .. } = event else { return };
             let len = frame.bytes().len();
             scene.actions.push(Action::Truncate(bytes.unwrap_or_else(|| chance.usize(1..len)).min(len)));
@@ -59,6 +58,6 @@ impl Spec for TruncateSpec {
                 None if *from == scene.producer => scene.give_back_charge(&head.header),
                 None => {}
             }
-        })))
+        }))
     }
 }

@@ -16,19 +16,6 @@ use crate::scenario::When;
 use crate::wire::Opcode;
 use crate::wire::Status;
 
-/// The messages that a schedule may answer: the eight of MB-35287, and the marker.
-pub const ANSWERED: [Opcode; 9] = [
-    Opcode::DCP_SNAPSHOT_MARKER,
-    Opcode::DCP_MUTATION,
-    Opcode::DCP_DELETION,
-    Opcode::DCP_EXPIRATION,
-    Opcode::DCP_PREPARE,
-    Opcode::DCP_COMMIT,
-    Opcode::DCP_ABORT,
-    Opcode::DCP_SYSTEM_EVENT,
-    Opcode::DCP_STREAM_END,
-];
-
 /// The most steps of a schedule.
 pub const MAX_STEPS: usize = 6;
 
@@ -281,7 +268,7 @@ mod tests {
     fn a_consumer_answers_nothing_that_leaves_the_producer_free() {
         for era in Era::ALL {
             for v7 in [false, true] {
-                for message in ANSWERED {
+                for message in crate::probe::PROBED {
                     for (status, cell) in answers(era, v7, message) {
                         assert_ne!(cell, Cell::MayClose, "{era} {message} {status}");
                     }

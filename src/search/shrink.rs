@@ -10,6 +10,7 @@ use crate::fault::CloseStreamSpec;
 use crate::fault::FaultSpec;
 use crate::fault::OrphanResponseSpec;
 use crate::filter::Filter;
+use crate::probe::PROBED;
 use crate::scenario::ConsumerSettings;
 use crate::scenario::Per;
 use crate::scenario::Scenario;
@@ -203,7 +204,7 @@ fn without_vbucket(filter: Option<&Filter>, ground: &Ground) -> Option<Filter> {
         let mut vbuckets = ground.vbuckets.iter().map(move |&vbucket| law::at_message(message, Some(vbucket)));
         vbuckets.any(|known| known.as_ref() == Some(filter))
     };
-    law::ANSWERED
+    PROBED
         .into_iter()
         .find(|&message| of(message))
         .map_or_else(|| Some(filter.clone()), |message| law::at_message(message, None))

@@ -151,21 +151,17 @@ impl End {
 impl<'a> Moment<'a> {
     /// What the end itself says: its frame.
     fn said(&self) -> Option<&'a FrameHead> {
-        match &self.entry.what {
-            What::Frame(head) if self.entry.direction == Direction::From => Some(head),
-            What::Frame(_)
-            | What::FramingLost(_)
-            | What::Gap(_)
-            | What::Paused(_)
-            | What::Acted(_)
-            | What::Closed { .. } => None,
-        }
+        self.frame(Direction::From)
     }
 
     /// What is delivered to the end: a frame.
     fn told(&self) -> Option<&'a FrameHead> {
+        self.frame(Direction::To)
+    }
+
+    fn frame(&self, direction: Direction) -> Option<&'a FrameHead> {
         match &self.entry.what {
-            What::Frame(head) if self.entry.direction == Direction::To => Some(head),
+            What::Frame(head) if self.entry.direction == direction => Some(head),
             What::Frame(_)
             | What::FramingLost(_)
             | What::Gap(_)

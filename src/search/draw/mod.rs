@@ -6,6 +6,7 @@ use super::Ground;
 use super::law;
 use crate::era::Era;
 use crate::fault::FaultSpec;
+use crate::probe::PROBED;
 use crate::scenario::ConsumerSettings;
 use crate::scenario::Scenario;
 use crate::scenario::Step;
@@ -75,7 +76,7 @@ impl Draw<'_> {
     /// The messages that can come with the consumer's settings.
     fn coming(&self) -> Vec<Opcode> {
         let (settings, era) = (&self.consumer, self.ground.era);
-        law::ANSWERED.into_iter().filter(|&message| law::comes(message, settings, era)).collect()
+        PROBED.into_iter().filter(|&message| law::comes(message, settings, era)).collect()
     }
 }
 
@@ -157,7 +158,7 @@ mod tests {
         for era in Era::ALL {
             let mut wanted: BTreeSet<(bool, Opcode, Status)> = BTreeSet::new();
             for v7 in [false, true] {
-                for message in law::ANSWERED {
+                for message in PROBED {
                     if law::comes(message, &ConsumerSettings::default(), era) && (!v7 || era >= Era::V7_0) {
                         wanted.extend(law::answers(era, v7, message).into_iter().map(|(it, _)| (v7, message, it)));
                     }
