@@ -1,47 +1,19 @@
 //! `dcproxy probe` as its user meets it: the binary against the binary's own node.
 
-use std::io::BufRead;
-use std::io::BufReader;
-use std::process::Child;
-use std::process::Command;
+#[path = "support/program.rs"]
+mod program;
+
 use std::process::Output;
-use std::process::Stdio;
 
 use serde_json::Value;
 
-/// A node that listens; it ends with the test.
-struct Node {
-    child: Child,
-    address: String,
-    _stderr: BufReader<std::process::ChildStderr>,
-}
+use program::Listening;
+use program::command;
+use program::start;
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dcproxy"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DCPROXY_") || name == "RUST_LOG") {
-        command.env_remove(name);
-    }
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn node(args: &[&str]) -> Node {
+fn node(args: &[&str]) -> Listening {
     let args: Vec<&str> = ["node", "--listen", "127.0.0.1:0"].into_iter().chain(args.iter().copied()).collect();
-    let mut child = command(&args).spawn().expect("it starts");
-    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
-    let mut line = String::new();
-    while !line.starts_with("listening on ") {
-        line.clear();
-        assert_ne!(stderr.read_line(&mut line).expect("text"), 0, "it never says where it listens");
-    }
-    Node { child, address: line.trim_start_matches("listening on ").trim().to_owned(), _stderr: stderr }
+    start(&args)
 }
 
 fn probe(upstream: &str, password: &str, args: &[&str]) -> Output {

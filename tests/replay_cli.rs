@@ -1,52 +1,18 @@
 //! `dcproxy replay` as its user meets it: the binary against a node, and a node's consumer against it.
 
-use std::io::BufRead;
-use std::io::BufReader;
+#[path = "support/program.rs"]
+mod program;
+
 use std::io::Read;
-use std::process::Child;
-use std::process::Command;
 use std::process::Output;
-use std::process::Stdio;
 
 use dcproxy::report::Report;
 
+use program::command;
+use program::start;
+
 const CLOSES: &str = "client-answers-0x01.2019-07-after.pcap";
 const PLAIN: &str = "bridged-plain.6.5.0.pcap";
-
-/// A node or a replay that listens; it ends with the test.
-struct Listening {
-    child: Child,
-    address: String,
-    stderr: BufReader<std::process::ChildStderr>,
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dcproxy"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DCPROXY_") || name == "RUST_LOG") {
-        command.env_remove(name);
-    }
-    command.args(args).env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn start(args: &[&str]) -> Listening {
-    let mut child = command(args).spawn().expect("it starts");
-    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
-    let mut line = String::new();
-    while !line.starts_with("listening on ") {
-        line.clear();
-        assert_ne!(stderr.read_line(&mut line).expect("text"), 0, "it never says where it listens");
-    }
-    let address = line.trim_start_matches("listening on ").trim().to_owned();
-    Listening { child, address, stderr }
-}
 
 fn capture(name: &str) -> String {
     format!("{}/captures/{name}", env!("CARGO_MANIFEST_DIR"))
