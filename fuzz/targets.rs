@@ -1,4 +1,4 @@
-//! What is fuzzed: one function a target, each with what must hold beside "no panic". `tests/fuzz.rs` runs them on the
+//! What is fuzzed: one function a target, each with what must hold beside "no panic". `tests/core/fuzz.rs` runs them on the
 //! corpus as plain tests, `fuzz/run` with libFuzzer.
 
 use std::collections::BTreeMap;

@@ -185,7 +185,7 @@ def play(run, dcproxy, required):
 
 
 def is_recorded(run):
-    """Whether the run is recorded: a few of each kind, as every era and quirk is in tests/recording.rs, and tshark is slow."""
+    """Whether the run is recorded: a few of each kind, as every era and quirk is in tests/program/recording.rs, and tshark is slow."""
     few = ("era 2019-07", "era 7.0", "one vbucket", "snappy", "two streams of each vbucket", "slow reader", "DCP never opened")
     return run.name in few or run.name.startswith("quirk mb-35287")
 

@@ -1,7 +1,0 @@
-//! The laws of the engine (design.md §2): events in, exact outputs out; no sockets, no sleeping. One file a law.
-
-#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // helpers of tests
-
-#[path = "support/playbook.rs"]
-mod book;
-mod laws;

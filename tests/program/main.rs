@@ -1,0 +1,20 @@
+//! The program and its sockets: what a user starts, over loopback.
+
+mod captures;
+mod cli;
+mod decode;
+mod node_bridge;
+mod node_client;
+mod probe_cli;
+#[path = "../support/program.rs"]
+mod program;
+mod proxy;
+mod proxy_cli;
+mod recording;
+mod recording_cli;
+mod replay_cli;
+mod scenario_files;
+mod scenario_live;
+mod soak;
+#[path = "../support/mod.rs"]
+mod support;
