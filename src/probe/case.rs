@@ -60,7 +60,7 @@ impl Case {
     }
 
     /// Whether it leaves the producer otherwise than it was, such as without a vbucket.
-    fn is_destructive(&self) -> bool {
+    pub(super) fn is_destructive(&self) -> bool {
         match self {
             Self::Scenario(scenario) => {
                 let flags = scenario.consumer.stream_flags.unwrap_or_default();

@@ -123,10 +123,12 @@ impl Probe {
     /// A pattern that selects nothing.
     pub fn new(options: Options) -> Result<Self, NoSuchCase> {
         let all = Case::all(&options.messages, &options.statuses, options.scenarios.clone());
-        let left = case::select(all, &options.select)?.into();
+        let mut left = case::select(all, &options.select)?;
+        // What costs the producer something comes after what it would be missed in.
+        left.sort_by_key(Case::is_destructive);
         Ok(Self {
             options,
-            left,
+            left: left.into(),
             era: Era::V2019_07,
             reason: String::new(),
             version: None,
@@ -185,9 +187,10 @@ impl Probe {
         }
     }
 
-    /// Takes in what the last survey found: the last reference goes up to the seqnos of now.
+    /// Takes in what the last survey found: the last reference goes up to the seqnos of now, and leaves out vbuckets that a case has cost
+    /// the producer.
     pub fn extend(&mut self, survey: &Survey) {
-        let high = |vbucket: u16| survey.seqnos.iter().find(|entry| entry.vbucket == vbucket).map_or(0, |it| it.seqno);
+        let high = |vbucket: u16| survey.seqnos.iter().find(|entry| entry.vbucket == vbucket).map(|it| it.seqno);
         self.last = Some(self.range.extended_to(high));
     }
 
@@ -246,8 +249,8 @@ impl Probe {
     /// The connection that nothing is done to, between these two addresses.
     pub fn reference(&mut self, from: &str, to: &str, now: Timestamp) -> Stage<Consumer> {
         let terms = self.plan().terms(self.judge());
-        let config = self.config(self.era);
         let range = self.last.as_ref().unwrap_or(&self.range).clone();
+        let config = ClientConfig { vbuckets: range.vbuckets().collect(), ..self.config(self.era) };
         self.stage(None, terms, (config, range), (from, to), REFERENCE_LIMIT, now)
     }
 
@@ -347,7 +350,7 @@ impl Probe {
         let stuck = consumer.ending() == Some(Ending::Stuck);
         let reference = self.reference.as_ref().filter(|_| consumer.compares());
         let differences = reference.map(|reference| reference.differences(consumer.client().ledger(), stuck));
-        let later = self.range.behind(consumer.client().ledger());
+        let later = if consumer.compares() { self.range.behind(consumer.client().ledger()) } else { Later::default() };
         self.done.push(Done { differences, later, ..done });
     }
 

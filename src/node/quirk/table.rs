@@ -308,7 +308,7 @@ super::quirks! {
         Mb42506 = "mb-42506" {
             does: "does not charge the 3 bytes of the stream id in DCP_STREAM_END",
             history: "MB-42506: until a6247c135 and b1c2e364f (2020-12, 7.0)",
-            needs: "as mb-40277, and many streams that end: some 3 bytes each",
+            needs: "as mb-40277, and streams that end: some 3 bytes each, so many ends, or a window that one of them fills",
             scenario: "mb-42506",
             finding: "g1-window-respected",
         }

@@ -58,11 +58,6 @@ fn options(select: &[&str]) -> Options {
 }
 
 fn probed(config: Config, options: Options) -> (Report, Vec<Outcome>) {
-    probed_and_left(config, options, false)
-}
-
-/// The same, `broken` where the node is left without a vbucket, so that nothing can be compared in the end.
-fn probed_and_left(config: Config, options: Options, broken: bool) -> (Report, Vec<Outcome>) {
     let mut world = World::new(config);
     let mut probe = Probe::new(options).expect("cases");
     world.prepare(&mut probe).expect("a producer");
@@ -71,7 +66,7 @@ fn probed_and_left(config: Config, options: Options, broken: bool) -> (Report, V
         let stage = world.run_stage(stage);
         probe.finished(case, stage);
     }
-    if probe.needs_confirmation() && !broken {
+    if probe.needs_confirmation() {
         world.confirm(&mut probe).expect("a last reference");
     }
     probe.finish()
@@ -151,6 +146,20 @@ fn an_item_that_is_lost_after_an_orphaned_response_is_found() {
         .collect();
     assert!(!found.is_empty(), "{outcomes:#?}");
     assert!(report.connections.iter().any(|it| it.case.as_deref() == Some("reference") && it.verdict == Verdict::Pass));
+}
+
+#[test]
+fn what_a_case_costs_the_producer_is_missed_by_no_other() {
+    let costs = ["mb-27489", "mb-45523", "stray-marker-ack"];
+    let select = ["mb-27489", "skip-after-close", "mb-45523", "stray-marker-ack"];
+    let config = Config { items: 2000, ..node(Era::V7_0, None) };
+    let (report, outcomes) = probed(config.clone(), options(&select));
+    assert_eq!(report.verdict, Verdict::Pass, "{outcomes:#?}");
+    assert_eq!(outcomes[0].case.to_string(), "skip-after-close", "what costs something comes last");
+    assert!(outcomes[1..].iter().all(|outcome| costs.contains(&outcome.case.to_string().as_str())));
+    let lossy = Config { quirks: ["skip-after-close".parse().expect("a quirk")].into(), ..config };
+    let (report, outcomes) = probed(lossy, options(&select));
+    assert_ne!(report.verdict, Verdict::Pass, "what was lost is not forgotten with the vbucket: {outcomes:#?}");
 }
 
 #[test]
