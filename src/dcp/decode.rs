@@ -33,6 +33,7 @@ use super::SaslMechanisms;
 use super::SelectBucket;
 use super::SeqnoAck;
 use super::SeqnoAdvanced;
+use super::SetVbucket;
 use super::SetVbucketState;
 use super::SnapshotMarker;
 use super::Stat;
@@ -129,6 +130,7 @@ fn request(frame: &Frame<'_>, negotiated: &Negotiated) -> Result<Message, Malfor
         Opcode::SASL_LIST_MECHS => Message::SaslListMechs(SaslListMechs::parse(frame)?),
         Opcode::SASL_AUTH | Opcode::SASL_STEP => Message::SaslAuth(SaslAuth::parse(frame)?),
         Opcode::SELECT_BUCKET => Message::SelectBucket(SelectBucket::parse(frame)?),
+        Opcode::SET_VBUCKET => SetVbucket::parse(frame).map_or(Message::Other, Message::SetVbucket),
         Opcode::GET_ERROR_MAP => Message::GetErrorMap(GetErrorMap::parse(frame)?),
         Opcode::GET_CLUSTER_CONFIG => Message::GetClusterConfig(GetClusterConfig::parse(frame)?),
         Opcode::VERSION => Message::Version(Version::parse(frame)?),

@@ -101,6 +101,7 @@ impl Message {
             Self::SaslMechanisms(m) => m.members(to),
             Self::SaslAuth(_) => put_key_text(MECHANISM, frame, to),
             Self::SelectBucket(_) => put_key_text(BUCKET, frame, to),
+            Self::SetVbucket(m) => m.members(to),
             Self::GetErrorMap(m) => m.members(to),
             Self::GetClusterConfig(m) => m.members(to),
             Self::VersionResponse(m) => m.members(to),

@@ -30,6 +30,7 @@ use super::SaslMechanisms;
 use super::SelectBucket;
 use super::SeqnoAck;
 use super::SeqnoAdvanced;
+use super::SetVbucket;
 use super::SetVbucketState;
 use super::SnapshotMarker;
 use super::Stat;
@@ -83,6 +84,7 @@ pub enum Message {
     SaslMechanisms(SaslMechanisms),
     SaslAuth(SaslAuth),
     SelectBucket(SelectBucket),
+    SetVbucket(SetVbucket),
     GetErrorMap(GetErrorMap),
     GetClusterConfig(GetClusterConfig),
     Version(Version),

@@ -5,15 +5,12 @@ use super::config::Config;
 use super::front::send;
 use super::producer::Reply;
 use super::producer::answer;
+use crate::dcp::SetVbucket;
+use crate::dcp::SetVbucketState;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
 use crate::wire::Opcode;
 use crate::wire::Status;
-
-const ACTIVE: u32 = 1;
-const REPLICA: u32 = 2;
-const PENDING: u32 = 3;
-const DEAD: u32 = 4;
 
 /// Whether the node has the command.
 pub(super) const fn is_known(opcode: Opcode) -> bool {
@@ -29,7 +26,7 @@ pub(super) fn request(frame: &Frame<'_>, bucket: &mut Bucket, config: &Config) -
     };
     match header.opcode {
         Opcode::GET_VBUCKET => {
-            let state = if vbucket.is_dead() { DEAD } else { ACTIVE };
+            let state = u32::from(if vbucket.is_dead() { SetVbucketState::DEAD } else { SetVbucketState::ACTIVE });
             let response = FrameBuilder::response(header.opcode, Status::SUCCESS).opaque(header.opaque);
             send(&response.value(state.to_be_bytes().to_vec()))
         }
@@ -38,22 +35,13 @@ pub(super) fn request(frame: &Frame<'_>, bucket: &mut Bucket, config: &Config) -
             answer(header, Status::SUCCESS)
         }
         _ => {
-            match state(frame.extras()) {
-                Some(ACTIVE) => vbucket.revive(),
-                Some(DEAD) => vbucket.die(),
-                Some(REPLICA | PENDING) => return answer(header, Status::NOT_SUPPORTED),
-                Some(_) | None => return answer(header, Status::EINVAL),
+            match SetVbucket::parse(frame).map(|set| set.state) {
+                Some(SetVbucketState::ACTIVE) => vbucket.revive(),
+                Some(SetVbucketState::DEAD) => vbucket.die(),
+                Some(_) => return answer(header, Status::NOT_SUPPORTED),
+                None => return answer(header, Status::EINVAL),
             }
             answer(header, Status::SUCCESS)
         }
-    }
-}
-
-/// One byte, or four as before 6.5.
-fn state(extras: &[u8]) -> Option<u32> {
-    match *extras {
-        [state] => Some(state.into()),
-        [a, b, c, d] => Some(u32::from_be_bytes([a, b, c, d])),
-        _ => None,
     }
 }

@@ -56,6 +56,7 @@ pub(super) const FILES: &[&str] = files! {
     "java-dcp-client-10"
     "kafka-connector-11"
     "kafka-connector-8"
+    "mb-17766"
     "mb-18661"
     "mb-22241"
     "mb-28502"

@@ -32,6 +32,7 @@ fn encode(message: &Message, frame: &Frame<'_>) -> Option<FrameBuilder> {
             CacheTransfer::request([(&m.items[0], &b"\0hello"[..], &b"world"[..])], vbucket, opaque)
         }
         Message::CacheTransferEnd(m) => m.request(vbucket, opaque),
+        Message::SetVbucket(m) => m.request(vbucket, opaque),
         Message::SetVbucketState(m) => m.request(vbucket, opaque),
         Message::StreamEnd(m) => m.request(vbucket, opaque),
         Message::StreamReq(m) => m.request(vbucket, opaque),

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use crate::node::Quirk;
 use crate::node::Role;
 
@@ -22,7 +24,7 @@ const CLIENTS: [Quirk; 7] = [
 ];
 
 /// Quirks of both.
-const BOTH: [Quirk; 8] = [
+const BOTH: [Quirk; 10] = [
     Quirk::Mb28573,
     Quirk::Mb18661,
     Quirk::Mb60468,
@@ -31,6 +33,8 @@ const BOTH: [Quirk; 8] = [
     Quirk::Mb28502,
     Quirk::Mb59474,
     Quirk::Mb72652,
+    Quirk::MuteNoop,
+    Quirk::NoopTwice,
 ];
 
 const PRODUCER: &str = "a producer (node --listen)";
@@ -65,6 +69,11 @@ pub fn check_node(quirk: Quirk) -> Result<(), WrongQuirk> {
         return Err(WrongQuirk { quirk, expected: "a node that is dialled (node --listen)", found: CLIENT });
     }
     Ok(())
+}
+
+/// How often a consumer answers a DCP_NOOP.
+pub(super) fn noop_answers(quirks: &BTreeSet<Quirk>) -> usize {
+    if quirks.contains(&Quirk::MuteNoop) { 0 } else { 1 + usize::from(quirks.contains(&Quirk::NoopTwice)) }
 }
 
 #[cfg(test)]

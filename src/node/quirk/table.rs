@@ -443,6 +443,39 @@ super::quirks! {
             finding: "consumer-answers",
         }
 
+        Mb17766 = "mb-17766" {
+            does: "keeps the stream of a vbucket that is made active by SET_VBUCKET: what still comes of it is answered with NotMyVbucket, as \
+                the active vbucket takes nothing, and markers with nothing",
+            history: "MB-17766: a passive stream survived the promotion of its vbucket until 7e1a12fda (2016-01-30, 4.5)",
+            needs: "SET_VBUCKET active on the consumer's connection, and a message of the stream behind it",
+            scenario: "mb-17766",
+            finding: "consumer-answers",
+        }
+
+        LateStreamAnswer = "late-stream-answer" {
+            does: "has no stream left if it is told to close it before its DCP_STREAM_REQ is answered, and closes the connection on that answer",
+            history: "made up, after what every node does whose vbucket goes before the answer (orphaned-responses.md §3, §7 i)",
+            needs: "an era from 2019-07 on, and CLOSE_STREAM to the node between its DCP_STREAM_REQ and the answer",
+            scenario: "response-crosses-close",
+            finding: "consumer-kept",
+        }
+
+        MuteNoop = "mute-noop" {
+            does: "answers no DCP_NOOP",
+            history: "made up: a client that does not know DCP_NOOP, or is busy, is taken for dead by a producer (dcp-protocol.md §6)",
+            needs: "a DCP_NOOP",
+            scenario: "consumer-noops",
+            finding: "consumer-answers",
+        }
+
+        NoopTwice = "noop-twice" {
+            does: "answers each DCP_NOOP twice",
+            history: "made up: producers of most eras close on an answer to a DCP_NOOP that they do not await (orphaned-responses.md §5.5)",
+            needs: "a DCP_NOOP",
+            scenario: "consumer-noops",
+            finding: "consumer-answers",
+        }
+
         GoDcp151 = "go-dcp-151" {
             does: "does nothing for good with a stream whose DCP_STREAM_END has a reason that it has no name for (5 and above), and is healthy otherwise",
             history: "Trendyol/go-dcp PR 151 (2026-06-06): vbuckets stopped silently after an end whose reason was not in a list of five; only a restart helped",

@@ -40,7 +40,7 @@ use super::judged;
 pub(super) type Run = fn(&[Quirk]) -> (Verdict, Vec<Finding>);
 
 pub(super) fn provocations() -> BTreeMap<Quirk, Run> {
-    let all: [(Quirk, Run); 15] = [
+    let all: [(Quirk, Run); 17] = [
         (Quirk::Mb28573, |quirks| {
             let mut rig = Rig::new(quirks, |_| {});
             rig.items(0, 1..=3);
@@ -65,16 +65,14 @@ pub(super) fn provocations() -> BTreeMap<Quirk, Run> {
             rig.items(0, 1..=3);
             rig.done()
         }),
-        (Quirk::Mb59474, |quirks| {
-            let mut rig = Rig::new(quirks, |_| {});
-            rig.items(0, 1..=3);
-            rig.done()
-        }),
+        (Quirk::Mb59474, streams),
         (Quirk::Mb72652, |quirks| {
             let mut rig = Rig::new(quirks, |config| *config = config.clone().with_stream_ids());
             rig.items(0, 1..=3);
             rig.done()
         }),
+        (Quirk::MuteNoop, streams),
+        (Quirk::NoopTwice, streams),
         (Quirk::GoDcp151, |quirks| ends(quirks, StreamEnd::BACKFILL_FAIL)),
         (Quirk::SyncGateway969, |quirks| ends(quirks, StreamEnd::SLOW)),
         (Quirk::SyncGateway5597, |quirks| ends(quirks, StreamEnd::STATE_CHANGED)),
@@ -100,6 +98,13 @@ pub(super) fn provocations() -> BTreeMap<Quirk, Run> {
         }),
     ];
     all.into()
+}
+
+/// Some items, and no-ops.
+fn streams(quirks: &[Quirk]) -> (Verdict, Vec<Finding>) {
+    let mut rig = Rig::new(quirks, |_| {});
+    rig.items(0, 1..=3);
+    rig.done()
 }
 
 /// A stream that dies with bytes of it not given back.

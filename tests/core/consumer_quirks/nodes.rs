@@ -16,6 +16,8 @@ use dcproxy::dcp::Open;
 use dcproxy::dcp::Prepare;
 use dcproxy::dcp::SaslAuth;
 use dcproxy::dcp::SelectBucket;
+use dcproxy::dcp::SetVbucket;
+use dcproxy::dcp::SetVbucketState;
 use dcproxy::dcp::SnapshotMarker;
 use dcproxy::dcp::StreamEnd;
 use dcproxy::dcp::StreamReq;
@@ -46,7 +48,7 @@ use super::judged;
 const ADD: Opaque = Opaque([0, 0, 0, 0xad]);
 
 pub(super) fn provocations() -> BTreeMap<Quirk, Run> {
-    let all: [(Quirk, Run); 15] = [
+    let all: [(Quirk, Run); 19] = [
         (Quirk::Mb28573, |quirks| {
             let mut rig = Rig::new(quirks);
             let opaque = rig.add();
@@ -55,12 +57,7 @@ pub(super) fn provocations() -> BTreeMap<Quirk, Run> {
             rig.say(mutation(2, opaque));
             rig.done()
         }),
-        (Quirk::Mb18661, |quirks| {
-            let mut rig = Rig::new(quirks);
-            let opaque = rig.add();
-            rig.items(opaque, 1..=3);
-            rig.done()
-        }),
+        (Quirk::Mb18661, streams),
         (Quirk::Mb47318, |quirks| {
             let mut rig = Rig::new(quirks);
             let opaque = rig.add();
@@ -72,12 +69,7 @@ pub(super) fn provocations() -> BTreeMap<Quirk, Run> {
         (Quirk::Mb56275, dies),
         (Quirk::Mb72321, deletes),
         (Quirk::Mb28502, deletes),
-        (Quirk::Mb59474, |quirks| {
-            let mut rig = Rig::new(quirks);
-            let opaque = rig.add();
-            rig.items(opaque, 1..=3);
-            rig.done()
-        }),
+        (Quirk::Mb59474, streams),
         (Quirk::Mb72652, |quirks| {
             let mut rig = Rig::new(quirks);
             let opaque = rig.add();
@@ -132,8 +124,33 @@ pub(super) fn provocations() -> BTreeMap<Quirk, Run> {
             rig.say(prepare(2, opaque));
             rig.done()
         }),
+        (Quirk::Mb17766, |quirks| {
+            let mut rig = Rig::new(quirks);
+            let opaque = rig.add();
+            rig.items(opaque, 1..=3);
+            rig.say(SetVbucket { state: SetVbucketState::ACTIVE }.request(1, Opaque([0, 0, 0, 0x5e])));
+            rig.say(mutation(4, opaque));
+            rig.done()
+        }),
+        (Quirk::LateStreamAnswer, |quirks| {
+            let mut rig = Rig::new(quirks);
+            let opaque = rig.ask();
+            rig.close();
+            rig.agree(opaque);
+            rig.done()
+        }),
+        (Quirk::MuteNoop, streams),
+        (Quirk::NoopTwice, streams),
     ];
     all.into()
+}
+
+/// Some items, and no-ops.
+fn streams(quirks: &[Quirk]) -> (Verdict, Vec<Finding>) {
+    let mut rig = Rig::new(quirks);
+    let opaque = rig.add();
+    rig.items(opaque, 1..=3);
+    rig.done()
 }
 
 fn dies(quirks: &[Quirk]) -> (Verdict, Vec<Finding>) {
@@ -300,9 +317,14 @@ impl Rig {
 
     fn add(&mut self) -> Opaque {
         let opaque = self.ask();
+        self.agree(opaque);
+        opaque
+    }
+
+    /// STREAM_REQ is answered with Success.
+    fn agree(&mut self, opaque: Opaque) {
         let value = [7_u64.to_be_bytes(), 0_u64.to_be_bytes()].concat();
         self.say(dcp::response(Opcode::DCP_STREAM_REQ, Status::SUCCESS, opaque).value(value));
-        opaque
     }
 
     fn close(&mut self) {

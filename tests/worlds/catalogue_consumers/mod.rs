@@ -52,6 +52,7 @@ fn whose(name: &str) -> &'static [Who] {
         | "mb-41024"
         | "marker-in-flight"
         | "vbucket-state-in-flight"
+        | "mb-17766"
         | "response-crosses-close" => &[Who::Node],
         "mb-64936"
         | "go-dcp-151"

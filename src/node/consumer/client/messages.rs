@@ -15,6 +15,7 @@ use crate::node::consumer::ledger::Snapshot;
 use crate::node::consumer::ledger::frame_hash;
 use crate::node::consumer::ledger::key_hash;
 use crate::node::consumer::prepares::Pending;
+use crate::node::consumer::quirks::noop_answers;
 use crate::wire::Frame;
 use crate::wire::Header;
 use crate::wire::Opcode;
@@ -42,7 +43,9 @@ impl Client {
                 if self.accepted("enable_noop") != Some(true) {
                     self.violation(now, None, "expected no no-op that was not asked for, found one".to_owned());
                 }
-                self.respond(header.opcode, Status::SUCCESS, header.opaque);
+                for _ in 0..noop_answers(&self.config.quirks) {
+                    self.respond(header.opcode, Status::SUCCESS, header.opaque);
+                }
             }
             Opcode::NOOP => self.respond(header.opcode, Status::SUCCESS, header.opaque),
             opcode if dcp::is_stream_message(opcode) => return self.stream_message(frame, &message, now),

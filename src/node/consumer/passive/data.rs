@@ -15,6 +15,7 @@ use crate::node::Quirk;
 use crate::node::consumer::ledger::Item;
 use crate::node::consumer::ledger::frame_hash;
 use crate::node::consumer::ledger::key_hash;
+use crate::node::consumer::quirks::noop_answers;
 use crate::wire::Frame;
 use crate::wire::Opcode;
 use crate::wire::Status;
@@ -31,7 +32,11 @@ impl PassiveStreams {
         match (header.opcode, message) {
             (Opcode::DCP_ADD_STREAM, Ok(Message::AddStream(message))) => self.add_stream(frame, message.flags),
             (Opcode::DCP_CLOSE_STREAM, _) => self.close_stream(frame),
-            (Opcode::DCP_NOOP, _) => self.respond(header.opcode, Status::SUCCESS, header.opaque),
+            (Opcode::DCP_NOOP, _) => {
+                for _ in 0..noop_answers(&self.config.quirks) {
+                    self.respond(header.opcode, Status::SUCCESS, header.opaque);
+                }
+            }
             (opcode, Ok(message)) if dcp::is_stream_message(opcode) => {
                 if let Err(status) = self.stream_message(frame, &message) {
                     self.respond(opcode, status, header.opaque);
@@ -114,12 +119,7 @@ impl PassiveStreams {
     /// SET_VBUCKET_STATE, always answered. The stream stays until STREAM_END, also when the vbucket becomes active.
     fn take_over(&mut self, frame: &Frame<'_>, change: SetVbucketState) {
         let header = *frame.header();
-        let state = match change.state {
-            SetVbucketState::ACTIVE => VbucketState::Active,
-            SetVbucketState::REPLICA => VbucketState::Replica,
-            SetVbucketState::PENDING => VbucketState::Pending,
-            _ => VbucketState::Dead,
-        };
+        let state = VbucketState::of(change.state).unwrap_or(VbucketState::Dead);
         if let Some(held) = self.vbuckets.get_mut(&header.vbucket_or_status) {
             held.state = state;
         }

@@ -1,5 +1,6 @@
 mod config;
 mod data;
+mod manager;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use crate::dcp::Control;
 use crate::dcp::GetErrorMap;
 use crate::dcp::Negotiated;
 use crate::node::Quirk;
+use crate::node::states;
 use crate::wire::Deframer;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
@@ -136,6 +138,9 @@ impl PassiveStreams {
         } else if header.is_request() && header.opcode.is_dcp() {
             refused = !self.request(frame);
             true
+        } else if header.is_request() && states::is_known(header.opcode) {
+            self.manage(frame);
+            true
         } else {
             // Server requests need no answer.
             !header.is_request()
@@ -193,7 +198,7 @@ impl PassiveStreams {
     pub fn set_vbucket(&mut self, vbucket: u16, state: VbucketState) {
         let held = self.vbuckets.entry(vbucket).or_insert_with(Vbucket::replica);
         held.state = state;
-        if state == VbucketState::Active {
+        if state == VbucketState::Active && !self.config.quirks.contains(&Quirk::Mb17766) {
             held.stream = None;
         }
     }

@@ -53,16 +53,16 @@ impl PassiveStreams {
         let header = *frame.header();
         let era = self.config.era;
         let keeps = era::keeps_closed_streams(era) && !self.has(Quirk::Mb34850);
+        let forgets = self.has(Quirk::LateStreamAnswer);
         self.acks.closed(header.vbucket_or_status);
         let situation = match self.vbuckets.get_mut(&header.vbucket_or_status) {
             Some(held) if held.stream.is_some() => {
                 let dead = held.stream.is_some_and(|stream| stream.state == StreamState::Dead);
-                if keeps {
-                    if let Some(stream) = &mut held.stream {
+                match &mut held.stream {
+                    Some(stream) if keeps && !(forgets && stream.state == StreamState::Asked) => {
                         stream.state = StreamState::Dead;
                     }
-                } else {
-                    held.stream = None;
+                    stream => *stream = None,
                 }
                 if dead { Situation::DeadStream } else { Situation::OtherOpaque }
             }

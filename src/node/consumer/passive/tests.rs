@@ -399,6 +399,28 @@ fn a_failed_over_vbucket_has_no_stream() {
 }
 
 #[test]
+fn a_manager_changes_vbuckets_on_the_connection_of_their_streams() {
+    let mut rig = Rig::era(Era::V7_0, true);
+    let opaque = rig.add(1);
+    let set = |state| SetVbucket { state }.request(1, ADD);
+    let told = |opcode| FrameBuilder::request(opcode).vbucket(1).opaque(ADD);
+    assert_eq!(rig.answer(&set(SetVbucketState::PENDING)), Some(Status::SUCCESS));
+    assert_eq!(rig.answer(&told(Opcode::GET_VBUCKET)), Some(Status::SUCCESS));
+    assert_eq!(rig.answer(&set(9)), Some(Status::EINVAL));
+    assert_eq!(rig.consumer.vbucket_state(1), Some(VbucketState::Pending));
+    rig.tell(&marker(0, 50, SnapshotMarker::MEMORY, opaque));
+    assert_eq!(rig.answer(&mutation(1, opaque)), None, "it still has its stream");
+    assert_eq!(rig.answer(&set(SetVbucketState::ACTIVE)), Some(Status::SUCCESS));
+    assert_eq!(rig.answer(&mutation(2, opaque)), Some(Status::DCP_STREAM_NOT_FOUND));
+    assert_eq!(rig.answer(&told(Opcode::DEL_VBUCKET)), Some(Status::SUCCESS));
+    for opcode in [Opcode::GET_VBUCKET, Opcode::DEL_VBUCKET] {
+        assert_eq!(rig.answer(&told(opcode)), Some(Status::NOT_MY_VBUCKET));
+    }
+    assert_eq!(rig.answer(&set(SetVbucketState::REPLICA)), Some(Status::SUCCESS), "it is made anew");
+    rig.add(1);
+}
+
+#[test]
 fn a_dead_vbucket_keeps_its_stream_and_refuses_documents() {
     let mut rig = Rig::era(Era::V7_0, true);
     let opaque = rig.add(1);

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use super::super::prepares::Pending;
 use super::super::prepares::Prepares;
 use crate::dcp::Message;
+use crate::dcp::SetVbucketState;
 use crate::dcp::SnapshotMarker;
 use crate::dcp::SystemEvent;
 use crate::dcp::SystemEventBody;
@@ -21,6 +22,29 @@ pub enum VbucketState {
     Pending,
     /// Serves nobody, though its data is still here.
     Dead,
+}
+
+impl VbucketState {
+    /// That of a number on the wire.
+    pub(super) const fn of(number: u8) -> Option<Self> {
+        Some(match number {
+            SetVbucketState::ACTIVE => Self::Active,
+            SetVbucketState::REPLICA => Self::Replica,
+            SetVbucketState::PENDING => Self::Pending,
+            SetVbucketState::DEAD => Self::Dead,
+            _ => return None,
+        })
+    }
+
+    /// Its number on the wire.
+    pub(super) const fn number(self) -> u8 {
+        match self {
+            Self::Active => SetVbucketState::ACTIVE,
+            Self::Replica => SetVbucketState::REPLICA,
+            Self::Pending => SetVbucketState::PENDING,
+            Self::Dead => SetVbucketState::DEAD,
+        }
+    }
 }
 
 /// The states of a consumer's stream:

@@ -7,6 +7,7 @@ use super::eras;
 use crate::Timestamp;
 use crate::dcp;
 use crate::dcp::Message;
+use crate::dcp::SetVbucketState;
 use crate::dcp::SnapshotMarker;
 use crate::era;
 use crate::era::Situation;
@@ -33,6 +34,10 @@ pub(super) struct Answers {
     /// Streams of a node, by vbucket.
     streams: BTreeMap<u16, KvStream>,
     gone: BTreeMap<(Opcode, Opaque), Gone>,
+    /// Commands that take a vbucket's stream and are not answered yet, with what they take.
+    moved: BTreeMap<(Opcode, Opaque), (u16, Option<KvStream>)>,
+    /// Vbuckets that may have a stream, and may have none.
+    unsure: BTreeSet<u16>,
     /// Answers that were right, and silences.
     right: u64,
     wrong: Option<Finding>,
@@ -130,7 +135,8 @@ impl Answers {
                     stream.state = KvState::Closed;
                 }
             }
-            opcode if dcp::is_stream_message(opcode) => {
+            Opcode::SET_VBUCKET | Opcode::DEL_VBUCKET if seen.kv => self.vbucket_changes(seen),
+            opcode if dcp::is_stream_message(opcode) && !self.unsure.contains(&vbucket) => {
                 if seen.kv && !self.is_live(seen) {
                     self.gone(seen);
                 } else {
@@ -138,6 +144,30 @@ impl Answers {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A vbucket that is made active, other than by a takeover, or deleted loses its stream at once (orphaned-responses.md §1,
+    /// case 3).
+    fn vbucket_changes(&mut self, seen: &Seen<'_>) {
+        let header = &seen.head.header;
+        let loses = match &seen.head.message {
+            Ok(Message::SetVbucket(set)) => set.state == SetVbucketState::ACTIVE,
+            Ok(_) => header.opcode == Opcode::DEL_VBUCKET,
+            Err(_) => false,
+        };
+        if !loses {
+            return;
+        }
+        let vbucket = header.vbucket_or_status;
+        // Whether the stream that is being added was there by then is not to be seen.
+        let adding = |owed: &Owed| owed.opcode == Opcode::DCP_ADD_STREAM && owed.vbucket == vbucket;
+        if self.owed.iter().any(adding) {
+            self.unsure.insert(vbucket);
+        } else if !self.full(self.moved.len()) {
+            self.ended(vbucket);
+            let stream = self.streams.remove(&vbucket);
+            self.moved.insert((header.opcode, header.opaque), (vbucket, stream));
         }
     }
 
@@ -219,6 +249,14 @@ impl Answers {
     fn answer(&mut self, seen: &Seen<'_>) {
         let header = &seen.head.header;
         let status = header.status().unwrap_or(Status::SUCCESS);
+        if let Some((vbucket, stream)) = self.moved.remove(&(header.opcode, header.opaque)) {
+            // Where it was refused the stream has stayed, and what came of it meanwhile is not to be answered.
+            if let Some(stream) = stream.filter(|_| status != Status::SUCCESS) {
+                self.gone.retain(|(_, opaque), _| *opaque != stream.opaque);
+                self.streams.entry(vbucket).or_insert(stream);
+            }
+            return;
+        }
         if status != Status::SUCCESS && header.opcode == Opcode::DCP_ADD_STREAM {
             for stream in self.streams.values_mut() {
                 stream.adding = false;

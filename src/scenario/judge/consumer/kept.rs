@@ -5,8 +5,11 @@ use super::eras;
 use crate::Timestamp;
 use crate::dcp::Message;
 use crate::dcp::StreamEnd;
+use crate::era;
 use crate::era::Era;
+use crate::journal::Role;
 use crate::session::State;
+use crate::session::Stream;
 use crate::verdict::Finding;
 use crate::verdict::Verdict;
 use crate::wire::Opcode;
@@ -77,6 +80,7 @@ fn provocation(seen: &Seen<'_>) -> Option<String> {
             Opcode::DCP_CONTROL => status == Status::SUCCESS && seen.context.answers.is_some(),
             Opcode::DCP_BUFFER_ACK => seen.kv,
             Opcode::DCP_SEQNO_ACK => seen.kv && eras(seen).all(|era| era >= Era::V6_6),
+            Opcode::DCP_STREAM_REQ => status == Status::SUCCESS && crosses_close(seen),
             _ => false,
         };
         return borne.then(|| format!("{status} in answer to {opcode}"));
@@ -91,6 +95,15 @@ fn provocation(seen: &Seen<'_>) -> Option<String> {
         }
         Ok(_) | Err(_) => None,
     }
+}
+
+/// Whether a response to STREAM_REQ meets a stream that the consumer node was told to close meanwhile, and keeps until its end
+/// (orphaned-responses.md §3).
+fn crosses_close(seen: &Seen<'_>) -> bool {
+    let opaque = seen.head.header.opaque;
+    let closed =
+        |stream: &Stream| stream.opaque == opaque && stream.close.is_some_and(|close| close.to == Role::Consumer);
+    seen.kv && eras(seen).all(era::keeps_closed_streams) && seen.session.streams().iter().any(closed)
 }
 
 fn finding(verdict: Verdict) -> Finding {

@@ -235,6 +235,48 @@ fn a_node_swallows_what_follows_a_close_as_its_era_does() {
 }
 
 #[test]
+fn a_vbucket_that_is_made_active_or_deleted_takes_its_stream() {
+    let set = |state| request(Opcode::SET_VBUCKET, 1, 0x5e, Message::SetVbucket(dcp::SetVbucket { state }));
+    let deleted = request(Opcode::DEL_VBUCKET, 1, 0x5e, Message::Other);
+    let (success, refused) = (Status::SUCCESS, Status::EACCESS);
+    for (told, status, answered, expected) in [
+        (set(1), success, true, Some(Pass)),
+        (set(1), success, false, Some(Fail)),
+        (deleted.clone(), success, true, Some(Pass)),
+        (deleted, success, false, Some(Fail)),
+        // It has stayed.
+        (set(1), refused, false, Some(Pass)),
+        (set(3), success, false, Some(Pass)),
+    ] {
+        let mut stage = Stage::node(Some(Era::V7_0), true);
+        stage.hears(marker(1, 10, 0, 20));
+        let opcode = told.header.opcode;
+        stage.hears_forged(told);
+        stage.hears(mutation(1, 10, 1));
+        stage.says(plain(opcode, status, 0x5e));
+        stage.noop(8);
+        stage.says(plain(Opcode::DCP_NOOP, Status::SUCCESS, 8));
+        if answered {
+            stage.says(plain(Opcode::DCP_MUTATION, Status::DCP_STREAM_NOT_FOUND, 10));
+        }
+        stage.wait_ms(6_000);
+        assert_eq!(stage.verdict(ANSWERS), expected, "{opcode} {status} {answered}");
+    }
+    // While it is being added, nobody sees whether the stream was there by then.
+    let mut stage = Stage::node(Some(Era::V7_0), true);
+    stage.close();
+    let add = Message::AddStream(dcp::AddStream { flags: 0 });
+    stage.hears(request(Opcode::DCP_ADD_STREAM, 1, 0xad, add));
+    stage.hears_forged(set(1));
+    stage.hears(mutation(1, 10, 1));
+    stage.says(stream_req(1, 11, 0));
+    stage.says(plain(Opcode::DCP_MUTATION, Status::DCP_STREAM_NOT_FOUND, 10));
+    stage.hears(mutation(1, 11, 1));
+    stage.wait_ms(6_000);
+    assert_eq!(stage.verdict(ANSWERS), Some(Pass));
+}
+
+#[test]
 fn an_old_end_after_a_stream_was_added_again_is_met_with_silence() {
     for (era, answered, expected) in
         [(Era::V7_0, false, Pass), (Era::V7_0, true, Fail), (Era::V6_0, true, Pass), (Era::V6_0, false, Fail)]
@@ -397,6 +439,18 @@ fn the_connection_is_kept() {
         node.hears(plain(Opcode::DCP_SEQNO_ACK, Status::NOT_MY_VBUCKET, 10));
         node.closes();
         assert_eq!(node.verdict(KEPT), expected, "{era}");
+    }
+    // The answer to STREAM_REQ meets a stream that was closed meanwhile: kept since 6.5, and gone before.
+    for (era, opaque, expected) in
+        [(Era::V6_0, 11, None), (Era::V6_5, 11, Some(Fail)), (Era::Master, 11, Some(Fail)), (Era::Master, 12, None)]
+    {
+        let mut node = Stage::new(Side::Upstream, 0, &[], Some(era));
+        node.hears(request(Opcode::DCP_ADD_STREAM, 1, 0xad, Message::AddStream(dcp::AddStream { flags: 0 })));
+        node.says(stream_req(1, 11, 0));
+        node.close();
+        node.hears(stream_ok(opaque));
+        node.closes();
+        assert_eq!(node.verdict(KEPT), expected, "{era} {opaque}");
     }
 }
 
