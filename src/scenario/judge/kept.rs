@@ -47,6 +47,10 @@ struct Told {
     last_at: Timestamp,
     /// Whether the producer has given a proof of life since the last.
     proven: bool,
+    /// When the first answer came to a NOOP that was asked since the last: all that it was told before was read by then.
+    read_by: Option<Timestamp>,
+    /// Whether a proof of life was given that it cannot have given on its way to a close, however slow it is.
+    survived: bool,
 }
 
 /// Whether the producer keeps the connection after orphaned responses, and lives (design.md §5.1 and §5.5).
@@ -58,6 +62,8 @@ pub(super) struct Kept {
     settle: Duration,
     kinds: BTreeMap<Kind, Told>,
     unproven: BTreeSet<Kind>,
+    /// Kinds that it is not known to have survived.
+    unsure: BTreeSet<Kind>,
     last_at: Timestamp,
     /// NOOPs that the producer owes an answer to, asked since the last orphaned response.
     asked: BTreeMap<Opaque, Timestamp>,
@@ -90,6 +96,7 @@ impl Kept {
             settle,
             kinds: BTreeMap::new(),
             unproven: BTreeSet::new(),
+            unsure: BTreeSet::new(),
             last_at: Timestamp(0),
             asked: BTreeMap::new(),
             proven_at: None,
@@ -120,6 +127,9 @@ impl Kept {
                 if !self.unproven.is_empty() && self.is_proof(seen, asked_at) {
                     self.prove();
                 }
+                if !self.unsure.is_empty() {
+                    self.look_for_survival(seen, asked_at);
+                }
             }
             (What::Closed { .. }, Direction::To) => self.consumer_closed = true,
             (What::Closed { how, .. }, Direction::From) => {
@@ -139,8 +149,9 @@ impl Kept {
         let told = self.kinds.entry(kind).or_default();
         told.count = told.count.saturating_add(1);
         told.last_at = at;
-        told.proven = false;
+        (told.proven, told.read_by, told.survived) = (false, None, false);
         self.unproven.insert(kind);
+        self.unsure.insert(kind);
         self.last_at = at;
         self.asked.clear();
     }
@@ -175,6 +186,26 @@ impl Kept {
         }
     }
 
+    /// A producer that is slow, or far, may read the NOOP of a proof in the same burst as what it closes at, and answer it: so
+    /// that it stays where it must close is known only from an answer to a NOOP that was asked after all was read, which is
+    /// after an answer to one before. Where the tool only looks on, and nobody asks, from what is sent when a close is overdue.
+    fn look_for_survival(&mut self, seen: &Seen<'_>, asked_at: Option<Timestamp>) {
+        let at = seen.entry.at;
+        let at_once = self.looks_on && asked_at.is_some() && self.is_old(seen);
+        let kinds = &mut self.kinds;
+        let looks_on = self.looks_on;
+        self.unsure.retain(|kind| {
+            let Some(told) = kinds.get_mut(kind) else { return false };
+            let overdue = looks_on && at >= told.last_at + CLOSES_WITHIN;
+            let asked_again = asked_at.zip(told.read_by).is_some_and(|(asked, read)| asked >= read + PROOF_AFTER);
+            told.survived |= at_once || overdue || asked_again;
+            if asked_at.is_some() {
+                told.read_by.get_or_insert(at);
+            }
+            !told.survived
+        });
+    }
+
     fn close(&mut self, at: Timestamp, how: How) {
         if self.consumer_closed || self.closed.is_some() {
             return;
@@ -184,8 +215,9 @@ impl Kept {
         let mut causes = if idle { BTreeSet::new() } else { std::mem::take(&mut self.unproven) };
         if causes.is_empty() {
             // Proven, and closed all the same while it was still watched: whatever it was told of late.
-            causes =
-                self.kinds.iter().filter(|(_, told)| told.last_at + self.settle > at).map(|(&kind, _)| kind).collect();
+            let watched =
+                |told: &Told| told.read_by.filter(|_| !told.survived).unwrap_or(told.last_at) + self.settle > at;
+            causes = self.kinds.iter().filter(|(_, told)| watched(told)).map(|(&kind, _)| kind).collect();
         }
         let blind = self.unseen_at.is_some_and(|unseen| at.since(unseen) < CLOSES_WITHIN);
         self.closed = Some(Closed { at, how, causes, blind });
@@ -298,8 +330,8 @@ impl Kept {
         }
         let expected = format!("era {} closes the connection after {}", end.era, list(&must));
         let is_cause = |kind: &Kind| self.closed.as_ref().is_some_and(|closed| closed.causes.contains(kind));
-        let is_proven = |kind: &Kind| self.kinds.get(kind).is_some_and(|told| told.proven);
-        let survived: Vec<_> = must.iter().filter(|kind| is_proven(kind) && !is_cause(kind)).collect();
+        let lives = |kind: &Kind| self.kinds.get(kind).is_some_and(|told| told.survived);
+        let survived: Vec<_> = must.iter().filter(|kind| lives(kind) && !is_cause(kind)).collect();
         let base = |verdict| finding(DEMANDED, DEMANDED_DEMANDS, verdict).expected(expected.clone());
         Some(if !survived.is_empty() {
             base(Verdict::Fail).actual(format!("signs of life after {}", list(survived)))
@@ -336,7 +368,11 @@ impl Kept {
             };
         }
         if told.proven {
-            let verdict = if cell == Cell::MustClose { Verdict::Fail } else { Verdict::Pass };
+            let verdict = match cell {
+                Cell::MustClose if told.survived => Verdict::Fail,
+                Cell::MustClose => Verdict::Inconclusive,
+                Cell::Keep | Cell::MayClose => Verdict::Pass,
+            };
             return (Outcome::Handled, verdict);
         }
         match (self.is_mute(end) && cell == Cell::Keep, self.asked.is_empty()) {

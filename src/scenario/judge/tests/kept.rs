@@ -181,13 +181,11 @@ fn a_second_answer_to_its_own_noop_demands_nothing() {
 
 #[test]
 fn where_the_era_demands_a_close_staying_is_the_failure() {
-    let fatal = |era, proven: bool, closed_after: Option<u64>| {
+    let fatal = |era, proofs: u8, closed_after: Option<u64>| {
         let mut stage = Stage::flowing(Terms { era: Some(era), ..acting() });
         stage.fire(true);
         stage.orphan(Opcode::DCP_MUTATION, FATAL);
-        if proven {
-            stage.prove();
-        }
+        (0..proofs).for_each(|_| stage.prove());
         if let Some(ms) = closed_after {
             stage.wait_ms(ms);
             stage.closes(Direction::From, How::Reset);
@@ -195,13 +193,69 @@ fn where_the_era_demands_a_close_staying_is_the_failure() {
         (stage.verdict(DEMANDED), stage.verdict(KEPT), row(&mut stage, MUTATION))
     };
     let closed = Some((Outcome::Disconnected, Pass));
-    assert_eq!(fatal(Era::V7_0, false, Some(500)), (Some(Pass), Some(Pass), closed));
-    assert_eq!(fatal(Era::V7_0, true, Some(900)), (Some(Pass), Some(Pass), closed), "late is not never");
-    assert_eq!(fatal(Era::V7_0, true, None), (Some(Fail), Some(Pass), Some((Outcome::Handled, Fail))));
-    assert_eq!(fatal(Era::V7_0, true, Some(5000)).0, Some(Fail), "that close has another reason");
-    let open = fatal(Era::V7_0, false, None);
+    assert_eq!(fatal(Era::V7_0, 0, Some(500)), (Some(Pass), Some(Pass), closed));
+    assert_eq!(fatal(Era::V7_0, 1, Some(900)), (Some(Pass), Some(Pass), closed), "late is not never");
+    assert_eq!(fatal(Era::V7_0, 2, Some(900)), (Some(Pass), Some(Pass), closed), "late is not never");
+    assert_eq!(fatal(Era::V7_0, 2, None), (Some(Fail), Some(Pass), Some((Outcome::Handled, Fail))));
+    assert_eq!(fatal(Era::V7_0, 2, Some(5000)).0, Some(Fail), "that close has another reason");
+    let open = fatal(Era::V7_0, 0, None);
     assert_eq!(open, (Some(Inconclusive), Some(Inconclusive), Some((Outcome::NotExercised, Inconclusive))));
-    assert_eq!(fatal(Era::V2019_07, true, None), (None, Some(Pass), Some((Outcome::Handled, Pass))));
+    assert_eq!(fatal(Era::V2019_07, 2, None), (None, Some(Pass), Some((Outcome::Handled, Pass))));
+}
+
+#[test]
+fn a_producer_that_is_slow_to_read_what_it_must_close_at_is_not_taken_for_one_that_stays() {
+    let slow = |rest: fn(&mut Stage)| {
+        let mut stage = Stage::flowing(acting());
+        stage.fire(true);
+        stage.orphan(Opcode::DCP_MUTATION, FATAL);
+        stage.wait_ms(150);
+        rest(&mut stage);
+        (stage.verdict(DEMANDED), row(&mut stage, MUTATION))
+    };
+    let unknown = (Some(Inconclusive), Some((Outcome::Handled, Inconclusive)));
+    let answered = slow(|stage| {
+        let noop = stage.ask();
+        stage.wait_ms(3000);
+        stage.answer(noop);
+    });
+    assert_eq!(answered, unknown, "both may have been read in one burst");
+    let answered = slow(|stage| {
+        let first = stage.ask();
+        stage.wait_ms(1000);
+        let second = stage.ask();
+        stage.wait_ms(2000);
+        stage.answer(first);
+        stage.answer(second);
+    });
+    assert_eq!(answered, unknown, "so may all three");
+    let closed = slow(|stage| {
+        let noop = stage.ask();
+        stage.wait_ms(3000);
+        stage.answer(noop);
+        stage.wait_ms(1000);
+        stage.closes(Direction::From, How::Fin);
+    });
+    assert_eq!(closed, (Some(Pass), Some((Outcome::Disconnected, Pass))), "a tick after it read it");
+    let stays = slow(|stage| {
+        let noop = stage.ask();
+        stage.wait_ms(3000);
+        stage.answer(noop);
+        stage.prove();
+    });
+    assert_eq!(stays, (Some(Fail), Some((Outcome::Handled, Fail))));
+}
+
+#[test]
+fn in_a_recording_a_producer_stays_that_sends_when_a_close_is_overdue() {
+    let sends_after = |ms| {
+        let mut stage = Stage::flowing(Terms { source: Source::Recording, ..acting() });
+        stage.told(plain(Opcode::DCP_MUTATION, FATAL, OPAQUE));
+        stage.wait_ms(ms);
+        stage.go_on();
+        stage.verdict(DEMANDED)
+    };
+    assert_eq!((sends_after(1998), sends_after(1999)), (Some(Inconclusive), Some(Fail)));
 }
 
 #[test]
