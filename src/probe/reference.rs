@@ -82,6 +82,11 @@ impl Range {
     pub(super) fn is_in(&self, ledger: &Ledger) -> bool {
         self.bounds.iter().all(|(&vbucket, &(_, end))| reached(ledger, vbucket) >= end)
     }
+
+    /// How far it has come, over all its vbuckets; what comes behind it counts for nothing.
+    pub(super) fn come(&self, ledger: &Ledger) -> u64 {
+        self.bounds.iter().map(|(&vbucket, &(_, end))| reached(ledger, vbucket).min(end)).fold(0, u64::saturating_add)
+    }
 }
 
 fn reached(ledger: &Ledger, vbucket: u16) -> u64 {
@@ -416,6 +421,14 @@ mod tests {
         assert_eq!(missing(&[5, 6]), [], "what had not come by then");
         assert_eq!(range.extended_to(|_| Some(6)), self::range());
         assert_eq!(range.extended_to(|_| Some(100_000)).bounds, BTreeMap::from([(3, (40_000, 100_000))]));
+    }
+
+    #[test]
+    fn what_comes_behind_the_range_is_no_progress_in_it() {
+        let range = Range::up_to(&BTreeMap::from([(0, 10), (1, 10)]));
+        let at = |first: u64, second: u64| Ledger::behind([(0, first), (1, second)]);
+        assert_eq!((range.come(&at(4, 10)), range.come(&at(4, 500))), (14, 14));
+        assert!(range.come(&at(5, 500)) > 14 && !range.is_in(&at(4, 500)));
     }
 
     #[test]
