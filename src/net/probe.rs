@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::peer::{Machine, Peer};
@@ -46,6 +46,9 @@ pub enum News {
 
 /// Dials that may fail one after the other before the producer counts as gone.
 const MAX_FAILED_DIALS: usize = 3;
+/// What is told after the first interrupt.
+const INTERRUPTED: &str = "interrupted: no more cases are begun, and those that run are brought to their end; \
+                           another interrupt ends at once";
 /// Between the rounds of a workload.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -81,13 +84,13 @@ impl Running<'_> {
         mut probe: Probe,
         progress: &mut (dyn FnMut(News) + Send),
     ) -> Result<(Report, Vec<Outcome>), String> {
-        let survey = self.survey(&mut probe).await?;
+        let survey = self.survey(&mut probe).await.map_err(|error| self.early(error))?;
         let mut workload = None;
         if let Some(prefix) = &self.run.workload {
             let vbuckets = probe.choose(&survey)?;
             workload = Some(Workload::new(prefix.clone(), vbuckets, survey.vbuckets, survey.managed));
         }
-        let mut outcome = self.prepare(&mut probe, survey, workload.as_mut()).await;
+        let mut outcome = self.prepare(&mut probe, survey, workload.as_mut()).await.map_err(|error| self.early(error));
         let workload = if outcome.is_ok() {
             let (era, reason) = probe.era();
             progress(News::Told(format!("era {era} ({reason})")));
@@ -96,8 +99,9 @@ impl Running<'_> {
             let traffic = workload.map(|traffic| tokio::spawn(self.writer().rounds(traffic, written)));
             self.cases(&mut probe, progress).await;
             done.send_replace(true);
+            self.look_again(&mut probe).await;
             match traffic {
-                Some(traffic) => traffic.await.ok(),
+                Some(traffic) => self.written(traffic).await,
                 None => None,
             }
         } else {
@@ -128,6 +132,17 @@ impl Running<'_> {
             }
         }
         outcome.map(|()| probe.finish())
+    }
+
+    /// Why there is no case at all: what went wrong, unless that is what an end that was wanted looks like.
+    fn early(&self, error: String) -> String {
+        if *self.outside.listen().borrow() != Stop::No {
+            "interrupted before the first case".to_owned()
+        } else if self.is_late() {
+            "the time was over before the first case".to_owned()
+        } else {
+            error
+        }
     }
 
     /// All that comes before the cases.
@@ -181,6 +196,27 @@ impl Running<'_> {
         }
     }
 
+    /// Whether the producer is still there once the cases are over: where the last of them found it closed, no dial told.
+    async fn look_again(&self, probe: &mut Probe) {
+        if *self.outside.listen().borrow() == Stop::No
+            && !self.is_late()
+            && let Err(error) = self.dial().await
+        {
+            probe.error(gone(&error));
+        }
+    }
+
+    /// The workload, once its last round is over or an end is wanted at once.
+    async fn written(&self, mut traffic: JoinHandle<Workload>) -> Option<Workload> {
+        let mut outside = self.outside.listen();
+        tokio::select! {
+            workload = &mut traffic => return workload.ok(),
+            _ = outside.wait_for(|stop| *stop == Stop::Now) => {}
+        }
+        self.links.stop(Stop::Now);
+        traffic.await.ok()
+    }
+
     async fn survey(&self, probe: &mut Probe) -> Result<Survey, String> {
         let errand = probe.survey(self.clock.now());
         let (stream, ..) = self.dial().await.map_err(|error| error.to_string())?;
@@ -194,15 +230,27 @@ impl Running<'_> {
         let mut begun: BTreeMap<Id, Case> = BTreeMap::new();
         let mut outside = self.outside.listen();
         let mut failed_dials = 0;
+        let mut interrupted = false;
         loop {
             let asked = *outside.borrow_and_update();
-            if asked == Stop::Now {
+            if asked != Stop::No && !std::mem::replace(&mut interrupted, true) {
+                progress(News::Told(INTERRUPTED.to_owned()));
+            }
+            let is_late = self.is_late();
+            if asked == Stop::Now || is_late {
                 self.links.stop(Stop::Now);
             }
-            let goes_on = asked == Stop::No && failed_dials < MAX_FAILED_DIALS && !self.is_late();
+            let goes_on = asked == Stop::No && failed_dials < MAX_FAILED_DIALS && !is_late;
             if goes_on && tasks.len() < self.run.jobs.max(1) && probe.left() > 0 {
                 let Some(case) = probe.next_case() else { continue };
-                match self.dial().await {
+                let dialled = tokio::select! {
+                    dialled = self.dial() => dialled,
+                    Ok(()) = outside.changed() => {
+                        probe.put_back(case);
+                        continue;
+                    }
+                };
+                match dialled {
                     Ok((stream, from, to)) => {
                         failed_dials = 0;
                         let stage = probe.begin(&case, &from, &to, self.clock.now());
@@ -214,7 +262,7 @@ impl Running<'_> {
                     Err(error) => {
                         failed_dials += 1;
                         progress(News::Over(case.to_string()));
-                        probe.failed(case, &error.to_string());
+                        probe.failed(case, &gone(&error));
                     }
                 }
                 while let Some(ended) = tasks.try_join_next_with_id() {
@@ -225,13 +273,11 @@ impl Running<'_> {
             if tasks.is_empty() {
                 return;
             }
-            let until = self.until.filter(|_| !self.is_late());
+            let until = self.until.filter(|_| !is_late);
             tokio::select! {
                 Some(ended) = tasks.join_next_with_id() => self.ended(ended, &mut begun, probe, progress),
                 Ok(()) = outside.changed() => {}
-                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
-                    self.links.stop(Stop::Now);
-                }
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {}
             }
         }
     }
@@ -280,16 +326,20 @@ impl Running<'_> {
         }
         let mut writer = Writer { links: Shutdown::new(), ..self.writer() };
         let mut outside = self.outside.listen();
-        outside.mark_unchanged();
         let removed = tokio::select! {
             removed = writer.errand(workload.removal()) => removed?,
-            Ok(()) = outside.changed() => return Err("removing them was interrupted".to_owned()),
+            _ = outside.wait_for(|stop| *stop == Stop::Now) => return Err("removing them was interrupted".to_owned()),
         };
         match workload.remain(&removed) {
             0 => Ok(()),
             left => Err(format!("{left} could not be removed")),
         }
     }
+}
+
+/// A producer that was there, and cannot be reached any more.
+fn gone(error: &DialError) -> String {
+    format!("the producer went away, and what closed with it may be no case's doing: {error}")
 }
 
 /// Writes what a workload wants, each batch on a connection of its own.
@@ -367,3 +417,6 @@ impl<S: Script> Machine for Errand<S> {
         !self.is_over()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -313,6 +313,11 @@ impl Probe {
         None
     }
 
+    /// A case that was not begun after all: it is the next again.
+    pub fn put_back(&mut self, case: Case) {
+        self.left.push_front(case);
+    }
+
     /// Begins a case on a connection that was just made between these two addresses.
     pub fn begin(&mut self, case: &Case, from: &str, to: &str, now: Timestamp) -> Stage<Consumer> {
         let scenario = case.scenario();

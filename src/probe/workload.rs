@@ -29,6 +29,8 @@ pub struct Workload {
     /// What came of each kind of request.
     results: BTreeMap<(Kind, Status), u64>,
     collection: bool,
+    /// Whether the collection may be there, also where the answer to its making never came.
+    made: bool,
 }
 
 /// What a request is for: the messages that it brings.
@@ -106,7 +108,14 @@ impl Workload {
             expiring: Vec::new(),
             results: BTreeMap::new(),
             collection: false,
+            made: false,
         }
+    }
+
+    /// The keys that were written, and their vbuckets.
+    #[cfg(test)]
+    pub(crate) fn keys(&self) -> &[(u16, String)] {
+        &self.keys
     }
 
     /// What all keys begin with.
@@ -156,6 +165,7 @@ impl Workload {
         }
         let mut steps = std::collections::VecDeque::from([Step::Requests(requests)]);
         if !self.managed {
+            self.made |= !self.collection;
             steps.push_back(Step::Manifest { name: self.prefix.clone(), make: !self.collection });
         }
         Some(Batch { steps, asked: Vec::new(), results: BTreeMap::new(), made_collection: None })
@@ -168,7 +178,7 @@ impl Workload {
             let requests = keys.iter().map(|(vbucket, key)| (Kind::Delete, delete(*vbucket, key.clone()))).collect();
             steps.push_back(Step::Requests(requests));
         }
-        if self.collection {
+        if self.made {
             steps.push_back(Step::Manifest { name: self.prefix.clone(), make: false });
         }
         Batch { steps, asked: Vec::new(), results: BTreeMap::new(), made_collection: None }
@@ -318,6 +328,9 @@ fn changed(manifest: &[u8], name: &str, make: bool) -> Option<String> {
         .unwrap_or_default();
     let default = scopes.iter_mut().find(|scope| scope.get("uid").is_some_and(|uid| uid == "0"))?;
     let collections = default.get_mut("collections")?.as_array_mut()?;
+    if !make && collections.iter().all(|it| it.get("name").is_none_or(|it| it != name)) {
+        return None;
+    }
     collections.retain(|it| it.get("name").is_none_or(|it| it != name));
     if make {
         // An id is never used again: it grows with the manifest's.
@@ -419,6 +432,7 @@ mod tests {
             serde_json::from_str(&changed(made.to_string().as_bytes(), "mine", false).unwrap()).unwrap();
         assert_eq!(dropped["uid"], "11");
         assert_eq!(dropped["scopes"][0]["collections"].as_array().unwrap().len(), 1);
+        assert_eq!(changed(manifest.as_bytes(), "mine", false), None, "there is none");
         assert_eq!(changed(b"{}", "mine", true), None);
     }
 }

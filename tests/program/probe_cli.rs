@@ -1,5 +1,9 @@
 //! `dcproxy probe` as its user meets it: the binary against the binary's own node.
 
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Read;
+use std::process::Command;
 use std::process::Output;
 
 use serde_json::Value;
@@ -75,4 +79,44 @@ fn a_workload_makes_what_does_not_come_and_removes_its_keys() {
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
     assert!(stdout.contains("9 cases passed") && !stderr.contains("may be left"), "{stdout}{stderr}");
+}
+
+/// Runs it with two cases of which one lasts an hour and one is never begun, and signals once it tells that line, each in
+/// turn. The exit code, and all that it said.
+fn interrupted(upstream: &str, settle: &str, after: &[&str]) -> (Option<i32>, String) {
+    let cases = ["orphan/mutation/KeyEnoent", "orphan/deletion/*", "--jobs", "1", "--workload", "--settle", settle];
+    let base = ["probe", "--upstream", upstream, "-u", "Administrator", "-b", "default"];
+    let args: Vec<&str> = base.into_iter().chain(cases).collect();
+    let mut child = command(&args).env("DCPROXY_PASSWORD", "password").spawn().expect("it starts");
+    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut said = String::new();
+    for &awaited in after {
+        let mut line = String::new();
+        while !line.starts_with(awaited) {
+            line.clear();
+            assert_ne!(stderr.read_line(&mut line).expect("text"), 0, "it never says '{awaited}': {said}");
+            said.push_str(&line);
+        }
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "INT", &pid]).status().expect("kill").success());
+    }
+    stderr.read_to_string(&mut said).expect("text");
+    let output = child.wait_with_output().expect("it ends");
+    (output.status.code(), said + &text(&output.stdout))
+}
+
+#[test]
+fn the_first_sigint_brings_it_to_its_end_and_the_second_ends_it() {
+    let node = node(&["--items", "200"]);
+    let (code, said) = interrupted(&node.address, "1s", &["era "]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains(" were not run, from orphan/") && !said.contains("may be left"), "{said}");
+    let (code, said) = interrupted(&node.address, "1h", &["era ", "interrupted: "]);
+    // A signal that comes before the first case leaves nothing to wait for.
+    if code == Some(3) {
+        assert!(said.contains(" were not run, from orphan/mutation/KeyEnoent"), "{said}");
+    } else {
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("keys that begin with dcproxy-probe-") && said.contains("may be left"), "{said}");
+    }
 }
