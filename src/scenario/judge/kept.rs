@@ -188,19 +188,15 @@ impl Kept {
 
     /// A producer that is slow, or far, may read the NOOP of a proof in the same burst as what it closes at, and answer it: so
     /// that it stays where it must close is known only from an answer to a NOOP that was asked after all was read, which is
-    /// after an answer to one before. Where the tool only looks on, and nobody asks, from what is sent when a close is overdue.
+    /// after an answer to one before. Where the tool only looks on, nobody asks twice: any proof will do (design.md §6).
     fn look_for_survival(&mut self, seen: &Seen<'_>, asked_at: Option<Timestamp>) {
-        let at = seen.entry.at;
-        let at_once = self.looks_on && asked_at.is_some() && self.is_old(seen);
-        let kinds = &mut self.kinds;
-        let looks_on = self.looks_on;
+        let (kinds, looks_on) = (&mut self.kinds, self.looks_on);
         self.unsure.retain(|kind| {
             let Some(told) = kinds.get_mut(kind) else { return false };
-            let overdue = looks_on && at >= told.last_at + CLOSES_WITHIN;
             let asked_again = asked_at.zip(told.read_by).is_some_and(|(asked, read)| asked >= read + PROOF_AFTER);
-            told.survived |= at_once || overdue || asked_again;
+            told.survived |= asked_again || looks_on && told.proven;
             if asked_at.is_some() {
-                told.read_by.get_or_insert(at);
+                told.read_by.get_or_insert(seen.entry.at);
             }
             !told.survived
         });
