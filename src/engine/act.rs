@@ -5,6 +5,7 @@ use super::Actions;
 use super::Engine;
 use super::Observer;
 use super::hold::Held;
+use super::hold::Told;
 use super::index;
 use crate::Timestamp;
 use crate::dcp;
@@ -27,15 +28,46 @@ pub(super) enum Fate {
     Truncate(usize),
 }
 
+/// Whose a frame is that is sent besides those that are relayed, and when it goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sent {
+    /// The tool's; it waits for no hold (law L2).
+    Injected,
+    /// The tool's, in its place behind what waits.
+    Appended,
+    /// That of an end, in its place behind what waits.
+    Resumed,
+}
+
+/// What waits for the end of a value that flows by.
+#[derive(Debug)]
+pub(super) enum Late {
+    Frame(Bytes, Sent),
+    /// The close of an end at whose frame, or at the cut of it, this is to be.
+    Close(Side, How),
+}
+
+/// Whether an end still knows where frames begin in what it is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Framed {
+    #[default]
+    Yes,
+    /// It has got the first bytes of a frame of which no more come: whatever does is taken for the rest.
+    NotBehind(FramingError),
+    No,
+}
+
 impl Fate {
-    /// The fate that is named first among the actions.
-    pub(super) fn named(actions: &[Action]) -> Option<Self> {
+    /// The fate that is named first among the actions, for a frame of so many bytes.
+    pub(super) fn named(actions: &[Action], len: u64) -> Option<Self> {
         actions.iter().find_map(|action| match action {
             Action::Forward => Some(Self::Forward),
             Action::Replace(_) => Some(Self::Replace),
-            Action::Drop => Some(Self::Drop),
-            Action::Truncate(len) => Some(Self::Truncate(*len)),
+            Action::Drop | Action::Truncate(0) => Some(Self::Drop),
+            Action::Truncate(cut) if *cut as u64 >= len => Some(Self::Forward),
+            Action::Truncate(cut) => Some(Self::Truncate(*cut)),
             Action::Inject { .. }
+            | Action::Append { .. }
             | Action::Resume { .. }
             | Action::Hold { .. }
             | Action::Release { .. }
@@ -50,13 +82,19 @@ impl Fate {
 impl<O: Observer> Engine<O> {
     /// Does what `actions` say, and tells what becomes of the event's subject.
     pub(super) fn act(&mut self, actions: Actions, now: Timestamp) -> Fate {
-        self.fate(actions, now, |_, _| {})
+        self.fate(actions, None, now, |_, _| {})
     }
 
-    /// Does what `actions` say, in their order; `place` puts the event's own subject where its fate is named, or first
-    /// where none is, behind holds, lags and paces that come before all else.
-    pub(super) fn fate(&mut self, actions: Actions, now: Timestamp, place: impl FnOnce(&mut Self, Fate)) -> Fate {
-        let fate = Fate::named(&actions);
+    /// Does what `actions` say, in their order; `place` puts the event's own subject where its fate is named, or first where
+    /// none is, behind holds, lags and paces that come before all else. `frame` is whose frame that is, and its bytes.
+    pub(super) fn fate(
+        &mut self,
+        actions: Actions,
+        frame: Option<(Side, u64)>,
+        now: Timestamp,
+        place: impl FnOnce(&mut Self, Fate),
+    ) -> Fate {
+        let fate = Fate::named(&actions, frame.map_or(u64::MAX, |(_, len)| len));
         let mut place = Some(place);
         for action in actions {
             // Where no fate is named, the subject goes on behind what says how things go on.
@@ -73,22 +111,20 @@ impl<O: Observer> Engine<O> {
                         place(self, fate);
                     }
                 }
-                Action::Inject { to, frame } => self.inject(to, frame, Origin::Tool, now),
-                Action::Resume { to, frame } => self.inject(to, frame, Origin::Peer, now),
+                Action::Inject { to, frame } => self.send(to, frame, Sent::Injected, now),
+                Action::Append { to, frame } => self.send(to, frame, Sent::Appended, now),
+                Action::Resume { to, frame } => self.send(to, frame, Sent::Resumed, now),
                 Action::Hold { to, until } => self.holds.hold(to, until),
                 Action::Release { to } => self.holds.let_go(to, now),
                 Action::Lag { to, by } => self.holds.lag(to, by),
                 Action::Pace { to, pace } => self.holds.pace(to, pace, now),
-                Action::Close { side, how } => {
-                    let entry = Entry {
-                        at: now,
-                        edge: side,
-                        direction: Direction::To,
-                        origin: Origin::Tool,
-                        what: What::Closed { how, partial: 0 },
-                    };
-                    self.close(side, how, entry);
-                }
+                // Behind the frame that it is done at, or what is left of it, though that is still to come.
+                Action::Close { side, how } => match frame {
+                    Some((from, _)) if place.is_none() && self.rest[index(from)] > 0 => {
+                        self.late[index(from.other())].push(Late::Close(side, how));
+                    }
+                    Some(_) | None => self.hang_up(side, how, now),
+                },
                 Action::Note { edge, act } => {
                     self.note(&Entry {
                         at: now,
@@ -106,9 +142,15 @@ impl<O: Observer> Engine<O> {
         fate.unwrap_or(Fate::Forward)
     }
 
+    fn hang_up(&mut self, side: Side, how: How, now: Timestamp) {
+        let what = What::Closed { how, partial: 0 };
+        let entry = Entry { at: now, edge: side, direction: Direction::To, origin: Origin::Tool, what };
+        self.close(side, how, entry);
+    }
+
     /// Tells the journal where what an end said does not go on as it came.
-    pub(super) fn tell_fate(&mut self, from: Side, actions: &[Action], now: Timestamp) {
-        let act = match Fate::named(actions) {
+    pub(super) fn tell_fate(&mut self, from: Side, fate: Option<Fate>, now: Timestamp) {
+        let act = match fate {
             None | Some(Fate::Forward) => return,
             Some(Fate::Replace) => Act::Replaced,
             Some(Fate::Drop) => Act::Swallowed,
@@ -125,19 +167,59 @@ impl<O: Observer> Engine<O> {
 
     /// Closes an end, behind what is held back from it.
     pub(super) fn close(&mut self, side: Side, how: How, entry: Entry) {
-        if let Some(entry) = self.holds.pass(side, Held::Close(how, Box::new(entry)), &mut self.outbox) {
-            self.note(&entry);
+        // A connection is torn down once.
+        if self.torn[index(side)].is_none() {
+            self.pass(side, Held::Close(how, Box::new(entry)));
         }
+    }
+
+    /// Passes something on, or queues it behind what is held.
+    pub(super) fn pass(&mut self, to: Side, held: Held) {
+        if let Some(told) = self.holds.pass(to, held, &mut self.outbox) {
+            self.let_go(to, told);
+        }
+    }
+
+    /// Tells of what was held back and is delivered.
+    pub(super) fn let_go(&mut self, to: Side, told: Told) {
+        match told {
+            Told::Entry(entry) => self.delivered(&entry),
+            Told::Cut(error) if self.framed[index(to)] == Framed::Yes => {
+                self.framed[index(to)] = Framed::NotBehind(error);
+            }
+            Told::Cut(_) => {}
+        }
+    }
+
+    /// Tells of what is delivered to an end, as far as that end knows where frames begin.
+    pub(super) fn delivered(&mut self, entry: &Entry) {
+        let to = index(entry.edge);
+        match (&entry.what, self.framed[to]) {
+            (What::Frame(_) | What::FramingLost(_), Framed::No) => return,
+            (What::Frame(_) | What::FramingLost(_), Framed::NotBehind(error)) => {
+                self.framed[to] = Framed::No;
+                let (origin, what) = (Origin::Tool, What::FramingLost(error));
+                self.note(&Entry { origin, what, ..*entry });
+                return;
+            }
+            (What::FramingLost(_), Framed::Yes) => self.framed[to] = Framed::No,
+            (What::Closed { how: How::Reset, .. }, _) => self.torn[to] = Some(entry.origin),
+            (What::Frame(_) | What::Closed { .. } | What::Gap(_) | What::Paused(_) | What::Acted(_), _) => {}
+        }
+        self.note(entry);
     }
 
     /// Whether the last byte that was delivered to an end is inside a frame.
     pub(super) fn is_inside_a_frame(&self, to: Side) -> bool {
         let from = index(to.other());
-        (self.rest[from] > 0 && !self.rest_is_held[from]) || self.holds.is_split(to)
+        // Where nothing is held any more, the head has left.
+        let rest_is_held = self.rest_is_held[from] && self.holds.is_held(to);
+        (self.rest[from] > 0 && !rest_is_held) || self.holds.is_split(to)
     }
 
     /// Sends bytes in the place of a frame. They are the tool's words: what an end makes of them is not the other's doing.
-    /// `left` bytes of the frame's value flow by behind them.
+    /// `left` bytes of the frame's value flow by behind them. They are read as what they are made of, with what the other
+    /// end has agreed on.
     pub(super) fn replace(&mut self, to: Side, bytes: Bytes, left: u64, now: Timestamp) {
         let found = (bytes.len() as u64).saturating_add(left);
         let entry = |what| Entry { at: now, edge: to, direction: Direction::To, origin: Origin::Tool, what };
@@ -146,26 +228,20 @@ impl<O: Observer> Engine<O> {
             expected if expected != found => Err(FramingError::Truncated { expected, found }),
             _ => Ok(frame),
         });
-        let held = match framed {
-            Ok(frame) => {
-                let head = dcp::head(&frame, self.sessions.at(to).negotiated(), self.key_seed);
-                Held::Frame(bytes, Box::new(entry(What::Frame(head))))
-            }
-            Err(error) => {
-                self.note(&entry(What::FramingLost(error)));
-                Held::Raw(bytes)
-            }
+        let what = match framed {
+            Ok(frame) => What::Frame(dcp::head(&frame, self.sessions.at(to.other()).negotiated(), self.key_seed)),
+            Err(error) => What::FramingLost(error),
         };
-        if let Some(entry) = self.holds.pass(to, held, &mut self.outbox) {
-            self.note(&entry);
-        }
+        self.pass(to, Held::Frame(bytes, Box::new(entry(what))));
     }
 
     /// Sends a frame behind the end of the value that flows by, if one does.
-    pub(super) fn inject(&mut self, to: Side, bytes: Bytes, origin: Origin, now: Timestamp) {
-        let waits = origin == Origin::Peer && self.holds.is_held(to);
-        if !waits && self.is_inside_a_frame(to) {
-            self.late[index(to)].push((bytes, origin));
+    pub(super) fn send(&mut self, to: Side, bytes: Bytes, sent: Sent, now: Timestamp) {
+        // What an end had said, or what is added to it, keeps its place; else the tool's own does not wait (law L2).
+        let waits = sent != Sent::Injected && self.holds.is_held(to);
+        let inside = if waits { self.rest[index(to.other())] > 0 } else { self.is_inside_a_frame(to) };
+        if inside {
+            self.late[index(to)].push(Late::Frame(bytes, sent));
             return;
         }
         if !self.outbox.is_open(to) || self.gone[index(to)] {
@@ -175,24 +251,34 @@ impl<O: Observer> Engine<O> {
             debug_assert!(false, "only whole frames are injected");
             return;
         };
+        let (origin, words_of) = match sent {
+            Sent::Injected => (Origin::Tool, to),
+            Sent::Appended => (Origin::Tool, to.other()),
+            Sent::Resumed => (Origin::Peer, to.other()),
+        };
         if origin == Origin::Tool {
-            self.asked.sent(to, &frame);
+            self.asked.sent(to, &frame, sent == Sent::Appended, now);
         }
-        let head = dcp::head(&frame, self.sessions.at(to).negotiated(), self.key_seed);
-        // What an end had said keeps its place behind what waits; the tool's own does not wait (law L2).
-        if origin == Origin::Peer && self.holds.is_held(to) {
-            let entry = Entry { at: now, edge: to, direction: Direction::To, origin, what: What::Frame(head) };
-            self.holds.pass(to, Held::Frame(bytes, Box::new(entry)), &mut self.outbox);
-            return;
+        let head = dcp::head(&frame, self.sessions.at(words_of).negotiated(), self.key_seed);
+        let entry = Entry { at: now, edge: to, direction: Direction::To, origin, what: What::Frame(head) };
+        if waits {
+            return self.pass(to, Held::Frame(bytes, Box::new(entry)));
         }
-        self.note(&Entry { at: now, edge: to, direction: Direction::To, origin, what: What::Frame(head) });
+        self.delivered(&entry);
         self.outbox.write(to, bytes);
     }
 
-    /// Sends what waited for the end of a value.
-    pub(super) fn flush_late(&mut self, to: Side, now: Timestamp) {
-        for (bytes, origin) in std::mem::take(&mut self.late[index(to)]) {
-            self.inject(to, bytes, origin, now);
+    /// Does what waited for the end of a value. Of one that never ends, closes are all that is left to do.
+    pub(super) fn flush_late(&mut self, to: Side, ends: bool, now: Timestamp) {
+        for late in std::mem::take(&mut self.late[index(to)]) {
+            match late {
+                Late::Frame(bytes, sent) if ends => self.send(to, bytes, sent, now),
+                Late::Frame(..) => {}
+                close @ Late::Close(..) if ends && self.rest[index(to.other())] > 0 => {
+                    self.late[index(to)].push(close);
+                }
+                Late::Close(side, how) => self.hang_up(side, how, now),
+            }
         }
     }
 }

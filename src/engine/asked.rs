@@ -1,5 +1,7 @@
 use std::collections::VecDeque;
+use std::time::Duration;
 
+use crate::Timestamp;
 use crate::dcp;
 use crate::journal::Origin;
 use crate::journal::Side;
@@ -12,9 +14,12 @@ use crate::wire::Opcode;
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     open: VecDeque<(Side, Opcode, Opaque)>,
-    /// Those that are answered only when they are refused.
-    quiet: VecDeque<(Side, Opcode, Opaque)>,
+    /// Those that are answered only when they are refused, each with the time up to which that is waited for.
+    quiet: VecDeque<((Side, Opcode, Opaque), Timestamp)>,
 }
+
+/// The refusal of a message of a stream is waited for no longer: the next with the same opaque may be of another.
+const REFUSED_WITHIN: Duration = Duration::from_secs(5);
 
 impl Asked {
     /// More than this are never open at once; the oldest is given up, as its peer does not answer.
@@ -22,26 +27,30 @@ impl Asked {
     /// A refusal is not waited for longer than for this many requests that came after.
     const MOST_QUIET: usize = 256;
 
-    pub(super) fn sent(&mut self, to: Side, frame: &Frame<'_>) {
+    /// A request was sent; a `copy` of one that the end across had sent has its opaque.
+    pub(super) fn sent(&mut self, to: Side, frame: &Frame<'_>, copy: bool, now: Timestamp) {
         let header = frame.header();
         // What an end says to a forged STREAM_END is an orphaned response, and meant for the producer.
-        if !header.is_request() || header.opcode == Opcode::DCP_STREAM_END {
+        if !header.is_request() || (header.opcode == Opcode::DCP_STREAM_END && !copy) {
             return;
         }
-        let (asked, most) = if dcp::expects_answer(header.opcode) {
-            (&mut self.open, Self::MOST)
-        } else {
-            (&mut self.quiet, Self::MOST_QUIET)
-        };
-        if asked.len() >= most {
-            asked.pop_front();
+        let asked = (to, header.opcode, header.opaque);
+        if dcp::expects_answer(header.opcode) {
+            if self.open.len() >= Self::MOST {
+                self.open.pop_front();
+            }
+            return self.open.push_back(asked);
         }
-        asked.push_back((to, header.opcode, header.opaque));
+        if self.quiet.len() >= Self::MOST_QUIET {
+            self.quiet.pop_front();
+        }
+        let until = if dcp::is_stream_message(header.opcode) { now + REFUSED_WITHIN } else { Timestamp(u64::MAX) };
+        self.quiet.push_back((asked, until));
     }
 
     /// Whether a frame from `from` answers a request of the tool's, which is then answered. `session` is that at the
     /// edge of `from`, which has not taken the frame in yet.
-    pub(super) fn is_answer(&mut self, from: Side, frame: &Frame<'_>, session: &Session) -> bool {
+    pub(super) fn is_answer(&mut self, from: Side, frame: &Frame<'_>, session: &Session, now: Timestamp) -> bool {
         let header = frame.header();
         if (self.open.is_empty() && self.quiet.is_empty()) || !header.is_response() {
             return false;
@@ -51,10 +60,13 @@ impl Asked {
         if first.is_some_and(|first| first.origin == Origin::Peer) {
             return false;
         }
-        [&mut self.open, &mut self.quiet].into_iter().any(|asked| {
-            let at = asked.iter().position(|&asked| asked == (from, header.opcode, header.opaque));
-            at.is_some_and(|at| asked.remove(at).is_some())
-        })
+        let answered = (from, header.opcode, header.opaque);
+        self.quiet.retain(|(_, until)| now <= *until);
+        if let Some(at) = self.open.iter().position(|asked| *asked == answered) {
+            return self.open.remove(at).is_some();
+        }
+        let at = self.quiet.iter().position(|(asked, _)| *asked == answered);
+        at.is_some_and(|at| self.quiet.remove(at).is_some())
     }
 }
 
@@ -70,11 +82,11 @@ mod tests {
 
     fn answers(asked: &mut Asked, from: Side, opcode: Opcode, n: u32) -> bool {
         let frame = FrameBuilder::response(opcode, Status::EINVAL).opaque(Opaque(n.to_be_bytes())).build();
-        asked.is_answer(from, &Frame::new(&frame).unwrap(), &Session::new(from))
+        asked.is_answer(from, &Frame::new(&frame).unwrap(), &Session::new(from), Timestamp(0))
     }
 
     fn sent(asked: &mut Asked, opcode: Opcode, n: u32) {
-        asked.sent(Side::Upstream, &Frame::new(&request(opcode, n)).unwrap());
+        asked.sent(Side::Upstream, &Frame::new(&request(opcode, n)).unwrap(), false, Timestamp(0));
     }
 
     #[test]
@@ -93,6 +105,19 @@ mod tests {
         let mut asked = Asked::default();
         sent(&mut asked, Opcode::DCP_STREAM_END, 1);
         assert!(!answers(&mut asked, Side::Upstream, Opcode::DCP_STREAM_END, 1));
+    }
+
+    #[test]
+    fn of_a_copy_every_refusal_is_withheld_but_not_for_ever() {
+        let (up, end) = (Side::Upstream, Opcode::DCP_STREAM_END);
+        let mut asked = Asked::default();
+        let frame = request(end, 1);
+        let refusal = FrameBuilder::response(end, Status::KEY_ENOENT).opaque(Opaque([0, 0, 0, 1])).build();
+        for (late, withheld) in [(Duration::ZERO, true), (REFUSED_WITHIN, true), (REFUSED_WITHIN * 2, false)] {
+            asked.sent(up, &Frame::new(&frame).unwrap(), true, Timestamp(0));
+            let at = Timestamp(0) + late;
+            assert_eq!(asked.is_answer(up, &Frame::new(&refusal).unwrap(), &Session::new(up), at), withheld);
+        }
     }
 
     #[test]

@@ -71,7 +71,8 @@ pub struct Pace {
 pub enum Action {
     /// The frame, the bytes or the close goes on as it came.
     Forward,
-    /// Only so many bytes of the frame go on.
+    /// Only so many bytes of the frame go on, wherever in it that is; none of them is [`Self::Drop`], all of them
+    /// [`Self::Forward`].
     Truncate(usize),
     /// The frame goes on as these bytes instead, in its place; they need not be a frame. Of one whose value flows by, they
     /// stand for the head, and the value follows.
@@ -80,6 +81,13 @@ pub enum Action {
     Drop,
     /// A frame of the tool's own is sent. The answer to a request is withheld, and comes back as [`Event::Answer`].
     Inject {
+        /// To whom.
+        to: Side,
+        /// The frame.
+        frame: Bytes,
+    },
+    /// As [`Self::Inject`], but behind what waits for that end: a frame more in the order of those that came.
+    Append {
         /// To whom.
         to: Side,
         /// The frame.
@@ -132,6 +140,13 @@ pub enum Action {
         /// What.
         act: Act,
     },
+}
+
+impl Action {
+    /// Whether it decides what becomes of the event's subject.
+    pub const fn is_fate(&self) -> bool {
+        matches!(self, Self::Forward | Self::Truncate(_) | Self::Replace(_) | Self::Drop)
+    }
 }
 
 /// What an event leads to.

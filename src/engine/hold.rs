@@ -11,18 +11,30 @@ use crate::journal::Entry;
 use crate::journal::How;
 use crate::journal::Side;
 use crate::journal::What;
+use crate::wire::FramingError;
 
 /// Something that goes to an end, and may have to wait.
 #[derive(Debug)]
 pub(super) enum Held {
-    /// A frame, with the entry that tells of its delivery.
+    /// A frame, or bytes at which an end loses its framing, with the entry that tells of that.
     Frame(Bytes, Box<Entry>),
+    /// The first bytes of a frame that ends before its time: so many more of its value are to follow.
+    Cut(Bytes, u64, FramingError),
     /// Bytes that are no frame, or a part of one.
     Raw(Bytes),
     /// The first bytes of a frame, of which so many are to follow.
     Piece(Bytes, u64),
     /// The close, with the entry that tells of it.
     Close(How, Box<Entry>),
+}
+
+/// What is to be told of something that was delivered.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Told {
+    /// This.
+    Entry(Box<Entry>),
+    /// Nothing yet: whatever comes behind is taken for the rest of a frame.
+    Cut(FramingError),
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +106,11 @@ impl Holds {
         side.is_on() && side.inside > 0
     }
 
+    /// The rest of what has left goes on past this.
+    pub(super) const fn relayed(&mut self, to: Side) {
+        self.sides[index(to)].inside = 0;
+    }
+
     pub(super) fn bytes(&self, to: Side) -> usize {
         self.sides[index(to)].bytes
     }
@@ -110,8 +127,8 @@ impl Holds {
         self.sides.iter().filter_map(next).min()
     }
 
-    /// Passes something on, or queues it behind what is held; returns the entry of what was passed on.
-    pub(super) fn pass(&mut self, to: Side, held: Held, outbox: &mut Outbox) -> Option<Entry> {
+    /// Passes something on, or queues it behind what is held; returns what is to be told of what was passed on.
+    pub(super) fn pass(&mut self, to: Side, held: Held, outbox: &mut Outbox) -> Option<Told> {
         let side = &mut self.sides[index(to)];
         if !side.is_on() {
             side.inside = 0;
@@ -125,10 +142,10 @@ impl Holds {
         None
     }
 
-    /// Lets go of what has waited long enough; returns the entries of what is delivered with that. Where a frame waits for
+    /// Lets go of what has waited long enough; returns what is to be told of it, and at whose edge. Where a frame waits for
     /// the `end` of the one that is on its way, no other begins before it.
-    pub(super) fn release(&mut self, now: Timestamp, end: [bool; 2], outbox: &mut Outbox) -> Vec<Entry> {
-        let mut entries = Vec::new();
+    pub(super) fn release(&mut self, now: Timestamp, end: [bool; 2], outbox: &mut Outbox) -> Vec<(Side, Told)> {
+        let mut all = Vec::new();
         for to in [Side::Dialler, Side::Upstream] {
             let side = &mut self.sides[index(to)];
             if side.until.is_some_and(|until| until > now) {
@@ -160,13 +177,17 @@ impl Holds {
                 side.bytes -= len.min(side.bytes);
                 let was_inside = side.inside > 0;
                 side.inside = held.inside_after(side.inside);
-                entries.extend(deliver(to, held, outbox).map(|entry| Entry { at: now, ..entry }));
+                let told = deliver(to, held, outbox).map(|told| match told {
+                    Told::Entry(entry) => Told::Entry(Box::new(Entry { at: now, ..*entry })),
+                    Told::Cut(error) => Told::Cut(error),
+                });
+                all.extend(told.map(|told| (to, told)));
                 if end[index(to)] && side.pace.is_some() && was_inside && side.inside == 0 {
                     break;
                 }
             }
         }
-        entries
+        all
     }
 }
 
@@ -176,7 +197,7 @@ pub const FOR_EVER: Timestamp = Timestamp(u64::MAX);
 impl Held {
     const fn len(&self) -> usize {
         match self {
-            Self::Frame(bytes, _) | Self::Raw(bytes) | Self::Piece(bytes, _) => bytes.len(),
+            Self::Frame(bytes, _) | Self::Cut(bytes, ..) | Self::Raw(bytes) | Self::Piece(bytes, _) => bytes.len(),
             Self::Close(..) => 0,
         }
     }
@@ -192,18 +213,25 @@ impl Held {
                 let left = (bytes.len() as u64).saturating_add(value);
                 (Self::Piece(first, left), Some(Self::Frame(bytes, entry)))
             }
+            Self::Cut(mut bytes, value, error) if bytes.len() > len => {
+                let first = bytes.split_to(len);
+                let left = (bytes.len() as u64).saturating_add(value);
+                (Self::Piece(first, left), Some(Self::Cut(bytes, value, error)))
+            }
             Self::Raw(mut bytes) if bytes.len() > len => {
                 let first = bytes.split_to(len);
                 (Self::Raw(first), Some(Self::Raw(bytes)))
             }
-            whole @ (Self::Frame(..) | Self::Raw(_) | Self::Piece(..) | Self::Close(..)) => (whole, None),
+            whole @ (Self::Frame(..) | Self::Cut(..) | Self::Raw(_) | Self::Piece(..) | Self::Close(..)) => {
+                (whole, None)
+            }
         }
     }
 
     /// Bytes of a frame that are missing behind this, of which so many were before.
     fn inside_after(&self, before: u64) -> u64 {
         match self {
-            Self::Piece(_, left) => *left,
+            Self::Piece(_, left) | Self::Cut(_, left, _) => *left,
             // The last piece of a head: of its value, what flows by is missing.
             Self::Frame(bytes, entry) if before > 0 => before.saturating_sub(bytes.len() as u64).min(frame_len(entry)),
             Self::Frame(bytes, entry) => frame_len(entry).saturating_sub(bytes.len() as u64),
@@ -220,14 +248,18 @@ fn frame_len(entry: &Entry) -> u64 {
     }
 }
 
-fn deliver(to: Side, held: Held, outbox: &mut Outbox) -> Option<Entry> {
+fn deliver(to: Side, held: Held, outbox: &mut Outbox) -> Option<Told> {
     if !outbox.is_open(to) && !matches!(held, Held::Close(How::Reset, _)) {
         return None;
     }
     match held {
         Held::Frame(bytes, entry) => {
             outbox.write(to, bytes);
-            Some(*entry)
+            Some(Told::Entry(entry))
+        }
+        Held::Cut(bytes, _, error) => {
+            outbox.write(to, bytes);
+            Some(Told::Cut(error))
         }
         Held::Raw(bytes) | Held::Piece(bytes, _) => {
             outbox.write(to, bytes);
@@ -235,7 +267,7 @@ fn deliver(to: Side, held: Held, outbox: &mut Outbox) -> Option<Entry> {
         }
         Held::Close(how, entry) => {
             outbox.close(to, how);
-            Some(*entry)
+            Some(Told::Entry(entry))
         }
     }
 }
@@ -276,8 +308,9 @@ mod tests {
 
         assert!(holds.release(Timestamp(99), [false; 2], &mut outbox).is_empty());
         assert!(popped(&mut outbox).is_empty());
-        let entries = holds.release(Timestamp(100), [false; 2], &mut outbox);
-        assert_eq!(entries.iter().map(|entry| entry.at).collect::<Vec<_>>(), [Timestamp(100)]);
+        let told = holds.release(Timestamp(100), [false; 2], &mut outbox);
+        let [(Side::Upstream, Told::Entry(entry))] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(entry.at, Timestamp(100));
         let write = |bytes| Output::Write { to: Side::Upstream, bytes: Bytes::from_static(bytes) };
         let closed = Output::Close { side: Side::Upstream, how: How::Fin };
         assert_eq!(popped(&mut outbox), [write(b"ab"), write(b"c"), closed]);

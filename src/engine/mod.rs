@@ -36,6 +36,8 @@ use crate::wire::Frame;
 use crate::wire::FramingError;
 use crate::wire::Piece;
 use act::Fate;
+use act::Framed;
+use act::Late;
 use asked::Asked;
 use hold::Held;
 use hold::Holds;
@@ -86,6 +88,10 @@ pub struct Engine<O> {
     lost: [bool; 2],
     /// Whether an end was torn down.
     gone: [bool; 2],
+    /// Whose reset an end was sent: after it that end says nothing more.
+    torn: [Option<Origin>; 2],
+    /// Whether an end still knows where frames begin in what it is sent.
+    framed: [Framed; 2],
     sessions: Sessions,
     key_seed: u64,
     interceptor: Option<Box<dyn Interceptor>>,
@@ -93,8 +99,8 @@ pub struct Engine<O> {
     asked: Asked,
     holds: Holds,
     outbox: Outbox,
-    /// Injected frames that wait for the end of a value that flows by.
-    late: [Vec<(Bytes, Origin)>; 2],
+    /// What waits for the end of a value that flows by.
+    late: [Vec<Late>; 2],
     announced: Option<Timestamp>,
 }
 
@@ -120,6 +126,8 @@ impl<O: Observer> Engine<O> {
             rest_is_held: [false; 2],
             lost: [false; 2],
             gone: [false; 2],
+            torn: [None; 2],
+            framed: [Framed::Yes; 2],
             sessions: Sessions::new(),
             key_seed,
             interceptor,
@@ -147,8 +155,8 @@ impl<O: Observer> Engine<O> {
                 Piece::Value { bytes, .. } => self.value(from, bytes),
                 Piece::Raw { bytes, error } => self.raw(from, bytes, error, now),
             }
-            if deframer.value_left() == 0 {
-                self.flush_late(from.other(), now);
+            if self.rest[index(from)] == 0 {
+                self.flush_late(from.other(), true, now);
             }
         }
         self.outbox.end();
@@ -156,38 +164,41 @@ impl<O: Observer> Engine<O> {
         self.announce();
     }
 
-    /// Takes in that an end closed: what is pending of a frame goes on first.
+    /// Takes in that an end closed: what is pending of a frame goes on first. The driver says so too once it has reset an
+    /// end as it was told: then the tool has ended what that end says, or the end across has.
     pub fn closed(&mut self, from: Side, how: How, now: Timestamp) {
         self.holds.at(now);
+        let origin = match self.torn[index(from)] {
+            // The end across was told first: all is said.
+            Some(Origin::Peer) if how == How::Reset => return,
+            Some(origin) => origin,
+            None => Origin::Peer,
+        };
         let deframer = std::mem::replace(&mut self.deframers[index(from)], Deframer::new(WHOLE_LIMIT));
         let pending = (deframer.partial().len() as u64).saturating_add(deframer.value_left());
         let to = from.other();
         self.gone[index(from)] |= how == How::Reset;
-        let entry = |edge, direction| Entry {
-            at: now,
-            edge,
-            direction,
-            origin: Origin::Peer,
-            what: What::Closed { how, partial: pending },
-        };
+        let entry =
+            |edge, direction| Entry { at: now, edge, direction, origin, what: What::Closed { how, partial: pending } };
         self.note(&entry(from, Direction::From));
         let actions = match &mut self.interceptor {
             None => {
                 self.outbox.close(to, how);
-                self.note(&entry(to, Direction::To));
+                self.delivered(&entry(to, Direction::To));
                 return self.announce();
             }
             Some(interceptor) => interceptor.on_event(&Event::Closed { from, how }, &self.sessions, now),
         };
-        self.tell_fate(from, &actions, now);
+        self.tell_fate(from, Fate::named(&actions, u64::MAX), now);
         if self.is_inside_a_frame(to) {
-            // It never ends, so what waited for that would land inside it.
-            self.late[index(to)].clear();
+            // It never ends, so a frame that waited for that would land inside it.
+            self.flush_late(to, false, now);
         }
         self.rest[index(from)] = 0;
+        self.flush_late(to, true, now);
         if !deframer.partial().is_empty() {
             let partial = Bytes::copy_from_slice(deframer.partial());
-            self.holds.pass(to, Held::Raw(partial), &mut self.outbox);
+            self.pass(to, Held::Raw(partial));
         }
         if self.act(actions, now) == Fate::Forward {
             self.close(to, how, entry(to, Direction::To));
@@ -200,12 +211,12 @@ impl<O: Observer> Engine<O> {
         self.holds.at(now);
         self.announced = None;
         let late = [!self.late[0].is_empty(), !self.late[1].is_empty()];
-        for entry in self.holds.release(now, late, &mut self.outbox) {
-            self.note(&entry);
+        for (to, told) in self.holds.release(now, late, &mut self.outbox) {
+            self.let_go(to, told);
         }
         for from in [Side::Dialler, Side::Upstream] {
             self.rest_is_held[index(from)] &= self.holds.is_held(from.other());
-            self.flush_late(from.other(), now);
+            self.flush_late(from.other(), true, now);
         }
         self.tell(&Event::Wakeup, now);
     }
@@ -271,7 +282,7 @@ impl<O: Observer> Engine<O> {
     fn frame(&mut self, from: Side, frame: Frame<'_>, now: Timestamp) {
         let to = from.other();
         let head = dcp::head(&frame, self.sessions.at(from).negotiated(), self.key_seed);
-        let withheld = self.asked.is_answer(from, &frame, self.sessions.at(from));
+        let withheld = self.asked.is_answer(from, &frame, self.sessions.at(from), now);
         let mut entry = Entry {
             at: now,
             edge: from,
@@ -289,8 +300,9 @@ impl<O: Observer> Engine<O> {
             }
         };
         let armed = self.interceptor.is_some();
+        let len = frame.header().frame_len();
         if !withheld {
-            self.tell_fate(from, &actions, now);
+            self.tell_fate(from, Fate::named(&actions, len), now);
         }
         let replacement = actions.iter().find_map(|action| match action {
             Action::Replace(bytes) => Some(bytes.clone()),
@@ -298,6 +310,7 @@ impl<O: Observer> Engine<O> {
             | Action::Truncate(_)
             | Action::Drop
             | Action::Inject { .. }
+            | Action::Append { .. }
             | Action::Resume { .. }
             | Action::Hold { .. }
             | Action::Release { .. }
@@ -306,8 +319,8 @@ impl<O: Observer> Engine<O> {
             | Action::Close { .. }
             | Action::Note { .. } => None,
         });
-        let before = self.fate(actions, now, |engine, fate| {
-            let value_left = frame.header().frame_len().saturating_sub(frame.bytes().len() as u64);
+        let before = self.fate(actions, Some((from, len)), now, |engine, fate| {
+            let value_left = len.saturating_sub(frame.bytes().len() as u64);
             let fate = if withheld { Fate::Drop } else { fate };
             engine.rest[index(from)] = match fate {
                 Fate::Forward | Fate::Replace => value_left,
@@ -320,15 +333,15 @@ impl<O: Observer> Engine<O> {
                     entry.edge = to;
                     entry.direction = Direction::To;
                     if !armed {
-                        engine.note(&entry);
+                        engine.delivered(&entry);
                     } else if !engine.outbox.is_open(to) {
                         engine.rest[index(from)] = 0;
                     } else if engine.holds.is_held(to) {
                         let bytes = Bytes::copy_from_slice(frame.bytes());
-                        engine.holds.pass(to, Held::Frame(bytes, Box::new(entry)), &mut engine.outbox);
+                        engine.pass(to, Held::Frame(bytes, Box::new(entry)));
                     } else {
                         engine.outbox.relay(to, frame.bytes());
-                        engine.note(&entry);
+                        engine.delivered(&entry);
                     }
                 }
                 Fate::Replace => {
@@ -338,9 +351,10 @@ impl<O: Observer> Engine<O> {
                         engine.replace(to, bytes, value_left, now);
                     }
                 }
-                Fate::Truncate(len) => {
-                    let bytes = frame.bytes().get(..len).unwrap_or(frame.bytes());
-                    engine.holds.pass(to, Held::Raw(Bytes::copy_from_slice(bytes)), &mut engine.outbox);
+                Fate::Truncate(cut) => {
+                    let bytes = Bytes::copy_from_slice(frame.bytes().get(..cut).unwrap_or(frame.bytes()));
+                    let error = FramingError::Truncated { expected: len, found: cut as u64 };
+                    engine.pass(to, Held::Cut(bytes, engine.rest[index(from)], error));
                 }
                 Fate::Drop => {}
             }
@@ -355,11 +369,14 @@ impl<O: Observer> Engine<O> {
         let left = &mut self.rest[index(from)];
         let len = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
         *left -= len as u64;
+        let to = from.other();
         // A hold that began inside the frame lets it end: an injected frame, which passes holds, may follow.
+        self.rest_is_held[index(from)] &= self.holds.is_held(to);
         if self.rest_is_held[index(from)] {
-            self.pass_raw(from.other(), &bytes[..len]);
+            self.pass_raw(to, &bytes[..len]);
         } else if len > 0 {
-            self.outbox.relay(from.other(), &bytes[..len]);
+            self.holds.relayed(to);
+            self.outbox.relay(to, &bytes[..len]);
         }
     }
 
@@ -368,18 +385,26 @@ impl<O: Observer> Engine<O> {
             |edge, direction| Entry { at: now, edge, direction, origin: Origin::Peer, what: What::FramingLost(error) };
         if !std::mem::replace(&mut self.lost[index(from)], true) {
             self.note(&entry(from, Direction::From));
-            self.note(&entry(from.other(), Direction::To));
         }
-        let Some(interceptor) = &mut self.interceptor else { return };
+        let to = from.other();
+        let lost = entry(to, Direction::To);
+        let Some(interceptor) = &mut self.interceptor else { return self.delivered(&lost) };
         let actions = interceptor.on_event(&Event::Raw { from }, &self.sessions, now);
-        if self.act(actions, now) == Fate::Forward {
-            self.pass_raw(from.other(), bytes);
+        if self.act(actions, now) != Fate::Forward {
+            return;
+        }
+        // The end across loses its framing when it gets them.
+        if self.holds.is_held(to) {
+            self.pass(to, Held::Frame(Bytes::copy_from_slice(bytes), Box::new(lost)));
+        } else {
+            self.pass_raw(to, bytes);
+            self.delivered(&lost);
         }
     }
 
     fn pass_raw(&mut self, to: Side, bytes: &[u8]) {
         if self.holds.is_held(to) {
-            self.holds.pass(to, Held::Raw(Bytes::copy_from_slice(bytes)), &mut self.outbox);
+            self.pass(to, Held::Raw(Bytes::copy_from_slice(bytes)));
         } else if !bytes.is_empty() {
             self.outbox.relay(to, bytes);
         }

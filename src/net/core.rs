@@ -11,6 +11,7 @@ pub trait Core: Send + 'static {
     fn feed(&mut self, from: Side, bytes: Bytes, now: Timestamp);
 
     /// A side ended its direction. After [`How::Fin`], [`How::Reset`] may follow for the same side; nothing follows that.
+    /// [`How::Reset`] also tells that the side was reset as [`Output::Close`] asked.
     fn closed(&mut self, from: Side, how: How, now: Timestamp);
 
     /// The time that [`Output::Wait`] asked for has come.

@@ -41,6 +41,8 @@ pub(super) struct End {
     queue: VecDeque<Bytes>,
     queued: usize,
     broken: Option<Instant>,
+    /// Whether a reset was sent, and nobody has asked yet.
+    reset_sent: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,6 +80,7 @@ impl End {
             queue: VecDeque::new(),
             queued: 0,
             broken: None,
+            reset_sent: false,
         }
     }
 
@@ -123,6 +126,11 @@ impl End {
     pub(super) fn reset(&mut self) -> Received {
         self.drop_socket();
         Received::Closed(How::Reset)
+    }
+
+    /// Whether the reset that was asked for was sent, or came too late for a socket that was torn down: once.
+    pub(super) const fn has_been_reset(&mut self) -> bool {
+        std::mem::replace(&mut self.reset_sent, false)
     }
 
     /// Appends to what waits to be written; what comes after a close goes nowhere.
@@ -284,6 +292,7 @@ impl End {
                 tracing::debug!(%error, "SO_LINGER not set: a FIN takes the place of the RST");
             }
             self.drop_socket();
+            self.reset_sent = true;
         }
     }
 

@@ -11,6 +11,7 @@ use super::hint::Hint;
 use super::{Clock, Core, Progress, Stop};
 use crate::Timestamp;
 use crate::engine::Output;
+use crate::journal::How;
 use crate::journal::Side;
 
 /// One connection: drives one core over two sockets, in one task, without locks or channels.
@@ -150,6 +151,12 @@ impl<C: Core> Link<C> {
         self.dialler.flush();
         self.upstream.flush();
         for side in [Side::Dialler, Side::Upstream] {
+            // It was reset, as the core wanted: nothing more is to come from it, and the other end is to hear of that.
+            if self.end(side).has_been_reset() {
+                self.core.closed(side, How::Reset, now);
+                self.obey();
+                self.end(side.other()).flush();
+            }
             self.pause(side, now);
         }
     }

@@ -78,6 +78,7 @@ pub struct Session {
     noop: Noop,
     frames: [u64; 2],
     lost: bool,
+    garbled: bool,
     gap: bool,
     context: Context,
 }
@@ -103,6 +104,7 @@ impl Session {
             noop: Noop::default(),
             frames: [0; 2],
             lost: false,
+            garbled: false,
             gap: false,
             context: Context::default(),
         }
@@ -114,8 +116,8 @@ impl Session {
         if entry.edge == self.edge {
             match &entry.what {
                 What::Frame(head) => self.frame(entry, head),
-                // What the tool garbled on purpose loses nothing that an end says.
-                What::FramingLost(_) if entry.origin == Origin::Tool => {}
+                // What the tool garbled on purpose is no lack of evidence, but what the end makes of it is not known.
+                What::FramingLost(_) if entry.origin == Origin::Tool => self.garbled = true,
                 What::FramingLost(_) => self.lost = true,
                 What::Gap(_) => self.gap = true,
                 What::Closed { .. } | What::Paused(_) | What::Acted(_) => {}
@@ -233,9 +235,14 @@ impl Session {
         self.gap
     }
 
+    /// Whether the tool has garbled on purpose what the end at this edge is sent: what it has heard since is not known.
+    pub const fn garbled(&self) -> bool {
+        self.garbled
+    }
+
     /// Whether all that crossed this edge was seen and could be kept track of.
     pub const fn is_reliable(&self) -> bool {
-        !self.lost && !self.gap && !self.streams.overflowed() && !self.outstanding.overflowed()
+        !self.lost && !self.garbled && !self.gap && !self.streams.overflowed() && !self.outstanding.overflowed()
     }
 
     fn open_or_opening(&self) -> Option<&Open> {

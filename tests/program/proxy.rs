@@ -213,6 +213,37 @@ fn a_reset_of_the_tools_own_waits_for_what_was_written() {
     });
 }
 
+/// Law L4: an end that the tool has reset says nothing more; the core is told, so that the other end hears of it.
+#[test]
+fn a_reset_of_the_tools_own_at_one_end_is_told_to_the_core() {
+    run(async {
+        for (reset, swapped) in [(Side::Upstream, false), (Side::Dialler, true)] {
+            let mut proxy = Proxy::start(
+                |_| {},
+                move |_| {
+                    scripted(move |event, _, outputs| {
+                        match event {
+                            Event::Fed(..) => outputs.push_back(Output::Close { side: reset, how: How::Reset }),
+                            Event::Closed => outputs.push_back(Output::Close { side: reset.other(), how: How::Reset }),
+                            Event::Wakeup | Event::Paused(..) | Event::Settle => {}
+                        }
+                        Progress::Armed
+                    })
+                },
+            )
+            .await;
+            let (mut other, mut torn) = proxy.pair().await;
+            if swapped {
+                (other, torn) = (torn, other);
+            }
+            other.write_all(b"x").await.expect("written");
+            assert_eq!(read_out(&mut torn).await, (Vec::new(), Some(ErrorKind::ConnectionReset)));
+            assert_eq!(read_out(&mut other).await, (Vec::new(), Some(ErrorKind::ConnectionReset)));
+            assert_eq!(within(PATIENCE, proxy.endings.recv()).await, Some(Ending::Closed));
+        }
+    });
+}
+
 /// More than the socket buffers hold, and a reader that has not begun to read when the reset is asked for.
 #[test]
 fn a_reset_of_the_tools_own_waits_for_a_slow_reader() {

@@ -97,6 +97,32 @@ fn a_cut_off_frame_leaves_before_the_reset() {
     );
 }
 
+/// The driver tells that it has reset an end as it was told to: what that end says is over, and whose doing that is.
+#[test]
+fn a_reset_that_was_sent_ends_what_the_end_says() {
+    for side in [D, U] {
+        let mut play = Playbook::armed(move |event| {
+            if is(event, Opcode::NOOP) { vec![Action::Close { side, how: How::Reset }] } else { vec![] }
+        });
+        play.feed(D, noop(1)).gives([write(U, noop(1)), close(side, How::Reset)]);
+        let before = play.journal().len();
+        play.closed(side, How::Reset).gives([close(side.other(), How::Reset)]);
+        let other = side.other();
+        let told = ["From", "To"].into_iter().zip([side, other]);
+        let told: Vec<_> =
+            told.map(|(way, edge)| format!("Tool {way} {edge:?}: Closed {{ how: Reset, partial: 0 }}")).collect();
+        assert_eq!(play.story()[before..], told);
+        // That one is told too, and all has been said.
+        play.closed(other, How::Reset).gives_nothing();
+    }
+    // A reset that crosses is that of the end that it came from, and nobody else's.
+    for mut play in [Playbook::passive(), Playbook::forwarding()] {
+        play.closed(D, How::Reset).gives([close(U, How::Reset)]);
+        play.closed(U, How::Reset).gives_nothing();
+        assert_eq!(play.story().len(), 2);
+    }
+}
+
 #[test]
 fn a_frame_can_be_cut_off_inside_its_value() {
     let big = set(1, WHOLE_LIMIT + 100);

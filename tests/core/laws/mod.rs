@@ -5,6 +5,8 @@
 mod book;
 mod l1_transparency;
 mod l2_fates;
+mod l2_framing;
+mod l2_gates;
 mod l2_order;
 mod l3_answers;
 mod l4_closes;
