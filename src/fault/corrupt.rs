@@ -13,7 +13,9 @@ use crate::engine::Action;
 use crate::engine::Event;
 use crate::wire::HEADER_LEN;
 
-/// The frame goes on garbled: a field of its header by chance, or some of its bits turned.
+/// The frame goes on garbled: a field of its header by chance, or some of its bits turned. Bits are turned behind the
+/// header only, unless `header` says otherwise, so that frames which are no more than a header are passed over; of a very long frame
+/// those of its first 128 KiB.
 #[derive(Clone, PartialEq, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CorruptSpec {
@@ -30,15 +32,17 @@ pub struct CorruptSpec {
 
 impl Spec for CorruptSpec {
     fn fire(&self, shot: &Shot, _: &mut Scene<'_>) -> Option<Box<dyn Fault>> {
-        shot.from?;
+        // Behind a header that nothing follows there is nothing to turn.
+        let header = self.header || self.field.is_some();
+        shot.from.filter(|_| header || shot.len > HEADER_LEN as u64)?;
         let (spec, mut chance) = (self.clone(), shot.chance.clone());
         Some(once(move |event, scene| {
-            let Event::Frame { frame, .. } = event else { return };
+            let Event::Frame { from, frame, head, .. } = event else { return };
             let mut bytes = frame.bytes().to_vec();
             match spec.field {
                 Some(field) => field.set(&mut bytes, chance.u64(..)),
                 None => {
-                    let first = if spec.header || bytes.len() <= HEADER_LEN { 0 } else { HEADER_LEN };
+                    let first = if spec.header { 0 } else { HEADER_LEN };
                     let mut places: Vec<usize> = Vec::new();
                     let most = (bytes.len() - first) * 8;
                     while places.len() < (spec.bits.map_or(1, NonZeroU32::get) as usize).min(most) {
@@ -50,6 +54,7 @@ impl Spec for CorruptSpec {
                     }
                 }
             }
+            scene.rebook(*from, frame, head, &bytes);
             scene.actions.push(Action::Replace(bytes.into()));
         }))
     }

@@ -42,8 +42,10 @@ impl Spec for FakeResponseSpec {
         Some(once(move |event, scene| {
             let Event::Frame { from, head, .. } = event else { return };
             scene.actions.push(Action::Drop);
-            if *from == scene.producer {
-                scene.give_back_charge(&head.header);
+            match scene.take_acknowledged(*from, head) {
+                0 if *from == scene.producer => scene.give_back_charge(&head.header),
+                0 => {}
+                bytes => scene.give_back(bytes),
             }
             let frame = FrameBuilder::response(head.header.opcode, status).opaque(head.header.opaque).value(value);
             scene.actions.push(Action::Inject { to: *from, frame: frame.build() });

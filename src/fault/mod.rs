@@ -33,6 +33,7 @@ use crate::Timestamp;
 use crate::dcp;
 use crate::dcp::BufferAck;
 use crate::dcp::FrameHead;
+use crate::dcp::Message;
 use crate::dcp::StreamEnd;
 use crate::engine::Action;
 use crate::engine::Actions;
@@ -42,6 +43,7 @@ use crate::journal::Side;
 use crate::journal::role;
 use crate::session::Session;
 use crate::session::StreamKey;
+use crate::wire::Frame;
 use crate::wire::Header;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
@@ -91,7 +93,8 @@ pub trait Fault: std::fmt::Debug + Send {
     /// When it wants to be woken.
     fn wakeup(&self) -> Option<Timestamp>;
 
-    /// Bytes of messages that it has kept from the consumer and not yet given back to the producer's window.
+    /// Bytes that it has not yet given back to the producer's window, though it will: of messages that it has kept from the
+    /// consumer, or of acknowledgements that it has kept from the producer (or never will, if that is what it is for).
     fn owed(&self) -> u64 {
         0
     }
@@ -145,9 +148,7 @@ impl Scene<'_> {
 
     /// Whether what becomes of the event's subject has been decided by a fault before.
     pub fn is_decided(&self) -> bool {
-        self.actions
-            .iter()
-            .any(|action| matches!(action, Action::Forward | Action::Replace(_) | Action::Drop | Action::Truncate(_)))
+        self.actions.iter().any(Action::is_fate)
     }
 
     /// Gives bytes back to the producer's window.
@@ -164,15 +165,58 @@ impl Scene<'_> {
         }
     }
 
+    /// The consumer will acknowledge bytes that the producer never sent: they are taken out of what it says.
+    pub fn will_be_acknowledged(&mut self, bytes: u32) {
+        if self.producer().flow().is_on() {
+            self.tools.will_be_acknowledged(bytes);
+        }
+    }
+
+    /// What a frame of the consumer gives back of the producer's window, if it is an acknowledgement: without what is for
+    /// frames that the producer never sent, which is then accounted for.
+    pub fn take_acknowledged(&mut self, from: Side, head: &FrameHead) -> u32 {
+        match &head.message {
+            Ok(Message::BufferAck(ack)) if from != self.producer => {
+                ack.bytes_to_ack - self.tools.take_surplus(ack.bytes_to_ack)
+            }
+            _ => 0,
+        }
+    }
+
+    /// The frame of `from` goes on as `after`: what the producer was charged for it, and what the consumer will
+    /// acknowledge of it, come out even again. Of what is no frame any more nothing is known.
+    pub fn rebook(&mut self, from: Side, frame: &Frame<'_>, before: &FrameHead, after: &[u8]) {
+        let Ok(header) = Header::parse_slice(after) else { return };
+        let flows_by = before.header.frame_len().saturating_sub(frame.bytes().len() as u64);
+        let is_framed = header.check().is_ok() && header.frame_len() == flows_by.saturating_add(after.len() as u64);
+        if !is_framed || !self.producer().flow().is_on() {
+            return;
+        }
+        let (charged, acknowledged) = if from == self.producer {
+            (dcp::charge(&before.header), dcp::charge(&header))
+        } else {
+            // An acknowledgement that says more than it did, or less.
+            let now = Frame::new(after).ok().map(|frame| dcp::decode(&frame, self.consumer().negotiated()));
+            let now = match now {
+                Some(Ok(Message::BufferAck(ack))) => ack.bytes_to_ack,
+                _ => 0,
+            };
+            (self.take_acknowledged(from, before), now)
+        };
+        if charged > acknowledged {
+            self.give_back(charged - acknowledged);
+        } else if acknowledged > charged {
+            self.tools.will_be_acknowledged(acknowledged - charged);
+        }
+    }
+
     /// Tells the consumer that its stream has ended. It acknowledges that frame too, which the producer never sent.
     pub fn forge_stream_end(&mut self, key: StreamKey, stream: Opaque) {
         let frame = StreamEnd { end_reason: StreamEnd::STATE_CHANGED }
             .request(key.vbucket, stream)
             .stream_id(key.stream_id)
             .build();
-        if self.producer().flow().is_on() {
-            self.tools.will_be_acknowledged(u32::try_from(frame.len()).unwrap_or_default());
-        }
+        self.will_be_acknowledged(u32::try_from(frame.len()).unwrap_or_default());
         self.to_consumer(frame);
     }
 

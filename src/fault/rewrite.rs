@@ -45,8 +45,10 @@ impl Spec for RewriteSpec {
         shot.from.filter(|_| whole || shot.is_whole)?;
         let spec = self.clone();
         Some(once(move |event, scene| {
-            if let Event::Frame { frame, head, .. } = event {
-                scene.actions.push(Action::Replace(spec.rewritten(frame, head)));
+            if let Event::Frame { from, frame, head, .. } = event {
+                let bytes = spec.rewritten(frame, head);
+                scene.rebook(*from, frame, head, &bytes);
+                scene.actions.push(Action::Replace(bytes));
             }
         }))
     }

@@ -160,9 +160,7 @@ impl Spec for SendSpec {
                 match spec.to {
                     Some(Role::Consumer) => {
                         let charge = Header::parse_slice(&frame).map_or(0, |header| dcp::charge(&header));
-                        if scene.producer().flow().is_on() {
-                            scene.tools.will_be_acknowledged(charge);
-                        }
+                        scene.will_be_acknowledged(charge);
                         scene.to_consumer(frame);
                     }
                     Some(Role::Producer) | None => scene.to_producer(frame),

@@ -36,6 +36,8 @@ pub struct Shot {
     pub struck: Option<Struck>,
     /// Whether all of that frame is here: the value of a very long one flows by.
     pub is_whole: bool,
+    /// Bytes of that frame, header and value included.
+    pub len: u64,
     /// Whether that frame is a request.
     pub is_request: bool,
     /// Chance, of the connection and the step alone (law L8).

@@ -80,9 +80,7 @@ impl StreamEnd {
         let (key, opaque) = (self.struck.key, self.struck.opaque);
         let end = dcp::StreamEnd { end_reason: self.reason }.request(key.vbucket, opaque).stream_id(key.stream_id);
         let end = end.build();
-        if scene.producer().flow().is_on() {
-            scene.tools.will_be_acknowledged(u32::try_from(end.len()).unwrap_or_default());
-        }
+        scene.will_be_acknowledged(u32::try_from(end.len()).unwrap_or_default());
         scene.to_consumer(end);
         if self.lingering {
             self.phase = Phase::Done;

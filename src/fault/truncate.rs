@@ -34,25 +34,25 @@ impl Then {
     }
 }
 
-/// Only the first bytes of the frame go on.
+/// Only the first bytes of the frame go on, wherever in it that is. It does not fire at a frame that has no more.
 #[derive(Clone, PartialEq, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TruncateSpec {
-    /// How many; where it is not said, some by chance, at least one and not all.
+    /// How many, the header's 24 included; where it is not said, some by chance, at least one and not all.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<usize>,
+    pub bytes: Option<u64>,
     /// What follows.
     pub then: Then,
 }
 
 impl Spec for TruncateSpec {
     fn fire(&self, shot: &Shot, _: &mut Scene<'_>) -> Option<Box<dyn Fault>> {
-        shot.from?;
-        let (bytes, then, mut chance) = (self.bytes, self.then, shot.chance.clone());
+        shot.from.filter(|_| self.bytes.is_none_or(|bytes| bytes < shot.len))?;
+        let (then, mut chance) = (self.then, shot.chance.clone());
+        let bytes = self.bytes.unwrap_or_else(|| chance.u64(1..shot.len));
         Some(once(move |event, scene| {
-            let Event::Frame { from, frame, head, .. } = event else { return };
-            let len = frame.bytes().len();
-            scene.actions.push(Action::Truncate(bytes.unwrap_or_else(|| chance.usize(1..len)).min(len)));
+            let Event::Frame { from, head, .. } = event else { return };
+            scene.actions.push(Action::Truncate(usize::try_from(bytes).unwrap_or(usize::MAX)));
             match then.ends_by() {
                 Some(how) => close(&[from.other(), *from], how, scene),
                 None if *from == scene.producer => scene.give_back_charge(&head.header),

@@ -12,11 +12,12 @@ use crate::engine::Action;
 use crate::engine::Event;
 use crate::units::Span;
 
-/// The consumer's DCP_BUFFER_ACKs are kept back, and told in one when it is over.
+/// The consumer's DCP_BUFFER_ACKs are kept back, and told in one when it is over; what they say of frames that the producer
+/// never sent is left out.
 #[derive(Clone, PartialEq, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WithholdAckSpec {
-    /// Up to so many bytes of them; all where it is not said.
+    /// Up to so many bytes of them; what is beyond goes on. All where it is not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// For how long; without end where it is not said.
@@ -51,17 +52,27 @@ impl Fault for WithholdAck {
         }
         if let Event::Frame { from, head, .. } = event
             && *from != scene.producer
-            && let Ok(Message::BufferAck(ack)) = &head.message
-            && u64::from(ack.bytes_to_ack) <= self.left
+            && matches!(head.message, Ok(Message::BufferAck(_)))
+            && self.left > 0
+            && !scene.is_decided()
         {
-            self.left -= u64::from(ack.bytes_to_ack);
-            self.kept += u64::from(ack.bytes_to_ack);
+            let bytes = scene.take_acknowledged(*from, head);
+            let kept = u32::try_from(self.left).unwrap_or(u32::MAX).min(bytes);
+            self.left -= u64::from(kept);
+            self.kept += u64::from(kept);
             scene.actions.push(Action::Drop);
+            if bytes > kept {
+                scene.give_back(bytes - kept);
+            }
         }
     }
 
     fn wakeup(&self) -> Option<Timestamp> {
         self.lasts.until()
+    }
+
+    fn owed(&self) -> u64 {
+        self.kept
     }
 
     fn is_done(&self) -> bool {
@@ -70,9 +81,10 @@ impl Fault for WithholdAck {
 
     fn abandon(&mut self, scene: &mut Scene<'_>) {
         self.is_done = true;
-        let kept = std::mem::take(&mut self.kept);
-        if !self.lost && kept > 0 {
-            scene.give_back(u32::try_from(kept).unwrap_or(u32::MAX));
+        while !self.lost && self.kept > 0 {
+            let bytes = u32::try_from(self.kept).unwrap_or(u32::MAX);
+            self.kept -= u64::from(bytes);
+            scene.give_back(bytes);
         }
     }
 }

@@ -195,6 +195,11 @@ impl Stage {
         frames(&bytes)
     }
 
+    /// The bytes that a side got since it was last asked, frames or not.
+    pub fn bytes_at(&mut self, side: Side) -> Vec<u8> {
+        std::mem::take(&mut self.to[index(side)])
+    }
+
     /// The closes since they were last asked for.
     pub fn closes(&mut self) -> Vec<(Side, How)> {
         std::mem::take(&mut self.closes)
@@ -206,7 +211,7 @@ impl Stage {
             .journal()
             .iter()
             .filter_map(|entry| match &entry.what {
-                What::Acted(Act::Swallowed | Act::Cut(_)) => None,
+                What::Acted(Act::Swallowed | Act::Cut(_) | Act::Replaced) => None,
                 What::Acted(act) => Some(act.clone()),
                 What::Frame(_) | What::FramingLost(_) | What::Gap(_) | What::Paused(_) | What::Closed { .. } => None,
             })

@@ -36,30 +36,40 @@ const MOST: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Watcher {
     message: Option<Opcode>,
-    answers: BTreeMap<(Opcode, Opaque), u64>,
+    /// How often each was asked, and answered.
+    answers: BTreeMap<(Opcode, Opaque), Asked>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    asked: u64,
+    answers: u64,
 }
 
 impl Watch for Watcher {
     fn observe(&mut self, moment: &Moment<'_>) {
+        self.answers.values_mut().for_each(|asked| asked.asked = 0);
         for &(side, opcode, opaque) in &moment.fired.requests {
             let counts = side == moment.entry.edge && self.message.is_none_or(|message| message == opcode);
             // A plain NOOP is a proof of life, which is asked for by other rules.
             if counts && opcode != Opcode::NOOP && self.answers.len() < MOST {
-                self.answers.entry((opcode, opaque)).or_default();
+                self.answers.entry((opcode, opaque)).or_default().asked += 1;
             }
         }
         let Some(head) = moment.said().filter(|head| head.header.is_response()) else { return };
-        if let Some(answers) = self.answers.get_mut(&(head.header.opcode, head.header.opaque)) {
-            *answers += 1;
+        if let Some(asked) = self.answers.get_mut(&(head.header.opcode, head.header.opaque)) {
+            asked.answers += 1;
         }
     }
 
     fn outcome(&self, end: &End) -> Outcome {
-        if let Some(((opcode, _), answers)) = self.answers.iter().find(|(_, answers)| **answers > 1) {
-            return Outcome::No(format!("{opcode} was answered {answers} times"));
+        if let Some(((opcode, _), asked)) = self.answers.iter().find(|(_, asked)| asked.answers > asked.asked) {
+            let of = if asked.asked > 1 { format!(" and asked {} times", asked.asked) } else { String::new() };
+            return Outcome::No(format!("{opcode} was answered {} times{of}", asked.answers));
         }
-        if let Some(((opcode, _), _)) = self.answers.iter().find(|(_, answers)| **answers == 0) {
-            return end.unseen(&format!("{opcode} was not answered"));
+        if let Some(((opcode, _), asked)) = self.answers.iter().find(|(_, asked)| asked.answers < asked.asked) {
+            let of = if asked.asked > 1 { format!(" each of the {} times", asked.asked) } else { String::new() };
+            return end.unseen(&format!("{opcode} was not answered{of}"));
         }
         match self.answers.len() {
             0 => Outcome::Unknown("there was no request".to_owned()),

@@ -229,17 +229,19 @@ impl Runner {
             if !fires {
                 continue;
             }
-            let (from, is_whole, is_request) = match event {
-                Event::Frame { from, frame, head, .. } => (Some(*from), frame.is_whole(), head.header.is_request()),
+            let (from, is_whole, len, is_request) = match event {
+                Event::Frame { from, frame, head, .. } => {
+                    (Some(*from), frame.is_whole(), head.header.frame_len(), head.header.is_request())
+                }
                 Event::Answer { .. }
                 | Event::Raw { .. }
                 | Event::Closed { .. }
                 | Event::Paused { .. }
                 | Event::Wakeup
-                | Event::Settle => (None, false, false),
+                | Event::Settle => (None, false, 0, false),
             };
             let struck = stream_of(event, sessions, producer, &self.filters);
-            let shot = Shot { from, struck, is_whole, is_request, chance: armed.trigger.fork() };
+            let shot = Shot { from, struck, is_whole, len, is_request, chance: armed.trigger.fork() };
             self.fire(index, &shot, event, sessions, now, actions);
         }
     }
@@ -338,10 +340,11 @@ impl Runner {
             return self.end(actions);
         }
         actions.push(Action::Drop);
-        let swallowed = match &self.phase {
-            Phase::Acting(faults) => faults.iter().map(|fault| fault.owed()).sum(),
-            Phase::Opening | Phase::Asking(..) | Phase::Armed | Phase::Settling { .. } | Phase::Settled => 0,
+        let begun: &[Box<dyn Fault>] = match &self.phase {
+            Phase::Acting(faults) => faults,
+            Phase::Opening | Phase::Asking(..) | Phase::Armed | Phase::Settling { .. } | Phase::Settled => &[],
         };
+        let swallowed = begun.iter().chain(&self.lingering).map(|fault| fault.owed()).sum();
         self.stand_in.begin(how, session.flow().outstanding().saturating_sub(swallowed), now);
         self.ending = true;
         if matches!(self.phase, Phase::Armed) {

@@ -14,8 +14,8 @@ use crate::session::StreamKey;
 pub(super) fn acknowledged(event: &Event<'_>, producer: Side, tools: &mut Toolbox, actions: &mut Actions) {
     let Event::Frame { from, head, .. } = event else { return };
     let Ok(dcp::Message::BufferAck(ack)) = &head.message else { return };
-    // What a fault keeps back is not sorted out meanwhile.
-    if *from == producer || actions.contains(&Action::Drop) {
+    // What a fault keeps back, or changes, it has sorted out itself.
+    if *from == producer || actions.iter().any(Action::is_fate) {
         return;
     }
     let taken = tools.take_surplus(ack.bytes_to_ack);
@@ -50,6 +50,7 @@ pub(super) fn keep_from_consumer(
         Owner::Gone(_) | Owner::OtherOpaque(_) | Owner::Unknown => false,
     };
     if !is_its_own {
+        actions.retain(|action| !action.is_fate());
         actions.push(Action::Drop);
         if sessions.at(producer).flow().is_on() {
             give_back(dcp::charge(header), producer, tools, actions);

@@ -10,6 +10,8 @@ mod expectations;
 mod peers;
 mod plain_closes;
 mod runner;
+mod single;
+mod single_ends;
 #[path = "../../support/stage.rs"]
 mod stage;
 mod triggers;
