@@ -125,7 +125,11 @@ impl Recorded {
         };
         match event.what {
             What::Opened { .. } => {}
-            What::Comment { from, text } => tell.comment(from, text),
+            What::Comment { from, text } => {
+                if tell.comment(from, text) {
+                    connection.to.give_up();
+                }
+            }
             What::Data { from, bytes } => {
                 let framing = if from == EDGE { &mut connection.from } else { &mut connection.to };
                 framing.data(bytes, &mut |found| tell.found(from, found));
@@ -186,19 +190,26 @@ impl Tell<'_> {
         }
     }
 
-    /// Takes in what the tool says in its own recording.
-    fn comment(&mut self, from: Side, text: &str) {
+    /// Takes in what the tool says in its own recording; tells whether what goes to the end is no frames from here on.
+    fn comment(&mut self, from: Side, text: &str) -> bool {
         self.remarks_of(from).fresh = true;
-        match text.parse() {
+        let remark = text.parse();
+        let garbled = matches!(remark, Ok(Remark::Garbled(_)));
+        match remark {
             Ok(Remark::Act(act)) => self.act(Direction::To, act),
             Ok(Remark::Paused(paused)) => {
                 self.entry(Direction::From, Origin::Tool, journal::What::Paused(paused), None, false);
             }
             Ok(Remark::Injected(_) | Remark::Withheld(_)) => self.remarks_of(from).tools = true,
             Ok(Remark::Swallowed(_)) => self.remarks_of(from).fate = Some(Act::Swallowed),
+            Ok(Remark::Replaced(_)) => self.remarks_of(from).fate = Some(Act::Replaced),
+            Ok(Remark::Garbled(error)) => {
+                self.entry(Direction::To, Origin::Tool, journal::What::FramingLost(error), None, false);
+            }
             Ok(Remark::Cut(len, _)) => self.remarks_of(from).fate = Some(Act::Cut(len)),
             Ok(Remark::Connection(_) | Remark::Terms(_) | Remark::Lost { .. } | Remark::Over(_)) | Err(_) => {}
         }
+        garbled
     }
 
     /// A frame, or a close, with what the tool remarks of it.

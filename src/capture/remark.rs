@@ -11,6 +11,8 @@ use std::str::FromStr;
 
 use crate::journal::Act;
 use crate::journal::Side;
+use crate::wire::FramingError;
+use crate::wire::Magic;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
 use crate::wire::Status;
@@ -35,6 +37,11 @@ pub enum Remark {
     Swallowed(String),
     /// `cut to 7 bytes: WHY`: only so many bytes of the frame went on.
     Cut(u64, String),
+    /// `replaced: WHY`: the frame went on as other bytes.
+    Replaced(String),
+    /// `garbled error=truncated expected=107 found=30`: what is delivered to the end at this edge, from the next bytes on, is
+    /// no frames to it, as the tool cut one or sent one whose lengths are not its own.
+    Garbled(FramingError),
     /// `lost 3 frames, 400 bytes`: so much of this direction, before this packet, could not be recorded.
     Lost {
         /// Frames of which something is missing.
@@ -115,6 +122,18 @@ impl fmt::Display for Remark {
             Self::Withheld(why) => write!(f, "withheld: {}", one_line(why)),
             Self::Swallowed(why) => write!(f, "swallowed: {}", one_line(why)),
             Self::Cut(len, why) => write!(f, "cut to {len} bytes: {}", one_line(why)),
+            Self::Replaced(why) => write!(f, "replaced: {}", one_line(why)),
+            Self::Garbled(error) => {
+                f.write_str("garbled error=")?;
+                match error {
+                    FramingError::Magic(Magic(magic)) => write!(f, "magic magic={magic}"),
+                    FramingError::Lengths { parts, body } => write!(f, "lengths parts={parts} body={body}"),
+                    FramingError::TooLong(len) => write!(f, "too-long len={len}"),
+                    FramingError::Truncated { expected, found } => {
+                        write!(f, "truncated expected={expected} found={found}")
+                    }
+                }
+            }
             Self::Lost { frames, bytes } => write!(f, "lost {frames} frames, {bytes} bytes"),
             Self::Over(how) => write!(f, "over: {}", one_line(how)),
         }
@@ -145,6 +164,7 @@ fn parse(text: &str) -> Option<Remark> {
             "injected" => return Some(Remark::Injected(why)),
             "withheld" => return Some(Remark::Withheld(why)),
             "swallowed" => return Some(Remark::Swallowed(why)),
+            "replaced" => return Some(Remark::Replaced(why)),
             "over" => return Some(Remark::Over(why)),
             _ => {}
         }
@@ -172,6 +192,7 @@ fn parse(text: &str) -> Option<Remark> {
         }
         "terms" => Some(Remark::Terms(rest.to_owned())),
         "act" => act(rest).map(Remark::Act),
+        "garbled" => garbled(rest).map(Remark::Garbled),
         "paused" => Some(Remark::Paused(true)),
         "resumed" => Some(Remark::Paused(false)),
         "lost" => {
@@ -259,6 +280,17 @@ fn act(text: &str) -> Option<Act> {
         "swallowed" => Act::Swallowed,
         "replaced" => Act::Replaced,
         "cut" => Act::Cut(words.parsed("len")?),
+        _ => return None,
+    })
+}
+
+fn garbled(text: &str) -> Option<FramingError> {
+    let mut words = Words(text);
+    Some(match words.next("error")? {
+        "magic" => FramingError::Magic(Magic(words.parsed("magic")?)),
+        "lengths" => FramingError::Lengths { parts: words.parsed("parts")?, body: words.parsed("body")? },
+        "too-long" => FramingError::TooLong(words.parsed("len")?),
+        "truncated" => FramingError::Truncated { expected: words.parsed("expected")?, found: words.parsed("found")? },
         _ => return None,
     })
 }
@@ -358,6 +390,14 @@ mod tests {
             (Remark::Withheld("x".into()), "withheld: x"),
             (Remark::Swallowed("x".into()), "swallowed: x"),
             (Remark::Cut(7, "x".into()), "cut to 7 bytes: x"),
+            (Remark::Replaced("x".into()), "replaced: x"),
+            (Remark::Garbled(FramingError::Magic(Magic(0x79))), "garbled error=magic magic=121"),
+            (Remark::Garbled(FramingError::Lengths { parts: 9, body: 8 }), "garbled error=lengths parts=9 body=8"),
+            (Remark::Garbled(FramingError::TooLong(1 << 40)), "garbled error=too-long len=1099511627776"),
+            (
+                Remark::Garbled(FramingError::Truncated { expected: 107, found: 30 }),
+                "garbled error=truncated expected=107 found=30",
+            ),
             (Remark::Lost { frames: 3, bytes: 400 }, "lost 3 frames, 400 bytes"),
             (Remark::Over("settled".into()), "over: settled"),
         ]

@@ -72,6 +72,8 @@ impl Runs {
             | Remark::Withheld(_)
             | Remark::Swallowed(_)
             | Remark::Cut(..)
+            | Remark::Replaced(_)
+            | Remark::Garbled(_)
             | Remark::Lost { .. }
             | Remark::Over(_) => None,
         }

@@ -118,6 +118,49 @@ fn other_scenarios_are_what_they_were_live() {
     );
 }
 
+/// What faults do to frames and to the connection is told as what it is: a frame in another's place, one added, one cut with
+/// all behind it in no frame, an end that the tool has reset.
+#[test]
+fn single_faults_are_what_they_were_live() {
+    let third = "filter = 'dcp.opcode == mutation', nth = 30";
+    let request = "from = 'consumer', filter = 'dcp.opcode == stream_req', nth = 2";
+    let expect =
+        "expect = [{ survives = { within = '1s' } }, { progress = { on = 'any', messages = 5, within = '1s' } }]";
+    let faults = [
+        (third, "rewrite = { field = 'cas', to = 7 }", "replaced: "),
+        (third, "duplicate = {}", "injected: "),
+        (request, "duplicate = {}", "withheld: "),
+        (request, "truncate = { bytes = 40, then = 'go-on' }", "garbled error=truncated expected="),
+        (request, "rewrite = { field = 'body_len', to = 47 }", "garbled error="),
+        (third, "truncate = { bytes = 40, then = 'go-on' }", "garbled error=truncated expected="),
+        (third, "truncate = { then = 'rst' }", "cut to "),
+        (third, "disconnect = { end = 'producer', how = 'rst' }", "injected: "),
+        (third, "disconnect = { end = 'consumer', how = 'rst' }", "injected: "),
+    ];
+    let directory = tempfile::tempdir().expect("a directory");
+    let (rehearsals, files): (Vec<_>, Vec<_>) = faults
+        .iter()
+        .zip(1..)
+        .map(|((when, fault, _), seed)| {
+            let text = format!(
+                "name = 's'\nabout = ''\n[[steps]]\nname = 'a'\nwhen = {{ {when} }}\ndo = {{ {fault} }}\n{expect}\n"
+            );
+            let scenario = Scenario::parse(&text).unwrap_or_else(|error| panic!("{error}"));
+            let file = directory.path().join(format!("{seed}.pcapng"));
+            let record = Some(RecorderOptions { path: file.clone(), ..RecorderOptions::default() });
+            (Rehearsal { record, ..Rehearsal::new(Config { seed, ..Config::default() }, scenario) }, file)
+        })
+        .unzip();
+    for ((live, file), (_, fault, remark)) in all(&rehearsals).iter().zip(&files).zip(&faults) {
+        assert_eq!(live.connections[0].steps.len(), 1, "{fault}: it fired");
+        let (check, _) = checked(file, &[]);
+        assert_same(live, &check, fault);
+        let remark = format!("dcproxy: {remark}");
+        let bytes = std::fs::read(file).expect("recorded");
+        assert!(bytes.windows(remark.len()).any(|part| part == remark.as_bytes()), "{fault}: no '{remark}'");
+    }
+}
+
 /// The blocks of a pcapng file.
 fn blocks(file: &[u8]) -> Vec<&[u8]> {
     let mut blocks = Vec::new();

@@ -142,6 +142,11 @@ impl Framing {
         };
     }
 
+    /// What comes is in no frame, for good.
+    pub(super) fn give_up(&mut self) {
+        self.state = State::Lost;
+    }
+
     /// Bytes of a frame that is not complete.
     pub(super) fn partial(&self) -> u64 {
         match &self.state {

@@ -133,7 +133,7 @@ impl Tape {
                 return self.remark_last(edge, why);
             }
             What::Acted(Act::Replaced) => {
-                let why = Remark::Swallowed(self.by_step("other bytes go on in its place"));
+                let why = Remark::Replaced(self.by_step("other bytes go on in its place"));
                 return self.remark_last(edge, why);
             }
             What::Acted(Act::Cut(len)) => {
@@ -155,7 +155,15 @@ impl Tape {
                 Item::Remark { edge, remark: Remark::Act(act.clone()) }
             }
             What::Paused(paused) => Item::Remark { edge, remark: Remark::Paused(*paused) },
-            What::FramingLost(_) | What::Gap(_) => Item::Lost { edge, direction },
+            What::FramingLost(error) => {
+                self.items.push(Item::Lost { edge, direction });
+                if !tools {
+                    return;
+                }
+                // The bytes that are in no frame have waited for an entry till now: it comes before them.
+                Item::Remark { edge, remark: Remark::Garbled(*error) }
+            }
+            What::Gap(_) => Item::Lost { edge, direction },
         };
         self.items.push(item);
     }
