@@ -38,6 +38,10 @@ pub(super) struct Args {
         value_parser = clap::value_parser!(u64).range(1..))]
     schedules: u64,
 
+    /// Vbuckets to stream, such as 0-3,17; the four with the most items if not given
+    #[arg(long, value_name = "LIST", env = "DCPROXY_VBUCKETS", value_parser = values::vbuckets)]
+    vbuckets: Option<values::Vbuckets>,
+
     /// Try these scenarios again in the place of drawn schedules; repeatable
     #[arg(long, value_name = "NAME|FILE", env = "DCPROXY_SCENARIO", value_parser = values::scenario)]
     scenario: Vec<Scenario>,
@@ -85,6 +89,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         era: args.era.0.or_else(|| args.scenario.iter().find_map(|scenario| scenario.era)),
         seed,
         schedules: args.schedules,
+        vbuckets: args.vbuckets.clone().map(|list| list.0),
         again: args.scenario.clone(),
         jobs: usize::from(args.jobs),
         connect_timeout: CONNECT_TIMEOUT,

@@ -1,6 +1,5 @@
 mod table;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::str::FromStr;
@@ -45,8 +44,8 @@ pub(super) struct Args {
     statuses: Option<Statuses>,
 
     /// Vbuckets to stream, such as 0-3,17; the four with the most items if not given
-    #[arg(long, value_name = "LIST", env = "DCPROXY_VBUCKETS", value_parser = vbuckets)]
-    vbuckets: Option<Vbuckets>,
+    #[arg(long, value_name = "LIST", env = "DCPROXY_VBUCKETS", value_parser = values::vbuckets)]
+    vbuckets: Option<values::Vbuckets>,
 
     /// Write to the bucket, so that messages of every type come: into keys that begin with dcproxy-probe-, removed afterwards
     #[arg(long, env = "DCPROXY_WORKLOAD")]
@@ -72,28 +71,6 @@ pub(super) struct Args {
 
 /// How long a dial may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// More vbuckets than this are not streamed: each connection remembers what it has of each.
-const MAX_VBUCKETS: usize = 16;
-
-/// A list of vbuckets.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Vbuckets(Vec<u16>);
-
-fn vbuckets(text: &str) -> Result<Vbuckets, String> {
-    let wrong = || format!("expected 1 to {MAX_VBUCKETS} vbuckets, such as 0-3,17, found '{text}'");
-    let mut all = BTreeSet::new();
-    for part in text.split(',').map(str::trim) {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| text.parse::<u16>().map_err(|_| wrong());
-        let (first, last) = (number(first)?, number(last)?);
-        if first > last || usize::from(last - first) >= MAX_VBUCKETS {
-            return Err(wrong());
-        }
-        all.extend(first..=last);
-    }
-    if all.is_empty() || all.len() > MAX_VBUCKETS { Err(wrong()) } else { Ok(Vbuckets(all.into_iter().collect())) }
-}
-
 /// A list of statuses: without doubles, in the order given.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Statuses(Vec<Status>);
@@ -133,7 +110,7 @@ impl Args {
             statuses: self.statuses.as_ref().map_or_else(|| STATUSES.to_vec(), |statuses| statuses.0.clone()),
             scenarios: scenarios(),
             select: self.cases.clone(),
-            vbuckets: self.vbuckets.clone().map(|Vbuckets(list)| list),
+            vbuckets: self.vbuckets.clone().map(|list| list.0),
             settle: self.settle,
             seed: match self.seed {
                 Some(Seed::Is(seed)) => seed,
@@ -230,14 +207,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_of_statuses_and_vbuckets_are_read() {
+    fn lists_of_statuses_are_read() {
         let statuses = "KeyEnoent, 0x0a,keyenoent,0x7f".parse::<Statuses>().unwrap();
         assert_eq!(statuses.0, [Status::KEY_ENOENT, Status::DCP_STREAM_NOT_FOUND, Status(0x7f)]);
         assert!(" ,".parse::<Statuses>().is_err() && "bogus".parse::<Statuses>().is_err());
-        assert_eq!(vbuckets("0-3, 17,2"), Ok(Vbuckets(vec![0, 1, 2, 3, 17])));
-        for text in ["", "3-1", "0-16", "a", "0-3,", "65536", "0-9,20-29"] {
-            let error = vbuckets(text).unwrap_err();
-            assert_eq!(error, format!("expected 1 to 16 vbuckets, such as 0-3,17, found '{text}'"));
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! How the values of flags are read. Errors name what was expected and what was found.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -77,6 +78,28 @@ fn short(opcode: Opcode) -> String {
     opcode.short_name().unwrap_or_default().to_ascii_lowercase()
 }
 
+/// More vbuckets than this are not streamed: each connection remembers what it has of each.
+const MAX_VBUCKETS: usize = 16;
+
+/// A list of vbuckets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Vbuckets(pub(crate) Vec<u16>);
+
+pub(crate) fn vbuckets(text: &str) -> Result<Vbuckets, String> {
+    let wrong = || format!("expected 1 to {MAX_VBUCKETS} vbuckets, such as 0-3,17, found '{text}'");
+    let mut all = BTreeSet::new();
+    for part in text.split(',').map(str::trim) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| text.parse::<u16>().map_err(|_| wrong());
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last || usize::from(last - first) >= MAX_VBUCKETS {
+            return Err(wrong());
+        }
+        all.extend(first..=last);
+    }
+    if all.is_empty() || all.len() > MAX_VBUCKETS { Err(wrong()) } else { Ok(Vbuckets(all.into_iter().collect())) }
+}
+
 /// Reads a seed, decimal or with `0x`; use it as `value_parser = values::seed`.
 pub(crate) fn seed(text: &str) -> Result<u64, String> {
     match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
@@ -152,6 +175,15 @@ pub(crate) fn report(text: &str) -> Result<report::Target, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_of_vbuckets_are_read() {
+        assert_eq!(vbuckets("0-3, 17,2"), Ok(Vbuckets(vec![0, 1, 2, 3, 17])));
+        for text in ["", "3-1", "0-16", "a", "0-3,", "65536", "0-9,20-29"] {
+            let error = vbuckets(text).unwrap_err();
+            assert_eq!(error, format!("expected 1 to 16 vbuckets, such as 0-3,17, found '{text}'"));
+        }
+    }
 
     #[test]
     fn an_era_is_given_or_found() {

@@ -1,4 +1,5 @@
 use std::num::NonZeroU32;
+use std::str::FromStr;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -86,13 +87,21 @@ impl Hex {
     }
 }
 
-impl<'de> Deserialize<'de> for Hex {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text: String = String::deserialize(from)?.split_whitespace().collect();
+impl FromStr for Hex {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text: String = text.split_whitespace().collect();
         match hex::decode(text.replace("SEQNO", "0000000000000000")) {
             Ok(_) => Ok(Self(text)),
-            Err(_) => Err(serde::de::Error::custom(format!("expected pairs of hex digits or SEQNO, found '{text}'"))),
+            Err(_) => Err(format!("expected pairs of hex digits or SEQNO, found '{text}'")),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Hex {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        units::text::deserialize(from)
     }
 }
 
@@ -171,6 +180,24 @@ impl Spec for SendSpec {
 }
 
 impl SendSpec {
+    /// A request of that kind, as it is where nothing else is said.
+    pub const fn of(message: Opcode) -> Self {
+        Self {
+            message,
+            to: None,
+            status: None,
+            opaque: None,
+            vbucket: None,
+            stream_id: None,
+            cas: None,
+            extras: None,
+            key: None,
+            value: None,
+            value_size: None,
+            times: None,
+        }
+    }
+
     fn frame(&self, opaque: Opaque, vbucket: u16, seqno: u64) -> FrameBuilder {
         let mut frame = match self.status {
             Some(status) => FrameBuilder::response(self.message, status),

@@ -9,9 +9,8 @@ use super::peer::{Machine, Peer};
 use super::{Clock, DialError, Shutdown, Stop, Target, dial};
 use crate::era::Era;
 use crate::node::consumer::ClientConfig;
-use crate::probe::{Access, Consumer, Options, Probe};
+use crate::probe::{Access, Consumer, Options, Probe, Range};
 use crate::scenario::Scenario;
-use crate::search;
 use crate::search::{Ground, Job, Search};
 use crate::stage::Stage;
 
@@ -28,6 +27,8 @@ pub struct SearchRun {
     pub seed: u64,
     /// How many are tried at the most.
     pub schedules: u64,
+    /// The vbuckets that are streamed; `None` for the four that have the most.
+    pub vbuckets: Option<Vec<u16>>,
     /// These are tried again in the place of drawn ones.
     pub again: Vec<Scenario>,
     /// How many run at once.
@@ -56,14 +57,15 @@ pub async fn search(
 ) -> Result<(Search, Vec<String>), String> {
     let until = run.timeout.map(|timeout| Instant::now() + timeout);
     let running = Running { run, clock: Clock::start(), links: Shutdown::new(), outside: shutdown, until };
-    let (ground, told) = running.survey().await?;
+    let (ground, range, told) = running.survey().await?;
     let mut search = if run.again.is_empty() {
-        Search::new(run.seed, ground, run.schedules)
+        Search::new(run.seed, ground, range, run.schedules)
     } else {
-        Search::again(run.seed, ground, run.again.clone())
+        Search::again(run.seed, ground, range, run.again.clone())
     };
     progress(&told, &search);
-    let errors = running.all(&mut search, progress).await;
+    let mut errors = running.all(&mut search, progress).await;
+    errors.extend_from_slice(search.errors());
     Ok((search, errors))
 }
 
@@ -77,7 +79,7 @@ struct Running<'a> {
 
 impl Running<'_> {
     /// What the producer is, and what it has.
-    async fn survey(&self) -> Result<(Ground, String), String> {
+    async fn survey(&self) -> Result<(Ground, Range, String), String> {
         let options = Options {
             access: self.run.access.clone(),
             era: self.run.era,
@@ -85,7 +87,7 @@ impl Running<'_> {
             statuses: Vec::new(),
             scenarios: Vec::new(),
             select: Vec::new(),
-            vbuckets: None,
+            vbuckets: self.run.vbuckets.clone(),
             settle: Duration::from_secs(2),
             seed: self.run.seed,
             judge: None,
@@ -102,8 +104,11 @@ impl Running<'_> {
             probe.take_era(pulled.client())?;
         }
         let vbuckets = probe.choose(&survey)?;
+        let entries = survey.seqnos.iter().filter(|entry| vbuckets.contains(&entry.vbucket));
+        let highs: BTreeMap<u16, u64> = entries.map(|entry| (entry.vbucket, entry.seqno)).collect();
+        let reach = highs.values().copied().min().unwrap_or_default();
         let (era, reason) = probe.era();
-        Ok((Ground { era, vbuckets }, format!("era {era} ({reason})")))
+        Ok((Ground::new(era, vbuckets, reach), Range::up_to(&highs), format!("era {era} ({reason})")))
     }
 
     /// Runs one connection to its end, or until an end is wanted.
@@ -150,7 +155,7 @@ impl Running<'_> {
                         connections += 1;
                         let config = self.config(connections, search.ground().era);
                         let now = self.clock.now();
-                        let stage = search::stage(&job.scenario, search.ground(), config, (&from, &to), now);
+                        let stage = search.stage(&job, config, (&from, &to), now);
                         let task = tasks.spawn(Peer::new(stage, stream, self.clock).run(self.links.listen()));
                         begun.insert(task.id(), job);
                     }
@@ -169,10 +174,9 @@ impl Running<'_> {
             }
             tokio::select! {
                 Some(ended) = tasks.join_next_with_id() => match ended {
-                    Ok((id, mut stage)) => {
+                    Ok((id, stage)) => {
                         let Some(job) = begun.remove(&id) else { continue };
-                        let (trial, connection) = search::judge(&mut stage);
-                        search.done(job, trial, connection);
+                        search.finished(job, stage);
                         progress("", search);
                     }
                     Err(error) => {

@@ -74,7 +74,7 @@ impl Range {
     }
 
     /// A ledger that goes on from the start of the range.
-    pub(super) fn start(&self) -> Ledger {
+    pub(crate) fn start(&self) -> Ledger {
         Ledger::behind(self.bounds.iter().map(|(&vbucket, &(start, _))| (vbucket, start)))
     }
 
@@ -95,7 +95,7 @@ fn reached(ledger: &Ledger, vbucket: u16) -> u64 {
 
 /// What came to a case behind the range, as the bucket was written to meanwhile.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Later {
+pub(crate) struct Later {
     /// From where, and up to where.
     vbuckets: BTreeMap<u16, (u64, u64)>,
     items: BTreeMap<(u16, u64), Item>,
@@ -255,7 +255,7 @@ const DEMANDS: &str = "a consumer gets every item that an untouched connection g
 const NAMED: usize = 3;
 
 /// What a comparison came to. `again` is a second reference, made after all cases, where one could be had.
-pub(super) fn finding(
+pub(crate) fn finding(
     reference: &Reference,
     again: Option<&Reference>,
     differences: Option<&[Difference]>,

@@ -45,7 +45,7 @@ pub fn apply(settings: &ConsumerSettings, vbuckets: Option<Vec<u16>>, config: &m
 }
 
 /// Whether a consumer with these settings gets the items that one without them gets.
-pub(super) fn keeps_items(settings: &ConsumerSettings) -> bool {
+pub(crate) fn keeps_items(settings: &ConsumerSettings) -> bool {
     // These change how, or how fast, and not what.
     let ConsumerSettings { noop, v7, window, stream_end_on_close, snappy, consumer_name, .. } = settings.clone();
     let harmless =

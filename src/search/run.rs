@@ -6,13 +6,29 @@ use super::Ground;
 use super::Shrinker;
 use super::Trial;
 use super::schedule;
+use super::trial;
+use crate::Timestamp;
+use crate::journal::Side;
+use crate::node::consumer::ClientConfig;
+use crate::probe;
+use crate::probe::Consumer;
+use crate::probe::Difference;
+use crate::probe::Later;
+use crate::probe::Range;
+use crate::probe::Reference;
 use crate::report::Connection;
+use crate::scenario::ConsumerSettings;
 use crate::scenario::Scenario;
+use crate::stage::Stage;
+use crate::verdict::Judge;
 
 /// A search: draws schedules until one fails, and shrinks that.
 ///
 /// Schedules may run beside each other; those that were begun are waited for, and of several that failed the one with the
 /// lowest number is taken, so that the outcome is the seed's. Candidates of the shrinker run one after the other.
+///
+/// What came to the consumer is compared with what an untouched connection gets of the same range, the reference, which is
+/// made before all else; what differs is held against a second one, made afterwards: the bucket may be written to meanwhile.
 #[derive(Debug)]
 pub struct Search {
     seed: u64,
@@ -25,6 +41,23 @@ pub struct Search {
     failed: BTreeMap<u64, (Scenario, Failure, Connection)>,
     shrinking: Option<Shrinking>,
     tally: Tally,
+    /// What is compared.
+    range: Range,
+    reference: Option<Reference>,
+    /// Whether a reference is being made.
+    is_referring: bool,
+    /// Jobs whose streams differ from the reference, and those of them that the second one under way is to confirm.
+    unconfirmed: Vec<Unconfirmed>,
+    confirming: Vec<Unconfirmed>,
+    errors: Vec<String>,
+}
+
+/// A job of which something came otherwise than to the reference.
+#[derive(Debug)]
+struct Unconfirmed {
+    job: Job,
+    connection: Connection,
+    differences: Vec<Difference>,
 }
 
 /// How many schedules came to what.
@@ -48,12 +81,23 @@ impl Tally {
 /// What is to be tried next.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Job {
-    /// The number of the schedule, or that which is being shrunk.
+    /// The number of the schedule, or that which is being shrunk; 0 of a reference.
     pub number: u64,
-    /// Whether it is a smaller form of that schedule.
-    pub is_candidate: bool,
-    /// What is to be done.
+    /// What it is for.
+    pub kind: Kind,
+    /// What is to be done; nothing on the connection of a reference.
     pub scenario: Scenario,
+}
+
+/// What a job is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// It tells what an untouched connection gets.
+    Reference,
+    /// It tries a schedule.
+    Schedule,
+    /// It tries a smaller form of the schedule that failed.
+    Candidate,
 }
 
 /// A failure, as small as it could be made.
@@ -96,8 +140,8 @@ enum Phase {
 }
 
 impl Search {
-    /// A search of at most so many schedules.
-    pub fn new(seed: u64, ground: Ground, schedules: u64) -> Self {
+    /// A search of at most so many schedules. Of what comes, `range` is compared with a reference; nothing where it is empty.
+    pub fn new(seed: u64, ground: Ground, range: Range, schedules: u64) -> Self {
         Self {
             seed,
             ground,
@@ -108,13 +152,19 @@ impl Search {
             failed: BTreeMap::new(),
             shrinking: None,
             tally: Tally::default(),
+            range,
+            reference: None,
+            is_referring: false,
+            unconfirmed: Vec::new(),
+            confirming: Vec::new(),
+            errors: Vec::new(),
         }
     }
 
     /// Scenarios that are tried once more, each as it is.
-    pub fn again(seed: u64, ground: Ground, scenarios: Vec<Scenario>) -> Self {
+    pub fn again(seed: u64, ground: Ground, range: Range, scenarios: Vec<Scenario>) -> Self {
         let count = scenarios.len() as u64;
-        Self { fixed: scenarios, ..Self::new(seed, ground, count) }
+        Self { fixed: scenarios, ..Self::new(seed, ground, range, count) }
     }
 
     /// Where it is played.
@@ -124,6 +174,15 @@ impl Search {
 
     /// What is to be begun now; `None` while others have to end first, or where all is done.
     pub fn next_job(&mut self) -> Option<Job> {
+        if self.is_referring && self.reference.is_none() {
+            return None;
+        }
+        let compares = self.range.vbuckets().next().is_some();
+        if !self.is_referring && compares && (self.reference.is_none() || !self.unconfirmed.is_empty()) {
+            self.is_referring = true;
+            self.confirming = std::mem::take(&mut self.unconfirmed);
+            return Some(Job { number: 0, kind: Kind::Reference, scenario: self.untouched() });
+        }
         let draws = self.fixed.is_empty();
         if self.shrinking.is_none() && (self.failed.is_empty() || !draws) {
             if self.begun >= self.schedules {
@@ -133,7 +192,7 @@ impl Search {
             self.running.insert(self.begun);
             let fixed = usize::try_from(self.begun - 1).ok().and_then(|index| self.fixed.get(index));
             let scenario = fixed.cloned().unwrap_or_else(|| schedule(self.seed, self.begun, &self.ground));
-            return Some(Job { number: self.begun, is_candidate: false, scenario });
+            return Some(Job { number: self.begun, kind: Kind::Schedule, scenario });
         }
         if self.shrinking.is_none() && self.running.is_empty() {
             let (number, (drawn, failure, connection)) = self.failed.pop_first()?;
@@ -148,7 +207,7 @@ impl Search {
             shrinking.phase = Phase::Again;
             shrinking.shrinker.best().clone()
         };
-        Some(Job { number: shrinking.number, is_candidate: true, scenario })
+        Some(Job { number: shrinking.number, kind: Kind::Candidate, scenario })
     }
 
     /// Whether there is nothing more to do.
@@ -162,9 +221,69 @@ impl Search {
         }
     }
 
-    /// A job is done.
-    pub fn done(&mut self, job: Job, trial: Trial, connection: Connection) {
-        if !job.is_candidate {
+    /// The stage of a job, on a connection that was just made between these two addresses.
+    pub fn stage(&self, job: &Job, config: ClientConfig, addresses: (&str, &str), now: Timestamp) -> Stage<Consumer> {
+        trial::stage(&job.scenario, (&self.ground, &self.range), config, addresses, now)
+    }
+
+    /// A job's connection is over.
+    pub fn finished(&mut self, job: Job, mut stage: Stage<Consumer>) {
+        let mut connection = trial::judge(&mut stage);
+        let consumer = stage.into_player();
+        if job.kind == Kind::Reference {
+            return self.take_reference(&consumer);
+        }
+        // That a stream stopped is for other rules to tell: a schedule may leave one closed.
+        let ledger = consumer.client().ledger();
+        let reference = self.reference.as_ref().filter(|_| consumer.compares());
+        match reference.map(|reference| (reference, reference.differences(ledger, false))) {
+            Some((_, Some(differences))) if !differences.is_empty() => {
+                self.unconfirmed.push(Unconfirmed { job, connection, differences });
+            }
+            Some((reference, differences)) => {
+                let finding = probe::finding(reference, None, differences.as_deref(), &Later::default());
+                connection.add_finding(finding, Judge::Producer, Some(Side::Upstream), Timestamp::default());
+                self.done(job, connection);
+            }
+            None => self.done(job, connection),
+        }
+    }
+
+    fn take_reference(&mut self, consumer: &Consumer) {
+        self.is_referring = false;
+        let made = Reference::of(consumer.client().ledger(), &self.range);
+        let Some(reference) = &self.reference else {
+            if made.is_none() {
+                let why = consumer.client().violations().last().map_or("it came to nothing", |it| it.what.as_str());
+                self.errors
+                    .push(format!("expected what there is on an untouched connection, found not all of it: {why}"));
+                self.range = Range::default();
+            }
+            self.reference = made;
+            return;
+        };
+        let judged: Vec<_> = std::mem::take(&mut self.confirming)
+            .into_iter()
+            .map(|Unconfirmed { job, mut connection, differences }| {
+                let finding = probe::finding(reference, made.as_ref(), Some(&differences), &Later::default());
+                connection.add_finding(finding, Judge::Producer, Some(Side::Upstream), Timestamp::default());
+                (job, connection)
+            })
+            .collect();
+        for (job, connection) in judged {
+            self.done(job, connection);
+        }
+    }
+
+    /// What went wrong with the search as a whole.
+    pub fn errors(&self) -> &[String] {
+        &self.errors
+    }
+
+    /// A job is done, and its connection is judged.
+    fn done(&mut self, job: Job, connection: Connection) {
+        let trial = Trial::of(&connection);
+        if job.kind == Kind::Schedule {
             self.running.remove(&job.number);
             match trial {
                 Trial::Passed => self.tally.passed += 1,
@@ -193,11 +312,19 @@ impl Search {
 
     /// A job came to nothing, for no fault of the schedule's: the connection could not be had.
     pub fn gave_up(&mut self, job: &Job, why: &str) {
-        if !job.is_candidate {
-            self.running.remove(&job.number);
-            *self.tally.unknown.entry(why.to_owned()).or_default() += 1;
-        } else if let Some(shrinking) = &mut self.shrinking {
-            shrinking.phase = if shrinking.phase == Phase::Again { Phase::Done(false) } else { Phase::Ready };
+        match (job.kind, &mut self.shrinking) {
+            (Kind::Reference, _) => {
+                self.is_referring = false;
+                self.unconfirmed.append(&mut self.confirming);
+            }
+            (Kind::Schedule, _) => {
+                self.running.remove(&job.number);
+                *self.tally.unknown.entry(why.to_owned()).or_default() += 1;
+            }
+            (Kind::Candidate, Some(shrinking)) => {
+                shrinking.phase = if shrinking.phase == Phase::Again { Phase::Done(false) } else { Phase::Ready };
+            }
+            (Kind::Candidate, None) => {}
         }
     }
 
@@ -235,6 +362,25 @@ impl Search {
             again: None,
             connection: connection.clone(),
         })
+    }
+
+    /// What is done on the connection of a reference.
+    fn untouched(&self) -> Scenario {
+        Scenario {
+            name: "reference".to_owned(),
+            about: "An untouched connection.".to_owned(),
+            seed: None,
+            era: Some(self.ground.era),
+            eras: Vec::new(),
+            destructive: false,
+            judge: None,
+            messages: Vec::new(),
+            settle: None,
+            covers: Vec::new(),
+            quirks: Vec::new(),
+            consumer: ConsumerSettings::default(),
+            steps: Vec::new(),
+        }
     }
 
     /// A scenario that says where it comes from.

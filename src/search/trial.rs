@@ -48,10 +48,11 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
 
 /// A scenario on a connection that was just made between these two addresses: the tool's own consumer, with `config` changed
-/// by the scenario's settings, the engine that takes the steps, and the judge.
-pub fn stage(
+/// by the scenario's settings, the engine that takes the steps, and the judge. What comes of `range` is to be compared,
+/// where the settings leave its items as they are. A scenario without steps leaves the connection untouched.
+pub(super) fn stage(
     scenario: &Scenario,
-    ground: &Ground,
+    (ground, range): (&Ground, &Range),
     mut config: ClientConfig,
     (from, to): (&str, &str),
     now: Timestamp,
@@ -60,8 +61,9 @@ pub fn stage(
     let settle = scenario.settle.map_or(SETTLE, |settle| settle.0);
     let messages =
         if scenario.messages.is_empty() { MESSAGES.into() } else { scenario.messages.iter().copied().collect() };
+    let acts = !scenario.steps.is_empty();
     let plan = Plan {
-        scenarios: vec![scenario.clone()],
+        scenarios: if acts { vec![scenario.clone()] } else { Vec::new() },
         messages,
         era: Some(ground.era),
         settle,
@@ -70,16 +72,17 @@ pub fn stage(
     };
     let judge = Judge::new(plan.terms(scenario.judge.unwrap_or(verdict::Judge::Producer)), 1, from, to);
     let seed = plan.seed;
-    let runner = Box::new(Runner::new(plan, 1)) as Box<dyn Interceptor>;
-    let consumer = Consumer::new(Client::new(config, now), Range::default(), true, settle + LIMIT, now);
-    Stage::new(consumer, Side::Dialler, Engine::new(Some(runner), judge, seed), settle, now)
+    let runner = acts.then(|| Box::new(Runner::new(plan, 1)) as Box<dyn Interceptor>);
+    let range = if probe::keeps_items(&scenario.consumer) { range.clone() } else { Range::default() };
+    let client = Client::resume(config, range.start(), now);
+    let consumer = Consumer::new(client, range, acts, settle + LIMIT, now);
+    Stage::new(consumer, Side::Dialler, Engine::new(runner, judge, seed), settle, now)
 }
 
-/// What a connection came to, and what of it is a failure.
-pub fn judge(stage: &mut Stage<Consumer>) -> (Trial, Connection) {
+/// What a connection came to.
+pub(super) fn judge(stage: &mut Stage<Consumer>) -> Connection {
     let (judge, sessions) = stage.engine().observed();
-    let connection = judge.judgement(sessions.at(Side::Upstream)).connection;
-    (Trial::of(&connection), connection)
+    judge.judgement(sessions.at(Side::Upstream)).connection
 }
 
 impl Trial {

@@ -1,4 +1,7 @@
+mod requests;
 mod steps;
+
+use std::num::NonZeroU64;
 
 use fastrand::Rng;
 
@@ -16,15 +19,17 @@ use crate::wire::Opcode;
 /// ground give the same schedule (law L8).
 pub fn schedule(seed: u64, number: u64, ground: &Ground) -> Scenario {
     let mut dice = Rng::with_seed(Rng::with_seed(seed).u64(..).wrapping_add(number));
-    let consumer = consumer(&mut dice, ground.era);
+    let consumer = consumer(&mut dice, ground);
+    // Streams that end leave little time.
+    let most = if consumer.end_seqno.is_some() { 2 } else { law::MAX_STEPS };
     let wanted = match dice.u8(..4) {
         0 => 1,
         1 => 2,
-        _ => dice.usize(1..=law::MAX_STEPS),
+        _ => dice.usize(1..=most),
     };
-    let mut drawn = Draw { dice, ground, consumer, steps: Vec::new(), is_over: false };
+    let mut drawn = Draw { dice, ground, consumer, wanted, steps: Vec::new(), is_over: false };
     while drawn.steps.len() < wanted && !drawn.is_over {
-        let (step, is_over) = steps::draw(&mut drawn, wanted);
+        let (step, is_over) = steps::draw(&mut drawn);
         drawn.steps.push(step);
         drawn.is_over = is_over;
         if is_over {
@@ -54,6 +59,8 @@ struct Draw<'a> {
     dice: Rng,
     ground: &'a Ground,
     consumer: ConsumerSettings,
+    /// How many steps there are to be.
+    wanted: usize,
     steps: Vec<Step>,
     /// Whether the producer is to close the connection at the last step.
     is_over: bool,
@@ -73,6 +80,12 @@ impl Draw<'_> {
         law::is_v7(&self.consumer, self.ground.era)
     }
 
+    /// Of so many messages that may be waited for, one by chance, from the first on: fewer where streams end.
+    fn nth(&mut self, first: u64, most: u64) -> Option<NonZeroU64> {
+        let most = if self.consumer.end_seqno.is_some() { most.min(3) } else { most };
+        NonZeroU64::new(self.dice.u64(first..=most.max(first))).filter(|nth| nth.get() > 1)
+    }
+
     /// The messages that can come with the consumer's settings.
     fn coming(&self) -> Vec<Opcode> {
         let (settings, era) = (&self.consumer, self.ground.era);
@@ -81,25 +94,34 @@ impl Draw<'_> {
 }
 
 /// What the consumer asks for: mostly everything.
-fn consumer(dice: &mut Rng, era: Era) -> ConsumerSettings {
+fn consumer(dice: &mut Rng, ground: &Ground) -> ConsumerSettings {
     let mut settings = ConsumerSettings::default();
-    if dice.bool() {
+    if dice.u8(..5) < 2 {
         return settings;
     }
+    let era = ground.era;
     let mut sometimes = |value: bool, throws: u32| (dice.u32(..throws) == 0).then_some(value);
-    settings.v7 = sometimes(false, 3).filter(|_| era >= Era::V7_0);
-    settings.sync_writes = sometimes(false, 6);
+    settings.v7 = sometimes(false, 4).filter(|_| era >= Era::V7_0);
+    settings.sync_writes = sometimes(false, 5);
     settings.consumer_name = sometimes(false, 6);
     settings.collections = sometimes(false, 8);
     settings.expirations = sometimes(false, 8);
     settings.stream_end_on_close = sometimes(false, 6);
     settings.snappy = sometimes(true, 6);
     settings.flatbuffers = sometimes(true, 8).filter(|_| era >= Era::V7_0);
-    settings.stream_ids = sometimes(true, 8).filter(|_| era >= Era::V6_5);
+    settings.stream_ids = sometimes(true, 5).filter(|_| era >= Era::V6_5);
+    let ends = sometimes(true, 3).is_some();
+    let most = ground.reach.min(law::MOST_END);
+    let least = if dice.bool() { 1 } else { most / 2 };
+    settings.end_seqno = (ends && most > 0).then(|| dice.u64(least.max(1)..=most));
     if settings.stream_ids == Some(true) {
         settings.sync_writes = Some(false);
     }
-    settings.window = dice.choice([None, None, Some(0), Some(4 << 10), Some(16 << 10), Some(1 << 20)]).flatten();
+    // What is charged, and what is told at the end of a stream, shows where the window is full again and again.
+    let is_small = (settings.stream_ids == Some(true) || settings.end_seqno.is_some()) && dice.bool();
+    let small = [Some(2 << 10), Some(4 << 10), Some(16 << 10)];
+    let any = [None, None, Some(0), Some(2 << 10), Some(4 << 10), Some(16 << 10), Some(1 << 20)];
+    settings.window = dice.choice(if is_small { &small[..] } else { &any[..] }).copied().flatten();
     settings
 }
 
@@ -125,10 +147,12 @@ mod tests {
 
     use super::*;
     use crate::era::Cell;
+    use crate::fault::CloseAt;
+    use crate::search::law::Asked;
     use crate::wire::Status;
 
     fn ground(era: Era) -> Ground {
-        Ground { era, vbuckets: vec![0, 1, 2] }
+        Ground::new(era, vec![0, 1, 2], 240)
     }
 
     #[test]
@@ -170,6 +194,64 @@ mod tests {
                     if let FaultSpec::OrphanResponse(orphan) = fault {
                         wanted.remove(&(law::is_v7(&scenario.consumer, era), orphan.message, orphan.status));
                     }
+                }
+            }
+            assert!(wanted.is_empty(), "{era}: {wanted:?}");
+        }
+    }
+
+    /// Nothing else that is legal is out of reach: each kind of request, with and without what it may go with.
+    #[test]
+    fn everything_that_a_consumer_may_ask_is_drawn() {
+        let slow = |fault: &FaultSpec| match fault {
+            FaultSpec::WithholdAck(_) => Some("withhold_ack"),
+            FaultSpec::Delay(delay) if delay.jitter.is_some() => Some("delay with jitter"),
+            FaultSpec::Delay(_) => Some("delay"),
+            FaultSpec::OrphanResponse(orphan) if orphan.body_size.is_some_and(|size| size.0 > 64 << 10) => Some("map"),
+            FaultSpec::CloseStream(close) if close.at == CloseAt::Producer => Some("close at producer"),
+            FaultSpec::CloseStream(close) if close.status.is_some() => Some("cut with status"),
+            FaultSpec::CloseStream(_) => Some("cut"),
+            _ => None,
+        };
+        for era in Era::ALL {
+            let ground = ground(era);
+            let mut wanted: BTreeSet<&str> = BTreeSet::from([
+                "withhold_ack",
+                "delay with jitter",
+                "delay",
+                "map",
+                "close at producer",
+                "cut with status",
+                "cut",
+                "end",
+                "absent",
+                "twice",
+                "again",
+                "window",
+            ]);
+            if era >= Era::V6_5 {
+                wanted.extend(["absent with an id", "again, acknowledged", "acknowledged"]);
+            }
+            if era == Era::Master {
+                wanted.insert("wide window");
+            }
+            for number in 1..=3_000 {
+                let scenario = schedule(1, number, &ground);
+                let ids = scenario.consumer.stream_ids == Some(true);
+                for step in &scenario.steps {
+                    let did = match Asked::of(&step.faults, ids, &ground) {
+                        Some(Asked::Absent) if ids => Some("absent with an id"),
+                        Some(Asked::Absent) => Some("absent"),
+                        Some(Asked::Twice) => Some("twice"),
+                        Some(Asked::Again { acknowledged: true, .. }) => Some("again, acknowledged"),
+                        Some(Asked::Again { .. }) => Some("again"),
+                        Some(Asked::Acknowledged { .. }) => Some("acknowledged"),
+                        Some(Asked::Window(bytes)) if bytes > u64::from(u32::MAX) => Some("wide window"),
+                        Some(Asked::Window(_)) => Some("window"),
+                        None if step.faults.is_empty() => Some("end"),
+                        None => step.faults.iter().find_map(slow),
+                    };
+                    did.map(|did| wanted.remove(did));
                 }
             }
             assert!(wanted.is_empty(), "{era}: {wanted:?}");

@@ -1,76 +1,92 @@
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::Draw;
+use super::requests;
 use crate::era::Cell;
 use crate::fault::CloseAt;
 use crate::fault::CloseStreamSpec;
+use crate::fault::DelaySpec;
 use crate::fault::FaultSpec;
 use crate::fault::OrphanResponseSpec;
+use crate::fault::WithholdAckSpec;
 use crate::journal::Role;
 use crate::scenario::After;
-use crate::scenario::Expect;
 use crate::scenario::Per;
 use crate::scenario::Step;
-use crate::scenario::StreamEnd;
-use crate::scenario::Survives;
 use crate::scenario::When;
 use crate::search::law;
+use crate::units::Size;
 use crate::units::Span;
 use crate::wire::Opcode;
+use crate::wire::Status;
 
-/// Draws what a step does, when, and what is expected of it; `None` where the settings leave nothing of the kind to do.
-type Kind = fn(&mut Draw<'_>) -> Option<(When, FaultSpec, Vec<Expect>)>;
+/// Draws when a step is taken and what it does; `None` where the settings leave nothing of the kind to do. What is expected of
+/// it is the law's to say.
+pub(super) type Kind = fn(&mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)>;
 
 /// What consumers do, and how often beside the others: to add one is to write its function and its line.
-const KINDS: [(u32, Kind); 5] =
-    [(4, close_at_producer), (2, cut), (3, cut_with_status), (6, orphan_response), (2, several_responses)];
+const KINDS: [(u32, Kind); 14] = [
+    (4, close_at_producer),
+    (4, cut),
+    (3, cut_with_status),
+    (5, orphan_response),
+    (2, several_responses),
+    (2, response_with_map),
+    (2, withhold_acks),
+    (1, delay),
+    (12, requests::watch_the_end),
+    (2, requests::absent),
+    (3, requests::twice),
+    (5, requests::again),
+    (10, requests::acknowledge),
+    (2, requests::window),
+];
 
 /// How many throws a kind has that finds nothing to do, before the first of all is taken.
-const THROWS: usize = 8;
-/// How long a close may take to be followed by STREAM_END, and the connection to live on.
-const WITHIN: Duration = Duration::from_secs(5);
+const THROWS: usize = 12;
 
-/// Draws the next step of `wanted`; whether the producer is to close the connection at it.
-pub(super) fn draw(draw: &mut Draw<'_>, wanted: usize) -> (Step, bool) {
-    let number = draw.steps.len() + 1;
-    let step = |(when, fault, expect)| Step { name: format!("step-{number}"), when, faults: vec![fault], expect };
-    if number == wanted
+/// Draws the next step; whether the producer is to close the connection at it.
+pub(super) fn draw(draw: &mut Draw<'_>) -> (Step, bool) {
+    // A step that only looks on has nothing left once nothing is waited for.
+    if draw.steps.len() + 1 == draw.wanted
+        && draw.steps.iter().all(|step| !step.faults.is_empty())
         && draw.once_in(4)
         && let Some(drawn) = fatal_response(draw)
     {
-        return (step(drawn), true);
+        return (step(draw, drawn), true);
     }
     for _ in 0..THROWS {
         let mut throw = draw.dice.u32(..KINDS.iter().map(|(weight, _)| weight).sum::<u32>());
         for (weight, kind) in KINDS {
             if throw < weight {
                 if let Some(drawn) = kind(draw) {
-                    return (step(drawn), false);
+                    return (step(draw, drawn), false);
                 }
                 break;
             }
             throw -= weight;
         }
     }
-    (step((When::default(), FaultSpec::CloseStream(CloseStreamSpec::default()), Vec::new())), false)
+    let close = CloseStreamSpec { at: CloseAt::Producer, ..CloseStreamSpec::default() };
+    (step(draw, (When::default(), vec![FaultSpec::CloseStream(close)])), false)
 }
 
-/// A stream is closed where the producer is. Its end must follow where that was agreed on.
-fn close_at_producer(draw: &mut Draw<'_>) -> Option<(When, FaultSpec, Vec<Expect>)> {
-    let when = place(draw)?;
+/// A step with all that is owed after it.
+fn step(draw: &Draw<'_>, (when, faults): (When, Vec<FaultSpec>)) -> Step {
+    let mut step = Step { name: format!("step-{}", draw.steps.len() + 1), when, faults, expect: Vec::new() };
+    step.expect = law::owed(&step, &draw.steps, &draw.consumer, draw.ground).unwrap_or_default();
+    step
+}
+
+/// A stream is closed where the producer is.
+fn close_at_producer(draw: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
     let close = CloseStreamSpec { at: CloseAt::Producer, ..CloseStreamSpec::default() };
-    let within = Some(Span(WITHIN));
-    let mut expect = vec![Expect::Survives(Survives { within, not: false, of: None, because: None })];
-    if draw.consumer.stream_end_on_close != Some(false) {
-        expect.push(Expect::StreamEnd(StreamEnd { reason: None, within, not: false, of: None, because: None }));
-    }
-    Some((when, FaultSpec::CloseStream(close), expect))
+    Some((place(draw)?, vec![FaultSpec::CloseStream(close)]))
 }
 
 /// The consumer's stream is gone: what was in flight is answered as its era does.
-fn cut(draw: &mut Draw<'_>) -> Option<(When, FaultSpec, Vec<Expect>)> {
-    let when = place(draw)?;
+fn cut(draw: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
+    let when = place_of_cut(draw)?;
     let mut close = CloseStreamSpec::default();
     let mut coming = draw.coming();
     coming.retain(|&message| message != Opcode::DCP_SNAPSHOT_MARKER);
@@ -81,37 +97,71 @@ fn cut(draw: &mut Draw<'_>) -> Option<(When, FaultSpec, Vec<Expect>)> {
         coming.sort_unstable();
         close.messages = coming;
     }
-    Some((when, FaultSpec::CloseStream(close), Vec::new()))
+    Some((when, vec![FaultSpec::CloseStream(close)]))
 }
 
 /// The same, and messages of one kind are answered with a status that the producer has to bear.
-fn cut_with_status(draw: &mut Draw<'_>) -> Option<(When, FaultSpec, Vec<Expect>)> {
-    let when = place(draw)?;
+fn cut_with_status(draw: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
+    let when = place_of_cut(draw)?;
     let mut coming = draw.coming();
     coming.retain(|&message| message != Opcode::DCP_SNAPSHOT_MARKER);
     let message = draw.pick(&coming)?;
     let status = draw.pick(&statuses(draw, message, Cell::Keep))?;
     let close = CloseStreamSpec { at: CloseAt::Cut, messages: vec![message], status: Some(status) };
-    Some((when, FaultSpec::CloseStream(close), Vec::new()))
+    Some((when, vec![FaultSpec::CloseStream(close)]))
 }
 
 /// A message is refused that the producer has just sent.
-fn orphan_response(draw: &mut Draw<'_>) -> Option<(When, FaultSpec, Vec<Expect>)> {
+fn orphan_response(draw: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
     response(draw, Cell::Keep, 1)
 }
 
 /// Several messages of a stream are refused at once.
-fn several_responses(draw: &mut Draw<'_>) -> Option<(When, FaultSpec, Vec<Expect>)> {
+fn several_responses(draw: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
     let count = draw.dice.u32(2..=8);
     response(draw, Cell::Keep, count)
 }
 
+/// A message is refused as one of a vbucket that is elsewhere: with the cluster map.
+fn response_with_map(draw: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
+    let (when, mut faults) = response(draw, Cell::Keep, 1)?;
+    let size = draw.dice.u64(1 << 10..=law::MOST_BODY);
+    for fault in &mut faults {
+        let FaultSpec::OrphanResponse(orphan) = fault else { return None };
+        let answers = law::answers(draw.ground.era, draw.is_v7(), orphan.message);
+        if !answers.contains(&(Status::NOT_MY_VBUCKET, Cell::Keep)) {
+            return None;
+        }
+        (orphan.status, orphan.body_size) = (Status::NOT_MY_VBUCKET, Some(Size(size)));
+    }
+    Some((when, faults))
+}
+
+/// The consumer gives nothing back for a while.
+fn withhold_acks(draw: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
+    let lasts = Some(millis(draw.dice.u64(20..=500)));
+    let withheld = WithholdAckSpec { lasts, ..WithholdAckSpec::default() };
+    Some((place(draw)?, vec![FaultSpec::WithholdAck(withheld)]))
+}
+
+/// The consumer is slow to say anything for a while.
+fn delay(draw: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
+    let jitter = if draw.once_in(2) { Some(millis(draw.dice.u64(1..=50))) } else { None };
+    let by = millis(draw.dice.u64(1..=100));
+    let lasts = Some(millis(draw.dice.u64(50..=1000)));
+    Some((place(draw)?, vec![FaultSpec::Delay(DelaySpec { by, jitter, from: Some(Role::Consumer), lasts })]))
+}
+
+const fn millis(millis: u64) -> Span {
+    Span(Duration::from_millis(millis))
+}
+
 /// A message is refused in such a way that the producer has to close the connection.
-fn fatal_response(draw: &mut Draw<'_>) -> Option<(When, FaultSpec, Vec<Expect>)> {
+fn fatal_response(draw: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
     response(draw, Cell::MustClose, 1)
 }
 
-fn response(draw: &mut Draw<'_>, cell: Cell, count: u32) -> Option<(When, FaultSpec, Vec<Expect>)> {
+fn response(draw: &mut Draw<'_>, cell: Cell, count: u32) -> Option<(When, Vec<FaultSpec>)> {
     let mut coming = draw.coming();
     if !draw.steps.iter().any(ends_a_stream) {
         coming.retain(|&message| message != Opcode::DCP_STREAM_END);
@@ -120,23 +170,20 @@ fn response(draw: &mut Draw<'_>, cell: Cell, count: u32) -> Option<(When, FaultS
     let message = draw.pick(&coming)?;
     let status = draw.pick(&statuses(draw, message, cell))?;
     let vbucket = if draw.once_in(3) { draw.pick(&draw.ground.vbuckets.clone()) } else { None };
-    let nth = NonZeroU64::new(draw.dice.u64(u64::from(count)..=most_of(message)));
+    let nth = draw.nth(count.into(), most_of(message));
     let when = When {
         filter: law::at_message(message, vbucket),
         from: Some(Role::Producer),
-        nth: nth.filter(|nth| nth.get() > 1),
+        nth,
         per: if count > 1 { Per::Stream } else { Per::Connection },
         after: since(draw),
         ..When::default()
     };
-    Some((
-        when,
-        FaultSpec::OrphanResponse(OrphanResponseSpec { message, status, count, body: None, body_size: None }),
-        Vec::new(),
-    ))
+    let orphan = OrphanResponseSpec { message, status, count, body: None, body_size: None };
+    Some((when, vec![FaultSpec::OrphanResponse(orphan)]))
 }
 
-fn statuses(draw: &Draw<'_>, message: Opcode, wanted: Cell) -> Vec<crate::wire::Status> {
+fn statuses(draw: &Draw<'_>, message: Opcode, wanted: Cell) -> Vec<Status> {
     let answers = law::answers(draw.ground.era, draw.is_v7(), message);
     answers.into_iter().filter(|&(_, cell)| cell == wanted).map(|(status, _)| status).collect()
 }
@@ -156,25 +203,35 @@ const fn most_of(message: Opcode) -> u64 {
     }
 }
 
-/// Where a stream is closed: where the seed says, or at a message of a kind.
-fn place(draw: &mut Draw<'_>) -> Option<When> {
-    let mut when = When { after: since(draw), ..When::default() };
-    if draw.once_in(2) {
-        return Some(when);
+/// Where a stream is cut: where the seed says only in the last step, as one that cuts so is repeated until all that the steps
+/// answer has come.
+fn place_of_cut(draw: &mut Draw<'_>) -> Option<When> {
+    if draw.consumer.end_seqno.is_some() || !requests::asked_again(draw).is_empty() {
+        return None;
     }
+    if draw.steps.len() + 1 < draw.wanted { at_some_message(draw) } else { place(draw) }
+}
+
+/// Where a stream is closed: where the seed says, or at a message of a kind.
+pub(super) fn place(draw: &mut Draw<'_>) -> Option<When> {
+    if draw.once_in(2) { Some(When { after: since(draw), ..When::default() }) } else { at_some_message(draw) }
+}
+
+fn at_some_message(draw: &mut Draw<'_>) -> Option<When> {
+    let mut when = When { after: since(draw), ..When::default() };
     let mut coming = draw.coming();
     coming.retain(|&message| message != Opcode::DCP_STREAM_END);
     let message = draw.pick(&coming)?;
     let vbucket = if draw.once_in(3) { draw.pick(&draw.ground.vbuckets.clone()) } else { None };
     when.filter = law::at_message(message, vbucket);
     when.from = Some(Role::Producer);
-    when.nth = NonZeroU64::new(draw.dice.u64(1..=most_of(message))).filter(|nth| nth.get() > 1);
+    when.nth = draw.nth(1, most_of(message));
     when.mid_transfer = (message != Opcode::DCP_SNAPSHOT_MARKER && draw.once_in(2)).then_some(true);
     Some(when)
 }
 
 /// Now and then a while after the step before.
-fn since(draw: &mut Draw<'_>) -> Option<After> {
+pub(super) fn since(draw: &mut Draw<'_>) -> Option<After> {
     let millis = [1, 10, 50, 200, 1000, 3000];
     if draw.once_in(4) { draw.pick(&millis).map(|it| After::Span(Span(Duration::from_millis(it)))) } else { None }
 }

@@ -30,6 +30,7 @@ async fn run(config: Config, run: impl FnOnce(SearchRun) -> SearchRun) -> Result
         era: None,
         seed: 1,
         schedules: 20,
+        vbuckets: None,
         again: Vec::new(),
         jobs: 8,
         connect_timeout: Duration::from_secs(10),

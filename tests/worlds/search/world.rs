@@ -13,22 +13,24 @@ use dcproxy::node::Node;
 use dcproxy::node::Quirk;
 use dcproxy::node::consumer::ClientConfig;
 use dcproxy::probe::Consumer;
-use dcproxy::report::Connection;
-use dcproxy::scenario::Scenario;
-use dcproxy::search;
+use dcproxy::probe::Range;
 use dcproxy::search::Found;
 use dcproxy::search::Ground;
+use dcproxy::search::Job;
 use dcproxy::search::Search;
-use dcproxy::search::Trial;
 use dcproxy::stage::Stage;
 
 /// The start of every run.
 const START: Timestamp = Timestamp(1_800_000_000_000_000_000);
 /// Bytes that a direction holds.
 const PIPE: usize = 16 * 1024;
+/// What it takes to hand over some bytes, in microseconds: so slow that streams still go on when responses come.
+const LATENCY: u64 = 2_000;
 /// Longer than any schedule takes.
 const LIMIT: Duration = Duration::from_secs(400);
 const VBUCKETS: u16 = 3;
+/// The items of each vbucket.
+const ITEMS: u64 = 240;
 
 /// So many, times `DCPROXY_SEEDS` where that is set.
 pub(crate) fn times(usual: u64) -> u64 {
@@ -42,23 +44,23 @@ pub(crate) fn seed(usual: u64) -> u64 {
 
 /// What the schedules are played on.
 pub(crate) fn ground(era: Era) -> Ground {
-    Ground { era, vbuckets: (0..VBUCKETS).collect() }
+    Ground::new(era, (0..VBUCKETS).collect(), ITEMS)
 }
 
-/// A schedule against a node of the era, with its quirk if it has one.
-pub(crate) fn play(scenario: &Scenario, era: Era, quirk: Option<Quirk>) -> (Trial, Connection) {
+/// A job of a search against a node of the era, with its quirk if it has one.
+fn play(search: &Search, job: &Job, era: Era, quirk: Option<Quirk>) -> Stage<Consumer> {
     let node = Node::new(Config {
         era,
         vbuckets: VBUCKETS,
-        items: 240,
+        items: ITEMS,
         interval: Some(Duration::from_millis(500)),
         quirks: BTreeSet::from_iter(quirk),
         ..Config::default()
     });
     let login = Some((node.config().user.clone(), node.config().password.clone()));
     let config = ClientConfig { login, ..ClientConfig::new(era, []) };
-    let stage = search::stage(scenario, &ground(era), config, ("consumer", "producer"), START);
-    let dice = fastrand::Rng::with_seed(scenario.seed.unwrap_or_default());
+    let stage = search.stage(job, config, ("consumer", "producer"), START);
+    let dice = fastrand::Rng::with_seed(job.scenario.seed.unwrap_or_default());
     let mut world = World {
         stage,
         node: node::Connection::new(&node, START),
@@ -69,17 +71,19 @@ pub(crate) fn play(scenario: &Scenario, era: Era, quirk: Option<Quirk>) -> (Tria
         dice,
     };
     world.run();
-    search::judge(&mut world.stage)
+    world.stage
 }
 
 /// A whole search against such a node.
 pub(crate) fn search(seed: u64, schedules: u64, era: Era, quirk: Option<Quirk>) -> (Search, Option<Found>) {
-    let mut search = Search::new(seed, ground(era), schedules);
+    let range = Range::up_to(&(0..VBUCKETS).map(|vbucket| (vbucket, ITEMS)).collect());
+    let mut search = Search::new(seed, ground(era), range, schedules);
     while let Some(job) = search.next_job() {
-        let (trial, connection) = play(&job.scenario, era, quirk);
-        search.done(job, trial, connection);
+        let stage = play(&search, &job, era, quirk);
+        search.finished(job, stage);
     }
     assert!(search.is_over());
+    assert_eq!(search.errors(), [""; 0]);
     let found = search.found();
     (search, found)
 }
@@ -109,7 +113,7 @@ impl World {
             let stage_first = self.dice.bool();
             let moved = (stage_first && self.hand_stage()) || self.hand_node() || (!stage_first && self.hand_stage());
             if moved {
-                self.now = self.now + Duration::from_micros(self.dice.u64(..20));
+                self.now = self.now + Duration::from_micros(self.dice.u64(..LATENCY));
                 continue;
             }
             if self.closes == [Close::Told; 2] {
