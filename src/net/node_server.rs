@@ -13,11 +13,12 @@ pub async fn serve_node(listener: TcpListener, node: Node, shutdown: &Shutdown) 
     let mut stop = shutdown.listen();
     let clock = Clock::start();
     let mut connections = JoinSet::new();
+    let links = Shutdown::new();
     while *stop.borrow_and_update() == Stop::No {
         tokio::select! {
             stream = accept(&listener) => {
                 let connection = Connection::new(&node, clock.now());
-                connections.spawn(Peer::new(connection, stream, clock).run(shutdown.listen()));
+                connections.spawn(Peer::new(connection, stream, clock).run(links.listen()));
             }
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended {
@@ -27,7 +28,15 @@ pub async fn serve_node(listener: TcpListener, node: Node, shutdown: &Shutdown) 
             Ok(()) = stop.changed() => {}
         }
     }
-    while connections.join_next().await.is_some() {}
+    // Nobody is let in any more before the first is sent away.
+    drop(listener);
+    loop {
+        links.stop(*stop.borrow_and_update());
+        tokio::select! {
+            ended = connections.join_next() => if ended.is_none() { return },
+            Ok(()) = stop.changed() => {}
+        }
+    }
 }
 
 impl Machine for Connection {

@@ -21,7 +21,7 @@ const PREFIX: &str = "dcproxy-probe-test";
 /// The producer closes at once, so that the case is soon over.
 const CLOSES: &str = "orphan/mutation/Einval";
 /// The producer bears it, so that the case lasts as long as it is watched.
-const STAYS: &str = "orphan/mutation/KeyEnoent";
+const STAYS: &str = "orphan/mutation/NotMyVbucket";
 const AN_HOUR: Duration = Duration::from_secs(3600);
 
 /// A run against a node, and what is done as it tells its news.
@@ -167,7 +167,7 @@ fn two_at_once() -> Trial {
 #[test]
 fn the_first_interrupt_begins_no_more_cases_and_removes_the_keys() {
     let settle = Duration::from_millis(300);
-    let select = &[STAYS, "orphan/deletion/NotMyVbucket", "orphan/mutation/NotMyVbucket"];
+    let select = &[STAYS, "orphan/deletion/NotMyVbucket", "orphan/prepare/NotMyVbucket"];
     let trial = || Trial { select, jobs: 1, settle, timeout: None, workload: true };
     let ran = trial().run(|news, outside, _| {
         if matches!(news, News::Over(_)) {
