@@ -46,6 +46,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME|FILE", env = "DCPROXY_SCENARIO", value_parser = values::scenario)]
     scenario: Vec<Scenario>,
 
+    /// Take vbuckets over too: each that is tried is LOST, as the producer gives it away and nobody has it then. Only for a
+    /// bucket that may be thrown away, and is not written to meanwhile. Taken are active vbuckets of 1 to 500 seqnos that are not among --vbuckets
+    #[arg(long, env = "DCPROXY_DESTRUCTIVE")]
+    destructive: bool,
+
     /// How many schedules run at once
     #[arg(long, value_name = "N", env = "DCPROXY_JOBS", default_value_t = 16,
         value_parser = clap::value_parser!(u16).range(1..=512))]
@@ -91,6 +96,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         schedules: args.schedules,
         vbuckets: args.vbuckets.clone().map(|list| list.0),
         again: args.scenario.clone(),
+        destructive: args.destructive,
         jobs: usize::from(args.jobs),
         connect_timeout: CONNECT_TIMEOUT,
         timeout: args.timeout,
@@ -162,6 +168,10 @@ fn tell(
     writeln!(out, "schedules {run}: {passed} passed, {failed} failed, {unknown} inconclusive")?;
     for (why, times) in &tally.unknown {
         writeln!(out, "  {times} x {why}")?;
+    }
+    if !search.taken_over().is_empty() {
+        let taken: Vec<String> = search.taken_over().iter().map(u16::to_string).collect();
+        writeln!(out, "taken over, and lost to the producer: vbuckets {}", taken.join(", "))?;
     }
     let Some(found) = found else { return writeln!(out, "nothing was found") };
     let failure = &found.failure;

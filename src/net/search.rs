@@ -11,6 +11,7 @@ use crate::era::Era;
 use crate::node::consumer::ClientConfig;
 use crate::probe::{Access, Consumer, Options, Probe, Range};
 use crate::scenario::Scenario;
+use crate::search::law::MOST_END;
 use crate::search::{Ground, Job, Search};
 use crate::stage::Stage;
 
@@ -31,6 +32,8 @@ pub struct SearchRun {
     pub vbuckets: Option<Vec<u16>>,
     /// These are tried again in the place of drawn ones.
     pub again: Vec<Scenario>,
+    /// Whether vbuckets may be taken over, which the producer then has no more.
+    pub destructive: bool,
     /// How many run at once.
     pub jobs: usize,
     /// How long a dial may take.
@@ -49,12 +52,19 @@ const MAX_FAILED_DIALS: usize = 3;
 /// found until then.
 ///
 /// # Errors
-/// One line: the producer cannot be reached, does not let the user in, or is none.
+/// One line: the producer cannot be reached, does not let the user in, or is none; something would take a vbucket over where
+/// that may not be, or where there is none for it.
 pub async fn search(
     run: &SearchRun,
     shutdown: &Shutdown,
     progress: &mut (dyn FnMut(&str, &Search) + Send),
 ) -> Result<(Search, Vec<String>), String> {
+    if let Some(scenario) = run.again.iter().find(|it| it.is_destructive() && !run.destructive) {
+        let name = &scenario.name;
+        return Err(format!(
+            "expected --destructive with scenario '{name}', which may cost the producer a vbucket, found it missing"
+        ));
+    }
     let until = run.timeout.map(|timeout| Instant::now() + timeout);
     let running = Running { run, clock: Clock::start(), links: Shutdown::new(), outside: shutdown, until };
     let (ground, range, told) = running.survey().await?;
@@ -108,7 +118,22 @@ impl Running<'_> {
         let highs: BTreeMap<u16, u64> = entries.map(|entry| (entry.vbucket, entry.seqno)).collect();
         let reach = highs.values().copied().min().unwrap_or_default();
         let (era, reason) = probe.era();
-        Ok((Ground::new(era, vbuckets, reach), Range::up_to(&highs), format!("era {era} ({reason})")))
+        let range = Range::up_to(&highs);
+        let mut ground = Ground::new(era, vbuckets, reach);
+        if self.run.destructive {
+            let others = survey.seqnos.iter().filter(|entry| !ground.vbuckets.contains(&entry.vbucket));
+            let small = others.filter(|entry| (1..=MOST_END).contains(&entry.seqno));
+            let mut spare: Vec<u16> = small.map(|entry| entry.vbucket).collect();
+            spare.sort_unstable();
+            if spare.is_empty() {
+                return Err(format!(
+                    "expected active vbuckets of 1 to {MOST_END} seqnos to be taken over, beside those that are \
+                     streamed, found none"
+                ));
+            }
+            ground = ground.with_spare(spare);
+        }
+        Ok((ground, range, format!("era {era} ({reason})")))
     }
 
     /// Runs one connection to its end, or until an end is wanted.

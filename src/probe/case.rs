@@ -1,6 +1,5 @@
 use std::fmt;
 
-use crate::dcp::StreamReq;
 use crate::fault::CloseAt;
 use crate::fault::CloseStreamSpec;
 use crate::fault::FaultSpec;
@@ -62,10 +61,7 @@ impl Case {
     /// Whether it leaves the producer otherwise than it was, such as without a vbucket.
     pub(super) fn is_destructive(&self) -> bool {
         match self {
-            Self::Scenario(scenario) => {
-                let flags = scenario.consumer.stream_flags.unwrap_or_default();
-                scenario.destructive || flags & StreamReq::TAKEOVER != 0
-            }
+            Self::Scenario(scenario) => scenario.is_destructive(),
             Self::Orphan { .. } => false,
         }
     }

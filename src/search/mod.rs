@@ -28,6 +28,8 @@
 //! | widen its window at any time; to 4 GiB and more since master | `send` | dcp-protocol.md §5; MB-72330 |
 //! | ask for streams that end, at a seqno that there is: their STREAM_END comes | `consumer` | dcp-protocol.md §3.1, §3.5 |
 //! | ask for less than everything: no sync writes, no collections, no `v7_dcp_status_codes`, another window ... | `consumer` | dcp-protocol.md §2.2 |
+//! | ask for streams that bring nothing but their end | `consumer` | dcp-protocol.md §3.1 |
+//! | take a vbucket over that may be lost, refuse messages of it, answer a marker once too often, close it at last: else it comes to its end | `consumer` | dcp-protocol.md §3.6; orphaned-responses.md §5.6; MB-45523 |
 //! | not ask for stream ids with sync writes, nor go without no-ops | `consumer` | dcp-protocol.md §2.2, §3.1 |
 //!
 //! Of these answers, those at which the era's producer may close or stay (design.md §6, *may close*) prove nothing and are
@@ -44,6 +46,7 @@ mod draw;
 pub mod law;
 mod run;
 mod shrink;
+mod spares;
 mod trial;
 
 pub use draw::schedule;

@@ -5,11 +5,15 @@ use super::Failure;
 use super::Ground;
 use super::Shrinker;
 use super::Trial;
+use super::law::MOST_END;
 use super::schedule;
+use super::spares;
+use super::spares::Spares;
 use super::trial;
 use crate::Timestamp;
 use crate::journal::Side;
 use crate::node::consumer::ClientConfig;
+use crate::node::consumer::VbucketLedger;
 use crate::probe;
 use crate::probe::Consumer;
 use crate::probe::Difference;
@@ -29,6 +33,9 @@ use crate::verdict::Judge;
 ///
 /// What came to the consumer is compared with what an untouched connection gets of the same range, the reference, which is
 /// made before all else; what differs is held against a second one, made afterwards: the bucket may be written to meanwhile.
+///
+/// Where the ground has vbuckets to spare, some schedules take one over: a new one each time that one is tried. When they
+/// come to an end, no more takeovers are drawn, or shrunk.
 #[derive(Debug)]
 pub struct Search {
     seed: u64,
@@ -36,6 +43,7 @@ pub struct Search {
     schedules: u64,
     /// These in the place of drawn ones; they are not shrunk.
     fixed: Vec<Scenario>,
+    spares: Spares,
     begun: u64,
     running: BTreeSet<u64>,
     failed: BTreeMap<u64, (Scenario, Failure, Connection)>,
@@ -59,6 +67,12 @@ struct Unconfirmed {
     connection: Connection,
     differences: Vec<Difference>,
 }
+
+/// Why a takeover was not tried.
+const NONE_TO_SPARE: &str = "no vbucket is left that may be taken over";
+
+/// Why one that did not come to its end proves nothing.
+const GREW: &str = "the vbucket that was taken over was written to all the while";
 
 /// How many schedules came to what.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -128,6 +142,10 @@ struct Shrinking {
     failure: Failure,
     connection: Connection,
     shrinker: Shrinker,
+    /// The vbucket that the smallest form was last tried with, if it takes one over.
+    taken: Option<u16>,
+    /// Whether there were vbuckets too few for all smaller forms.
+    is_cut: bool,
     phase: Phase,
 }
 
@@ -136,7 +154,8 @@ enum Phase {
     Ready,
     Trying,
     Again,
-    Done(bool),
+    /// Whether the smallest form failed so again; `None` where it could not be tried.
+    Done(Option<bool>),
 }
 
 impl Search {
@@ -144,6 +163,7 @@ impl Search {
     pub fn new(seed: u64, ground: Ground, range: Range, schedules: u64) -> Self {
         Self {
             seed,
+            spares: Spares::new(&ground),
             ground,
             schedules,
             fixed: Vec::new(),
@@ -185,29 +205,50 @@ impl Search {
         }
         let draws = self.fixed.is_empty();
         if self.shrinking.is_none() && (self.failed.is_empty() || !draws) {
-            if self.begun >= self.schedules {
-                return None;
+            while self.begun < self.schedules {
+                self.begun += 1;
+                let fixed = usize::try_from(self.begun - 1).ok().and_then(|index| self.fixed.get(index));
+                let scenario = fixed.cloned().unwrap_or_else(|| self.draw(self.begun));
+                if let Some(scenario) = self.spares.place(&scenario, 0) {
+                    self.running.insert(self.begun);
+                    return Some(Job { number: self.begun, kind: Kind::Schedule, scenario });
+                }
+                *self.tally.unknown.entry(NONE_TO_SPARE.to_owned()).or_default() += 1;
             }
-            self.begun += 1;
-            self.running.insert(self.begun);
-            let fixed = usize::try_from(self.begun - 1).ok().and_then(|index| self.fixed.get(index));
-            let scenario = fixed.cloned().unwrap_or_else(|| schedule(self.seed, self.begun, &self.ground));
-            return Some(Job { number: self.begun, kind: Kind::Schedule, scenario });
+            return None;
         }
         if self.shrinking.is_none() && self.running.is_empty() {
             let (number, (drawn, failure, connection)) = self.failed.pop_first()?;
-            let shrinker = Shrinker::new(drawn.clone(), failure.id.clone(), self.ground.clone());
-            self.shrinking = Some(Shrinking { number, drawn, failure, connection, shrinker, phase: Phase::Ready });
+            let shrinker = Shrinker::new(self.spares.displaced(&drawn), failure.id.clone(), self.ground.clone());
+            let taken = spares::taken(&drawn);
+            let (is_cut, phase) = (false, Phase::Ready);
+            self.shrinking = Some(Shrinking { number, drawn, failure, connection, shrinker, taken, is_cut, phase });
         }
         let shrinking = self.shrinking.as_mut().filter(|it| it.phase == Phase::Ready)?;
-        let scenario = if let Some(candidate) = shrinking.shrinker.next_candidate() {
-            shrinking.phase = Phase::Trying;
-            candidate
-        } else {
-            shrinking.phase = Phase::Again;
-            shrinking.shrinker.best().clone()
-        };
-        Some(Job { number: shrinking.number, kind: Kind::Candidate, scenario })
+        while let Some(candidate) = shrinking.shrinker.next_candidate() {
+            // One is kept for the last trial.
+            if let Some(scenario) = self.spares.place(&candidate, 1) {
+                shrinking.phase = Phase::Trying;
+                return Some(Job { number: shrinking.number, kind: Kind::Candidate, scenario });
+            }
+            shrinking.is_cut = true;
+        }
+        let last = self.spares.place(shrinking.shrinker.best(), 0);
+        shrinking.phase = if last.is_some() { Phase::Again } else { Phase::Done(None) };
+        last.map(|scenario| Job { number: shrinking.number, kind: Kind::Candidate, scenario })
+    }
+
+    /// The schedule of that number, which takes nothing over where no vbucket is left for that.
+    fn draw(&self, number: u64) -> Scenario {
+        if self.spares.are_for_drawing() {
+            return schedule(self.seed, number, &self.ground);
+        }
+        schedule(self.seed, number, &Ground { spare: Vec::new(), ..self.ground.clone() })
+    }
+
+    /// The vbuckets that were taken over so far: the producer has lost them.
+    pub fn taken_over(&self) -> &[u16] {
+        self.spares.given()
     }
 
     /// Whether there is nothing more to do.
@@ -232,6 +273,10 @@ impl Search {
         let consumer = stage.into_player();
         if job.kind == Kind::Reference {
             return self.take_reference(&consumer);
+        }
+        if let Some(vbucket) = spares::taken(&job.scenario) {
+            let reached = consumer.client().ledger().vbucket(vbucket).map_or(0, VbucketLedger::last_seqno);
+            return self.judged(job, connection, reached > MOST_END);
         }
         // That a stream stopped is for other rules to tell: a schedule may leave one closed.
         let ledger = consumer.client().ledger();
@@ -282,7 +327,16 @@ impl Search {
 
     /// A job is done, and its connection is judged.
     fn done(&mut self, job: Job, connection: Connection) {
-        let trial = Trial::of(&connection);
+        self.judged(job, connection, false);
+    }
+
+    /// The same. `grew`: what was taken over has got so much meanwhile that it may not have come to its end in time.
+    fn judged(&mut self, job: Job, connection: Connection, grew: bool) {
+        let own = format!("{}/", job.scenario.name);
+        let trial = match Trial::of(&connection) {
+            Trial::Failed(failure) if grew && failure.id.starts_with(&own) => Trial::Unknown(GREW.to_owned()),
+            trial => trial,
+        };
         if job.kind == Kind::Schedule {
             self.running.remove(&job.number);
             match trial {
@@ -297,11 +351,14 @@ impl Search {
         }
         let Some(shrinking) = &mut self.shrinking else { return };
         let same = matches!(&trial, Trial::Failed(failure) if failure.id == shrinking.failure.id);
+        if same || shrinking.phase == Phase::Again {
+            shrinking.taken = spares::taken(&job.scenario);
+        }
         if shrinking.phase == Phase::Again {
-            shrinking.phase = Phase::Done(same);
+            shrinking.phase = Phase::Done(Some(same));
         } else {
             shrinking.phase = Phase::Ready;
-            shrinking.shrinker.tried(job.scenario, &trial);
+            shrinking.shrinker.tried(self.spares.displaced(&job.scenario), &trial);
         }
         if let Trial::Failed(failure) = trial
             && same
@@ -322,7 +379,7 @@ impl Search {
                 *self.tally.unknown.entry(why.to_owned()).or_default() += 1;
             }
             (Kind::Candidate, Some(shrinking)) => {
-                shrinking.phase = if shrinking.phase == Phase::Again { Phase::Done(false) } else { Phase::Ready };
+                shrinking.phase = if shrinking.phase == Phase::Again { Phase::Done(Some(false)) } else { Phase::Ready };
             }
             (Kind::Candidate, None) => {}
         }
@@ -337,16 +394,20 @@ impl Search {
     pub fn found(&self) -> Option<Found> {
         if let Some(shrinking) = &self.shrinking {
             let again = match shrinking.phase {
-                Phase::Done(again) => Some(again),
+                Phase::Done(again) => again,
                 Phase::Ready | Phase::Trying | Phase::Again => None,
             };
             return Some(Found {
                 number: shrinking.number,
                 failure: shrinking.failure.clone(),
-                minimal: self.told(shrinking.shrinker.best(), shrinking.number, &shrinking.failure),
+                minimal: self.told(
+                    &spares::at(shrinking.shrinker.best(), shrinking.taken),
+                    shrinking.number,
+                    &shrinking.failure,
+                ),
                 drawn: shrinking.drawn.clone(),
                 tries: shrinking.shrinker.tries(),
-                is_complete: matches!(shrinking.phase, Phase::Again | Phase::Done(_)),
+                is_complete: !shrinking.is_cut && matches!(shrinking.phase, Phase::Again | Phase::Done(_)),
                 again,
                 connection: shrinking.connection.clone(),
             });

@@ -48,7 +48,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
 
 /// A scenario on a connection that was just made between these two addresses: the tool's own consumer, with `config` changed
-/// by the scenario's settings, the engine that takes the steps, and the judge. What comes of `range` is to be compared,
+/// by the scenario's settings (which name a vbucket where it is taken over), the engine that takes the steps, and the judge. What comes of `range` is to be compared,
 /// where the settings leave its items as they are. A scenario without steps leaves the connection untouched.
 pub(super) fn stage(
     scenario: &Scenario,
@@ -57,7 +57,8 @@ pub(super) fn stage(
     (from, to): (&str, &str),
     now: Timestamp,
 ) -> Stage<Consumer> {
-    probe::apply(&scenario.consumer, Some(ground.vbuckets.clone()), &mut config);
+    let taken = scenario.consumer.vbuckets.clone().filter(|_| scenario.consumer.takes_over());
+    probe::apply(&scenario.consumer, Some(taken.unwrap_or_else(|| ground.vbuckets.clone())), &mut config);
     let settle = scenario.settle.map_or(SETTLE, |settle| settle.0);
     let messages =
         if scenario.messages.is_empty() { MESSAGES.into() } else { scenario.messages.iter().copied().collect() };

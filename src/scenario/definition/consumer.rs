@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::dcp::StreamReq;
+
 /// What a consumer of the tool's own (`probe`, `fuzz`, the tests) is to ask for, where a scenario needs something else than
 /// all message types of endless streams. A consumer that is somebody else's is taken as it is.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
@@ -53,4 +55,11 @@ pub struct ConsumerSettings {
     /// Other controls, sent last.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub controls: BTreeMap<String, String>,
+}
+
+impl ConsumerSettings {
+    /// Whether its streams are takeovers: each costs the producer its vbucket (dcp-protocol.md §3.6).
+    pub fn takes_over(&self) -> bool {
+        self.stream_flags.unwrap_or_default() & StreamReq::TAKEOVER != 0
+    }
 }

@@ -137,6 +137,11 @@ impl Scenario {
         Ok(())
     }
 
+    /// Whether it leaves the producer otherwise than it was, such as without a vbucket, as it says or as its consumer does.
+    pub fn is_destructive(&self) -> bool {
+        self.destructive || self.consumer.takes_over()
+    }
+
     /// Whether an end of that era can be put through it.
     pub fn is_for(&self, era: Era) -> bool {
         self.eras.is_empty() || self.eras.contains(&era)

@@ -19,9 +19,9 @@ use crate::wire::Opcode;
 /// ground give the same schedule (law L8).
 pub fn schedule(seed: u64, number: u64, ground: &Ground) -> Scenario {
     let mut dice = Rng::with_seed(Rng::with_seed(seed).u64(..).wrapping_add(number));
-    let consumer = consumer(&mut dice, ground);
+    let consumer = takeover(&mut dice, ground).unwrap_or_else(|| consumer(&mut dice, ground));
     // Streams that end leave little time.
-    let most = if consumer.end_seqno.is_some() { 2 } else { law::MAX_STEPS };
+    let most = if consumer.end_seqno.is_some() || consumer.takes_over() { 2 } else { law::MAX_STEPS };
     let wanted = match dice.u8(..4) {
         0 => 1,
         1 => 2,
@@ -43,7 +43,7 @@ pub fn schedule(seed: u64, number: u64, ground: &Ground) -> Scenario {
         seed: Some(drawn.dice.u64(..1_000_000)),
         era: Some(ground.era),
         eras: Vec::new(),
-        destructive: false,
+        destructive: drawn.consumer.takes_over(),
         judge: None,
         messages: answered(&drawn.steps),
         settle: None,
@@ -82,8 +82,24 @@ impl Draw<'_> {
 
     /// Of so many messages that may be waited for, one by chance, from the first on: fewer where streams end.
     fn nth(&mut self, first: u64, most: u64) -> Option<NonZeroU64> {
-        let most = if self.consumer.end_seqno.is_some() { most.min(3) } else { most };
+        let is_short = self.consumer.end_seqno.is_some() || self.takes_over();
+        let most = if is_short { most.min(3) } else { most };
         NonZeroU64::new(self.dice.u64(first..=most.max(first))).filter(|nth| nth.get() > 1)
+    }
+
+    /// Whether the vbucket is taken over.
+    fn takes_over(&self) -> bool {
+        self.consumer.takes_over()
+    }
+
+    /// Whether streams have nothing to bring but their end.
+    fn only_ends(&self) -> bool {
+        self.consumer.end_seqno == Some(0)
+    }
+
+    /// One of the streamed vbuckets; `None` in a takeover, which has one alone.
+    fn vbucket(&mut self) -> Option<u16> {
+        if self.takes_over() { None } else { self.dice.choice(&self.ground.vbuckets).copied() }
     }
 
     /// The messages that can come with the consumer's settings.
@@ -122,7 +138,44 @@ fn consumer(dice: &mut Rng, ground: &Ground) -> ConsumerSettings {
     let small = [Some(2 << 10), Some(4 << 10), Some(16 << 10)];
     let any = [None, None, Some(0), Some(2 << 10), Some(4 << 10), Some(16 << 10), Some(1 << 20)];
     settings.window = dice.choice(if is_small { &small[..] } else { &any[..] }).copied().flatten();
+    if settings.end_seqno.is_some() && dice.u8(..3) == 0 {
+        nothing_but_the_end(&mut settings, dice, era);
+    }
     settings
+}
+
+/// The length of a STREAM_END without a stream id: header and reason (dcp-protocol.md §3.5).
+const END_LEN: u32 = 24 + 4;
+
+/// Streams that end where they begin, mostly with a window of about one STREAM_END.
+fn nothing_but_the_end(settings: &mut ConsumerSettings, dice: &mut Rng, era: Era) {
+    settings.end_seqno = Some(0);
+    if era >= Era::V6_5 && dice.u8(..3) > 0 {
+        (settings.stream_ids, settings.sync_writes) = (Some(true), Some(false));
+    }
+    if dice.u8(..3) > 0 {
+        settings.window = Some(dice.u32(END_LEN - 2..=END_LEN + 6));
+    }
+}
+
+/// Now and then a vbucket is taken over, where one may be lost: which one is said when it is tried.
+fn takeover(dice: &mut Rng, ground: &Ground) -> Option<ConsumerSettings> {
+    let vbucket = *ground.spare.first()?;
+    if dice.u8(..3) > 0 {
+        return None;
+    }
+    let mut settings =
+        ConsumerSettings { stream_flags: Some(1), vbuckets: Some(vec![vbucket]), ..ConsumerSettings::default() };
+    // One that is full behind each message is full at whatever is due.
+    let tiny = dice.u32(1..=32);
+    let sizes = [None, Some(tiny), Some(tiny), Some(2 << 10)];
+    settings.window = dice.choice(sizes).flatten();
+    let mut sometimes = |value: bool, throws: u32| (dice.u32(..throws) == 0).then_some(value);
+    settings.sync_writes = sometimes(false, 5);
+    settings.collections = sometimes(false, 8);
+    settings.snappy = sometimes(true, 6);
+    settings.v7 = sometimes(false, 4).filter(|_| ground.era >= Era::V7_0);
+    Some(settings)
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the other faults answer nothing")]
@@ -164,6 +217,34 @@ mod tests {
                 let text = scenario.to_toml();
                 assert_eq!(Scenario::parse(&text).as_ref(), Ok(&scenario), "{text}");
             }
+        }
+    }
+
+    /// Where vbuckets may be lost, and nowhere else.
+    #[test]
+    fn takeovers_are_drawn_where_they_may_be() {
+        for era in Era::ALL {
+            let (calm, ground) = (ground(era), ground(era).with_spare(vec![5, 6]));
+            let mut kinds = BTreeSet::new();
+            for number in 1..=2_000 {
+                let scenario = schedule(7, number, &ground);
+                let text = scenario.to_toml();
+                assert_eq!(law::check(&scenario, &ground), Ok(()), "{era} {number}\n{text}");
+                assert_eq!(Scenario::parse(&text).as_ref(), Ok(&scenario), "{text}");
+                assert!(!schedule(7, number, &calm).is_destructive());
+                if scenario.is_destructive() {
+                    assert_eq!(scenario.consumer.vbuckets, Some(vec![5]), "{text}");
+                    let steps = scenario.steps.iter();
+                    kinds.extend(steps.map(|step| match step.faults.first() {
+                        None => "looks on",
+                        Some(FaultSpec::Send(_)) => "stray",
+                        Some(FaultSpec::OrphanResponse(_)) => "refuses",
+                        Some(FaultSpec::CloseStream(_)) => "closes",
+                        Some(_) => "is slow",
+                    }));
+                }
+            }
+            assert_eq!(kinds.len(), 5, "{era}: {kinds:?}");
         }
     }
 

@@ -14,12 +14,17 @@ use crate::wire::Opcode;
 
 /// Streams that come to an end are looked at from one of their messages on.
 pub(super) fn watch_the_end(draw: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
+    if draw.takes_over() {
+        let message = draw.pick(&[Opcode::DCP_SNAPSHOT_MARKER, Opcode::DCP_MUTATION])?;
+        let filter = law::at_message(message, None);
+        return Some((When { filter, from: Some(Role::Producer), ..When::default() }, Vec::new()));
+    }
     let watches = draw.steps.iter().any(|step| step.faults.is_empty());
     if watches || draw.consumer.end_seqno.is_none() || draw.consumer.stream_end_on_close == Some(false) {
         return None;
     }
     let message = draw.pick(&[Opcode::DCP_SNAPSHOT_MARKER, Opcode::DCP_MUTATION])?;
-    let vbucket = draw.pick(&draw.ground.vbuckets.clone()).filter(|_| draw.once_in(2));
+    let vbucket = draw.vbucket().filter(|_| draw.once_in(2));
     let filter = law::at_message(message, vbucket);
     Some((When { filter, from: Some(Role::Producer), ..When::default() }, Vec::new()))
 }

@@ -42,6 +42,19 @@ const KINDS: [(u32, Kind); 14] = [
     (2, requests::window),
 ];
 
+/// What they do where streams have nothing to bring but their end.
+const OF_ENDS: [(u32, Kind); 4] = [(4, withhold_acks), (1, delay), (2, orphan_response), (1, requests::absent)];
+
+/// What they do in a takeover.
+const OF_TAKEOVERS: [(u32, Kind); 6] = [
+    (3, requests::watch_the_end),
+    (3, stray_response),
+    (3, orphan_response),
+    (6, withhold_acks),
+    (2, delay),
+    (2, close_at_producer),
+];
+
 /// How many throws a kind has that finds nothing to do, before the first of all is taken.
 const THROWS: usize = 12;
 
@@ -55,20 +68,37 @@ pub(super) fn draw(draw: &mut Draw<'_>) -> (Step, bool) {
     {
         return (step(draw, drawn), true);
     }
+    let kinds: &[(u32, Kind)] = match () {
+        () if draw.takes_over() => &OF_TAKEOVERS,
+        () if draw.only_ends() => &OF_ENDS,
+        () => &KINDS,
+    };
     for _ in 0..THROWS {
-        let mut throw = draw.dice.u32(..KINDS.iter().map(|(weight, _)| weight).sum::<u32>());
-        for (weight, kind) in KINDS {
+        let mut throw = draw.dice.u32(..kinds.iter().map(|(weight, _)| weight).sum::<u32>());
+        for &(weight, kind) in kinds {
             if throw < weight {
                 if let Some(drawn) = kind(draw) {
-                    return (step(draw, drawn), false);
+                    let step = step(draw, drawn);
+                    let is_over = draw.takes_over() && ends_a_stream(&step);
+                    return (step, is_over);
                 }
                 break;
             }
             throw -= weight;
         }
     }
-    let close = CloseStreamSpec { at: CloseAt::Producer, ..CloseStreamSpec::default() };
-    (step(draw, (When::default(), vec![FaultSpec::CloseStream(close)])), false)
+    let last_resort = if is_bound(draw) {
+        let withheld = WithholdAckSpec { lasts: Some(millis(20)), ..WithholdAckSpec::default() };
+        FaultSpec::WithholdAck(withheld)
+    } else {
+        FaultSpec::CloseStream(CloseStreamSpec { at: CloseAt::Producer, ..CloseStreamSpec::default() })
+    };
+    (step(draw, (When::default(), vec![last_resort])), false)
+}
+
+/// Whether there is no middle of a transfer to wait for, but messages alone.
+fn is_bound(draw: &Draw<'_>) -> bool {
+    draw.takes_over() || draw.only_ends()
 }
 
 /// A step with all that is owed after it.
@@ -80,6 +110,10 @@ fn step(draw: &Draw<'_>, (when, faults): (When, Vec<FaultSpec>)) -> Step {
 
 /// A stream is closed where the producer is.
 fn close_at_producer(draw: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
+    // Of a takeover that is closed no end can be looked on.
+    if draw.takes_over() && draw.steps.iter().any(|step| step.faults.is_empty()) {
+        return None;
+    }
     let close = CloseStreamSpec { at: CloseAt::Producer, ..CloseStreamSpec::default() };
     Some((place(draw)?, vec![FaultSpec::CloseStream(close)]))
 }
@@ -114,6 +148,16 @@ fn cut_with_status(draw: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
 /// A message is refused that the producer has just sent.
 fn orphan_response(draw: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
     response(draw, Cell::Keep, 1)
+}
+
+/// A response too many to a marker, while the producer waits for that to a state.
+fn stray_response(_: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
+    Some((at_state_pending(), vec![law::stray()]))
+}
+
+/// While the producer waits for the answer to the state pending.
+fn at_state_pending() -> When {
+    When { filter: law::at_state_pending(), from: Some(Role::Producer), ..When::default() }
 }
 
 /// Several messages of a stream are refused at once.
@@ -163,13 +207,13 @@ fn fatal_response(draw: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
 
 fn response(draw: &mut Draw<'_>, cell: Cell, count: u32) -> Option<(When, Vec<FaultSpec>)> {
     let mut coming = draw.coming();
-    if !draw.steps.iter().any(ends_a_stream) {
+    if !draw.only_ends() && !draw.steps.iter().any(ends_a_stream) {
         coming.retain(|&message| message != Opcode::DCP_STREAM_END);
     }
     coming.retain(|&message| !statuses(draw, message, cell).is_empty() && u64::from(count) <= most_of(message));
     let message = draw.pick(&coming)?;
     let status = draw.pick(&statuses(draw, message, cell))?;
-    let vbucket = if draw.once_in(3) { draw.pick(&draw.ground.vbuckets.clone()) } else { None };
+    let vbucket = if draw.once_in(3) { draw.vbucket() } else { None };
     let nth = draw.nth(count.into(), most_of(message));
     let when = When {
         filter: law::at_message(message, vbucket),
@@ -214,19 +258,26 @@ fn place_of_cut(draw: &mut Draw<'_>) -> Option<When> {
 
 /// Where a stream is closed: where the seed says, or at a message of a kind.
 pub(super) fn place(draw: &mut Draw<'_>) -> Option<When> {
-    if draw.once_in(2) { Some(When { after: since(draw), ..When::default() }) } else { at_some_message(draw) }
+    if draw.takes_over() && draw.once_in(2) {
+        return Some(at_state_pending());
+    }
+    if !is_bound(draw) && draw.once_in(2) {
+        Some(When { after: since(draw), ..When::default() })
+    } else {
+        at_some_message(draw)
+    }
 }
 
 fn at_some_message(draw: &mut Draw<'_>) -> Option<When> {
     let mut when = When { after: since(draw), ..When::default() };
     let mut coming = draw.coming();
-    coming.retain(|&message| message != Opcode::DCP_STREAM_END);
+    coming.retain(|&message| draw.only_ends() || message != Opcode::DCP_STREAM_END);
     let message = draw.pick(&coming)?;
-    let vbucket = if draw.once_in(3) { draw.pick(&draw.ground.vbuckets.clone()) } else { None };
+    let vbucket = if draw.once_in(3) { draw.vbucket() } else { None };
     when.filter = law::at_message(message, vbucket);
     when.from = Some(Role::Producer);
     when.nth = draw.nth(1, most_of(message));
-    when.mid_transfer = (message != Opcode::DCP_SNAPSHOT_MARKER && draw.once_in(2)).then_some(true);
+    when.mid_transfer = (message != Opcode::DCP_SNAPSHOT_MARKER && !is_bound(draw) && draw.once_in(2)).then_some(true);
     Some(when)
 }
 

@@ -21,6 +21,9 @@ pub(super) fn text_of(message: Opcode, vbucket: Option<u16>) -> Option<String> {
 /// Whether messages of a kind can come at all with these settings.
 pub(in crate::search) fn comes(message: Opcode, settings: &ConsumerSettings, era: Era) -> bool {
     let on = |setting: Option<bool>| setting != Some(false);
+    if settings.end_seqno == Some(0) {
+        return message == Opcode::DCP_STREAM_END;
+    }
     match message {
         Opcode::DCP_PREPARE | Opcode::DCP_COMMIT | Opcode::DCP_ABORT => on(settings.sync_writes) && era > Era::V6_0,
         Opcode::DCP_EXPIRATION => on(settings.expirations) && era > Era::V6_0,

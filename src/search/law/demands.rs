@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::Asked;
 use super::Deed;
+use crate::era::Cell;
 use crate::scenario::ConsumerSettings;
 use crate::scenario::Expect;
 use crate::scenario::Response;
@@ -14,7 +15,7 @@ use crate::wire::Status;
 
 /// How long a close may take to be followed by STREAM_END, a request to be answered, and the connection to live on.
 const WITHIN: Duration = Duration::from_secs(5);
-/// How long a stream may take to come to an end seqno of at most [`super::MOST_END`].
+/// How long a stream may take to come to an end seqno of at most [`super::MOST_END`], and a takeover to its end.
 const ENDS_WITHIN: Duration = Duration::from_secs(8);
 /// Rollbacks that may follow closes: one for each stream that goes on from where deletions have been forgotten since
 /// (dcp-protocol.md §3.1). A storm has more.
@@ -29,6 +30,14 @@ pub(super) fn of(deed: Deed, settings: &ConsumerSettings) -> Vec<Expect> {
         let (message, status) = (Some(message), vec![status]);
         Expect::Response(Response { message, status, within, not: false, of: None, because: None })
     };
+    if settings.takes_over() {
+        let comes_to_its_end = match deed {
+            Deed::Answers(Cell::Keep) | Deed::Slows | Deed::Watches => true,
+            Deed::Answers(_) | Deed::Closes | Deed::Asks(_) => false,
+        };
+        let expected = comes_to_its_end.then(|| [active(), Some(ends(Some(Span(ENDS_WITHIN))))]);
+        return expected.into_iter().flatten().flatten().collect();
+    }
     match deed {
         Deed::Closes => {
             let end = (settings.stream_end_on_close != Some(false)).then(|| ends(within));
@@ -44,6 +53,19 @@ pub(super) fn of(deed: Deed, settings: &ConsumerSettings) -> Vec<Expect> {
         Deed::Asks(Asked::Window(_)) => vec![survives(), answered(Opcode::DCP_CONTROL, Status::SUCCESS)],
         Deed::Answers(_) | Deed::Slows => Vec::new(),
     }
+}
+
+/// The consumer is told that the vbucket is its own.
+fn active() -> Option<Expect> {
+    Some(Expect::Says(Says {
+        filter: "dcp.opcode == set_vbucket_state && dcp.state == 1".parse().ok()?,
+        at_least: 1,
+        at_most: None,
+        within: Some(Span(ENDS_WITHIN)),
+        not: false,
+        of: None,
+        because: None,
+    }))
 }
 
 /// What goes on from where it was is not rolled back again and again.

@@ -1,6 +1,7 @@
 mod answers;
 mod asked;
 mod demands;
+mod takeover;
 
 use std::time::Duration;
 
@@ -29,10 +30,13 @@ pub(super) use answers::comes;
 pub(super) use asked::Asked;
 pub(super) use asked::MOST_ACKNOWLEDGED;
 pub(super) use asked::at_seqno;
+pub(super) use takeover::at_state_pending;
+pub(super) use takeover::stray;
 
 /// The most steps of a schedule.
 pub const MAX_STEPS: usize = 6;
-/// The highest end seqno of a stream: it is come to soon, however slowly its consumer acknowledges.
+/// The highest end seqno of a stream, and the highest seqno of a vbucket that is taken over: it is come to soon, however
+/// slowly its consumer acknowledges.
 pub const MOST_END: u64 = 500;
 /// The longest body of a response: a cluster map of 100 KiB (orphaned-responses.md §5.9).
 pub const MOST_BODY: u64 = 100 << 10;
@@ -52,6 +56,8 @@ pub struct Ground {
     pub reach: u64,
     /// A vbucket that the producer does not have.
     pub absent: u16,
+    /// Other active vbuckets of it, with 1 to [`MOST_END`] seqnos each: takeovers may cost it these. None where nothing may be lost.
+    pub spare: Vec<u16>,
 }
 
 /// Vbuckets that no bucket has: there are 1,024 at the most.
@@ -60,7 +66,13 @@ const ABSENT: u16 = 2000;
 impl Ground {
     /// A producer of the era, with these vbuckets to be streamed, of which each has seqnos up to `reach`.
     pub const fn new(era: Era, vbuckets: Vec<u16>, reach: u64) -> Self {
-        Self { era, vbuckets, reach, absent: ABSENT }
+        Self { era, vbuckets, reach, absent: ABSENT, spare: Vec::new() }
+    }
+
+    /// The same, and these vbuckets may be lost.
+    #[must_use]
+    pub fn with_spare(self, spare: Vec<u16>) -> Self {
+        Self { spare, ..self }
     }
 }
 
@@ -86,6 +98,10 @@ enum Deed {
 /// The first rule of [the module's table](super) that is broken.
 pub fn check(scenario: &Scenario, ground: &Ground) -> Result<(), String> {
     settings(&scenario.consumer, ground)?;
+    let takes_over = scenario.consumer.takes_over();
+    if scenario.destructive != takes_over {
+        return Err("expected a scenario to be destructive if it takes a vbucket over, and only then".to_owned());
+    }
     if scenario.steps.is_empty() || scenario.steps.len() > MAX_STEPS {
         return Err(format!("expected 1 to {MAX_STEPS} steps, found {}", scenario.steps.len()));
     }
@@ -97,17 +113,20 @@ pub fn check(scenario: &Scenario, ground: &Ground) -> Result<(), String> {
             return Err(named("expected something to do".to_owned()));
         }
         let deed = deed(step, before, &scenario.consumer, ground).map_err(named)?;
-        let owed = demands::of(deed, &scenario.consumer);
+        let owed = owed_after(deed, step, &scenario.consumer, ground);
         if let Some(expect) = step.expect.iter().find(|expect| !owed.contains(expect)) {
             return Err(named(format!("expected only what the producer owes after that, found {}", expect.name())));
         }
-        if deed == Deed::Answers(Cell::MustClose) {
-            if index != last {
-                return Err(named("expected what must close the connection in the last step only".to_owned()));
-            }
-            if scenario.steps.iter().any(|step| !step.expect.is_empty()) {
-                return Err(named("expected nothing to be waited for on a connection that must close".to_owned()));
-            }
+        let ends = match deed {
+            Deed::Answers(Cell::MustClose) => "what must close the connection",
+            Deed::Closes if takes_over => "the close of a takeover",
+            Deed::Answers(_) | Deed::Closes | Deed::Slows | Deed::Asks(_) | Deed::Watches => continue,
+        };
+        if index != last {
+            return Err(named(format!("expected {ends} in the last step only")));
+        }
+        if scenario.steps.iter().any(|step| !step.expect.is_empty()) {
+            return Err(named(format!("expected nothing to be waited for beside {ends}")));
         }
     }
     Ok(())
@@ -123,7 +142,14 @@ pub(super) fn owed(
     consumer: &ConsumerSettings,
     ground: &Ground,
 ) -> Result<Vec<Expect>, String> {
-    deed(step, before, consumer, ground).map(|deed| demands::of(deed, consumer))
+    deed(step, before, consumer, ground).map(|deed| owed_after(deed, step, consumer, ground))
+}
+
+fn owed_after(deed: Deed, step: &Step, consumer: &ConsumerSettings, ground: &Ground) -> Vec<Expect> {
+    if consumer.takes_over() && !takeover::is_before_active(&step.when, ground) {
+        return Vec::new();
+    }
+    demands::of(deed, consumer)
 }
 
 /// Whether a consumer may ask for that.
@@ -134,14 +160,16 @@ fn settings(settings: &ConsumerSettings, ground: &Ground) -> Result<(), String> 
     if settings.noop == Some(0) {
         return Err("expected no-ops, which xattrs and collections need (dcp-protocol.md §3.1)".to_owned());
     }
-    if settings.stream_flags.is_some() || settings.vbuckets.is_some() || !settings.controls.is_empty() {
+    if settings.takes_over() {
+        takeover::settings(settings, ground)?;
+    } else if settings.stream_flags.is_some() || settings.vbuckets.is_some() || !settings.controls.is_empty() {
         return Err(
             "expected streams without flags of the vbuckets that are looked at, and no other controls".to_owned()
         );
     }
     let most = ground.reach.min(MOST_END);
-    if let Some(end) = settings.end_seqno.filter(|end| !(1..=most).contains(end)) {
-        return Err(format!("expected an end seqno from 1 to {most}, which each vbucket has, found {end}"));
+    if let Some(end) = settings.end_seqno.filter(|&end| end > most) {
+        return Err(format!("expected an end seqno from 0 to {most}, which each vbucket has, found {end}"));
     }
     Ok(())
 }
@@ -157,6 +185,9 @@ fn deed(step: &Step, before: &[Step], consumer: &ConsumerSettings, ground: &Grou
     }
     if step.faults.is_empty() {
         return watches(step, consumer, ground);
+    }
+    if consumer.takes_over() && takeover::is_stray(step) {
+        return Ok(Deed::Answers(Cell::Keep));
     }
     if step.faults.iter().any(|fault| matches!(fault, FaultSpec::Send(_))) {
         return asks(step, before, consumer, ground);
@@ -176,7 +207,8 @@ fn deed(step: &Step, before: &[Step], consumer: &ConsumerSettings, ground: &Grou
 
 /// Nothing is done: a stream is to come to its end by itself, and its STREAM_END is never left out.
 fn watches(step: &Step, consumer: &ConsumerSettings, ground: &Ground) -> Result<Deed, String> {
-    if consumer.end_seqno.is_none() || consumer.stream_end_on_close == Some(false) {
+    let ends = consumer.takes_over() || consumer.end_seqno.is_some_and(|end| end > 0);
+    if !ends || consumer.stream_end_on_close == Some(false) {
         return Err("expected something to do, or streams that end, and to be told so".to_owned());
     }
     if !is_at_message(&step.when, ground) {
@@ -188,6 +220,9 @@ fn watches(step: &Step, consumer: &ConsumerSettings, ground: &Ground) -> Result<
 fn asks(step: &Step, before: &[Step], consumer: &ConsumerSettings, ground: &Ground) -> Result<Deed, String> {
     let ids = consumer.stream_ids == Some(true);
     let asked = Asked::of(&step.faults, ids, ground).ok_or("expected requests that a consumer makes")?;
+    if consumer.takes_over() {
+        return Err("expected no request of a consumer that takes a vbucket over, but its own".to_owned());
+    }
     asked.check(consumer, ground.era)?;
     let when = &step.when;
     let is_mid_transfer = when.mid_transfer == Some(true) && (when.filter.is_none() || is_at_message(when, ground));
@@ -230,7 +265,13 @@ fn simple_deed(fault: &FaultSpec, when: &When, consumer: &ConsumerSettings, grou
 
 fn check_close(close: &CloseStreamSpec, consumer: &ConsumerSettings, ground: &Ground) -> Result<Deed, String> {
     match close.at {
+        CloseAt::Producer if consumer.end_seqno == Some(0) => {
+            Err("expected no close of streams that end at once".to_owned())
+        }
         CloseAt::Producer => Ok(Deed::Closes),
+        CloseAt::Cut if consumer.takes_over() => {
+            Err("expected no cut of a takeover: it cannot be requested again".to_owned())
+        }
         CloseAt::Cut if consumer.end_seqno.is_some() => {
             Err("expected no cut of streams with an end: they are requested again without".to_owned())
         }
@@ -358,6 +399,67 @@ mod tests {
         }
     }
 
+    /// On a ground with vbucket 5 to spare.
+    fn of_takeover(text: &str) -> String {
+        let ground = GROUND.with_spare(vec![5]);
+        let text = format!(
+            "name = \"x\"\nabout = \"y\"\ndestructive = true\nconsumer = {{ stream_flags = 1, vbuckets = [5] }}\n{text}"
+        );
+        check(&Scenario::parse(&text).unwrap(), &ground).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_takeover_is_legal_where_the_vbucket_may_be_lost() {
+        let stray = |at: &str, status: &str| {
+            format!(
+                "steps = [{{ name = \"a\", when = {{ filter = \"dcp.opcode == {at}\", from = \"producer\" }}, do = {{ \
+                 send = {{ message = \"DCP_SNAPSHOT_MARKER\", status = \"{status}\" }} }}, expect = [{{ \
+                 says = {{ filter = \"dcp.opcode == set_vbucket_state && dcp.state == 1\", within = \"8s\" }} }}, {{ stream_end = \
+                 {{ within = \"8s\" }} }}] }}]"
+            )
+        };
+        assert_eq!(of_takeover(&stray("set_vbucket_state && dcp.state == 3", "Success")), "");
+        let looks_on = "steps = [{ name = \"a\", when = { filter = \"dcp.opcode == mutation\", from = \"producer\" }, expect = { \
+                        stream_end = { within = \"8s\" } } }]";
+        assert_eq!(of_takeover(looks_on), "");
+        let close = "{ name = \"b\", when = { filter = \"dcp.opcode == mutation\", from = \"producer\" }, do = { close_stream = { \
+                     at = \"producer\" } } }";
+        assert_eq!(of_takeover(&format!("steps = [{close}]")), "");
+        for (text, expected) in [
+            (stray("set_vbucket_state && dcp.state == 1", "Success"), "requests that a consumer makes"),
+            (
+                "steps = [{ name = \"a\", do = { withhold_ack = { for = \"1ms\" } }, expect = { stream_end = { within = \"8s\" } } }]"
+                    .to_owned(),
+                "only what the producer owes",
+            ),
+            (stray("set_vbucket_state && dcp.state == 3", "Erange"), "requests that a consumer makes"),
+            (stray("mutation", "Success"), "requests that a consumer makes"),
+            ("steps = [{ name = \"a\", do = { close_stream = { at = \"cut\" } } }]".to_owned(), "no cut of a takeover"),
+            (looks_on.replace("}]", &format!("}}, {close}]")), "expected nothing to be waited for beside the close"),
+            (
+                format!("steps = [{close}, {{ name = \"c\", do = {{ withhold_ack = {{ for = \"1ms\" }} }} }}]"),
+                "in the last step only",
+            ),
+            (
+                format!(
+                    "steps = [{{ name = \"a\", when = {{ mid_transfer = true }}, do = {{ send = {{ {REQUEST} }} }} }}]"
+                ),
+                "no request of a consumer that takes a vbucket over",
+            ),
+        ] {
+            let found = of_takeover(&text);
+            assert!(found.contains(expected), "{text}\n{found}");
+        }
+        assert!(broken(looks_on).contains("streams that end"), "no takeover");
+        let named = "consumer = { stream_flags = 1, vbuckets = [6] }\ndestructive = true\n";
+        assert!(broken(&format!("{named}{looks_on}")).contains("may be lost"));
+        let hidden = Scenario::parse(&format!(
+            "name = \"x\"\nabout = \"y\"\n{}\n{looks_on}",
+            "consumer = { stream_flags = 1, vbuckets = [5] }"
+        ));
+        assert!(check(&hidden.unwrap(), &GROUND.with_spare(vec![5])).unwrap_err().contains("to be destructive"));
+    }
+
     #[test]
     fn what_no_consumer_may_do_is_named() {
         let orphan = |when: &str, fault: &str| {
@@ -403,7 +505,7 @@ mod tests {
             ("steps = [{ name = \"a\", do = { withhold_ack = {} } }]".to_owned(), "that come within 500 ms"),
             ("steps = [{ name = \"a\", do = { withhold_ack = { for = \"1s\" } } }]".to_owned(), "that come within 500 ms"),
             ("steps = [{ name = \"a\", do = { delay = { by = \"1ms\", for = \"1s\" } } }]".to_owned(), "the consumer to be late"),
-            ("consumer.end_seqno = 201\nsteps = [{ name = \"a\", do = { withhold_ack = { for = \"1ms\" } } }]".to_owned(), "an end seqno from 1 to 200"),
+            ("consumer.end_seqno = 201\nsteps = [{ name = \"a\", do = { withhold_ack = { for = \"1ms\" } } }]".to_owned(), "an end seqno from 0 to 200"),
             ("consumer.stream_flags = 1\nsteps = [{ name = \"a\", do = { withhold_ack = { for = \"1ms\" } } }]".to_owned(), "streams without flags"),
             (
                 "consumer.end_seqno = 9\nsteps = [{ name = \"a\", do = { close_stream = {} } }]".to_owned(),

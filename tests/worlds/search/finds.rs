@@ -8,6 +8,7 @@ use dcproxy::node::Quirk;
 use dcproxy::node::Role;
 use dcproxy::search::Found;
 
+use super::world::destructive;
 use super::world::search;
 
 /// The seed of the table.
@@ -49,24 +50,28 @@ const FOUND: &[(&str, Era, u64)] = &[
     ("mb-66612", Era::V7_0, 20),
     ("mb-46634", Era::V7_0, 20),
     ("mb-40277", Era::V7_0, 80),
+    ("mb-42506", Era::V7_0, 400),
 ];
+
+/// Those that only a takeover brings about, which `--destructive` allows.
+const FOUND_BY_TAKEOVERS: &[(&str, Era, u64)] = &[("stray-marker-ack", Era::V7_0, 40), ("mb-45523", Era::V7_0, 80)];
 
 /// The producer's other quirks: what schedules do not do yet.
-const OUT_OF_REACH: &[(&str, &str)] = &[
-    ("mb-42506", "many streams that end, of which each has an id"),
-    ("stray-marker-ack", "a takeover: it costs the producer the vbucket, so that no search may do it"),
-    ("mb-45523", "a takeover"),
-    ("mb-27489", "a vbucket that goes away, which no consumer brings about"),
-];
+const OUT_OF_REACH: &[(&str, &str)] = &[("mb-27489", "a vbucket that goes away, which no consumer brings about")];
 
 static ALL: LazyLock<Vec<(Quirk, Era, u64, Option<Found>)>> = LazyLock::new(|| {
-    let looked_for = FOUND.iter().map(|&(name, era, within)| {
+    let looked_for = FOUND.iter().chain(FOUND_BY_TAKEOVERS).map(|&(name, era, within)| {
         let quirk = name.parse().expect("a quirk");
+        let search = if is_by_takeover(quirk) { destructive } else { search };
         let found = search(SEED, within, era, Some(quirk)).1;
         (quirk, era, within, found)
     });
     looked_for.collect()
 });
+
+fn is_by_takeover(quirk: Quirk) -> bool {
+    FOUND_BY_TAKEOVERS.iter().any(|(name, ..)| *name == quirk.name())
+}
 
 #[test]
 fn each_quirk_within_reach_is_found_and_shrunk() {
@@ -75,6 +80,7 @@ fn each_quirk_within_reach_is_found_and_shrunk() {
         let text = found.minimal.to_toml();
         assert!(found.minimal.steps.len() <= STEPS, "seed {SEED}, {era}, {quirk}: {text}");
         assert_eq!((found.is_complete, found.again), (true, Some(true)), "seed {SEED}, {era}, {quirk}: {text}");
+        assert_eq!(found.minimal.destructive, is_by_takeover(*quirk), "seed {SEED}, {era}, {quirk}: {text}");
         let about = &found.minimal.about;
         let told = [format!("--seed {SEED}"), format!("schedule {}", found.number), format!("era {era}")];
         assert!(told.iter().all(|it| about.contains(it)) && about.contains(&found.failure.id), "{about}");
@@ -84,7 +90,7 @@ fn each_quirk_within_reach_is_found_and_shrunk() {
 #[test]
 fn every_quirk_of_the_producer_is_in_one_of_the_lists() {
     for quirk in Quirk::ALL.into_iter().filter(|quirk| quirk.about().role == Role::Producer) {
-        let found = FOUND.iter().filter(|(name, ..)| *name == quirk.name()).count();
+        let found = FOUND.iter().chain(FOUND_BY_TAKEOVERS).filter(|(name, ..)| *name == quirk.name()).count();
         let other = OUT_OF_REACH.iter().filter(|(name, _)| *name == quirk.name()).count();
         assert_eq!(found + other, 1, "{quirk}: expected it in one list of tests/worlds/search/finds.rs");
     }
@@ -121,10 +127,11 @@ fn tables() -> String {
         }
         let asks = toml::to_string(&found.minimal.consumer).unwrap_or_default();
         let asks: Vec<String> = asks.lines().map(|line| format!("`{line}`")).collect();
+        let mark = if is_by_takeover(*quirk) { " (`--destructive`)" } else { "" };
         let id = found.failure.id.rsplit('/').next().unwrap_or_default();
         let _ = writeln!(
             text,
-            "| `{quirk}` | {era} | {SEED} | {within} | {} | {} | {} | {} | {} | `{id}` |",
+            "| `{quirk}`{mark} | {era} | {SEED} | {within} | {} | {} | {} | {} | {} | `{id}` |",
             found.number,
             steps[0],
             steps[1],

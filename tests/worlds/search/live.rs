@@ -32,6 +32,7 @@ async fn run(config: Config, run: impl FnOnce(SearchRun) -> SearchRun) -> Result
         schedules: 20,
         vbuckets: None,
         again: Vec::new(),
+        destructive: false,
         jobs: 8,
         connect_timeout: Duration::from_secs(10),
         timeout: Some(Duration::from_secs(120)),
@@ -76,6 +77,28 @@ fn what_is_found_live_fails_again_from_its_file() {
 
 fn node_without() -> Config {
     Config { items: 600, ..Config::default() }
+}
+
+/// Each takeover has a vbucket of its own, as the producer has lost those before: all come to their end.
+#[test]
+fn vbuckets_are_taken_over_only_where_that_is_allowed() {
+    net::block_on(async {
+        let vbuckets = Some((0..3).collect());
+        let allowed = |run: SearchRun| SearchRun { destructive: true, schedules: 12, vbuckets, ..run };
+        let interval = Some(Duration::from_millis(500));
+        let config = Config { items: 200, vbuckets: 40, interval, ..Config::default() };
+        let (search, errors) = run(config.clone(), allowed).await.expect("a search");
+        assert_eq!((errors, search.found()), (Vec::new(), None), "{:?}", search.tally());
+        let taken = search.taken_over();
+        assert!(taken.len() > 1 && taken.iter().all(|vbucket| (3..40).contains(vbucket)), "{taken:?}");
+        assert!(taken.is_sorted_by(|one, other| one < other), "{taken:?}");
+
+        let scenario = Scenario::named("stray-marker-ack").expect("it is in the catalogue");
+        let again = |run: SearchRun| SearchRun { again: vec![scenario], ..run };
+        let error = run(config, again).await.expect_err("it is not allowed");
+        assert!(error.contains("expected --destructive with scenario 'stray-marker-ack'"), "{error}");
+    })
+    .expect("a runtime");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use dcproxy::era::Era;
 
+use super::world::destructive;
 use super::world::search;
 use super::world::seed;
 use super::world::times;
@@ -22,6 +23,23 @@ fn without_a_quirk_nothing_is_found() {
         let tally = search.tally();
         println!("seed {seed}, {era}: {tally:?}");
         assert!(tally.passed * 2 > tally.run(), "seed {seed}, {era}: {tally:?}");
+    }
+}
+
+/// Nor where vbuckets are taken over.
+#[test]
+fn without_a_quirk_a_takeover_comes_to_its_end() {
+    for era in Era::ALL {
+        let seed = seed(2);
+        let (search, found) = destructive(seed, times(SCHEDULES * 4), era, None);
+        if let Some(found) = found {
+            let (drawn, minimal) = (found.drawn.to_toml(), found.minimal.to_toml());
+            panic!("seed {seed}, {era}: a false alarm: {:?}\n{drawn}\n{minimal}", found.failure);
+        }
+        let tally = search.tally();
+        println!("seed {seed}, {era}: {tally:?}, taken over: {:?}", search.taken_over());
+        assert!(tally.passed * 2 > tally.run(), "seed {seed}, {era}: {tally:?}");
+        assert!(!search.taken_over().is_empty(), "seed {seed}, {era}: nothing was taken over");
     }
 }
 

@@ -42,16 +42,20 @@ pub(crate) fn seed(usual: u64) -> u64 {
     std::env::var("DCPROXY_FIRST_SEED").map_or(usual, |text| text.parse().expect("DCPROXY_FIRST_SEED is a number"))
 }
 
-/// What the schedules are played on.
-pub(crate) fn ground(era: Era) -> Ground {
-    Ground::new(era, (0..VBUCKETS).collect(), ITEMS)
+/// So many vbuckets may be taken over, where any may.
+const SPARE: u16 = 96;
+
+/// What the schedules are played on; with vbuckets to be taken over, or without.
+fn ground(era: Era, destructive: bool) -> Ground {
+    let spare = if destructive { SPARE } else { 0 };
+    Ground::new(era, (0..VBUCKETS).collect(), ITEMS).with_spare((VBUCKETS..VBUCKETS + spare).collect())
 }
 
 /// A job of a search against a node of the era, with its quirk if it has one.
 fn play(search: &Search, job: &Job, era: Era, quirk: Option<Quirk>) -> Stage<Consumer> {
     let node = Node::new(Config {
         era,
-        vbuckets: VBUCKETS,
+        vbuckets: VBUCKETS + if search.ground().spare.is_empty() { 0 } else { SPARE },
         items: ITEMS,
         interval: Some(Duration::from_millis(500)),
         quirks: BTreeSet::from_iter(quirk),
@@ -76,9 +80,26 @@ fn play(search: &Search, job: &Job, era: Era, quirk: Option<Quirk>) -> Stage<Con
 
 /// A whole search against such a node.
 pub(crate) fn search(seed: u64, schedules: u64, era: Era, quirk: Option<Quirk>) -> (Search, Option<Found>) {
+    run(ground(era, false), seed, schedules, quirk)
+}
+
+/// The same, and vbuckets may be taken over: none of them twice.
+pub(crate) fn destructive(seed: u64, schedules: u64, era: Era, quirk: Option<Quirk>) -> (Search, Option<Found>) {
+    run(ground(era, true), seed, schedules, quirk)
+}
+
+fn run(ground: Ground, seed: u64, schedules: u64, quirk: Option<Quirk>) -> (Search, Option<Found>) {
+    let era = ground.era;
+    let mut taken = BTreeSet::new();
     let range = Range::up_to(&(0..VBUCKETS).map(|vbucket| (vbucket, ITEMS)).collect());
-    let mut search = Search::new(seed, ground(era), range, schedules);
+    let mut search = Search::new(seed, ground, range, schedules);
     while let Some(job) = search.next_job() {
+        for vbucket in job.scenario.consumer.vbuckets.iter().flatten() {
+            assert!(
+                *vbucket >= VBUCKETS && taken.insert(*vbucket),
+                "seed {seed}: vbucket {vbucket} is taken over again"
+            );
+        }
         let stage = play(&search, &job, era, quirk);
         search.finished(job, stage);
     }
