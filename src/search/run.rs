@@ -333,10 +333,10 @@ impl Search {
     /// The same. `grew`: what was taken over has got so much meanwhile that it may not have come to its end in time.
     fn judged(&mut self, job: Job, connection: Connection, grew: bool) {
         let own = format!("{}/", job.scenario.name);
-        let trial = match Trial::of(&connection) {
-            Trial::Failed(failure) if grew && failure.id.starts_with(&own) => Trial::Unknown(GREW.to_owned()),
-            trial => trial,
-        };
+        let mut trial = Trial::of(&connection);
+        if matches!(&trial, Trial::Failed(failure) if grew && failure.id.starts_with(&own)) {
+            trial = Trial::Unknown(GREW.to_owned());
+        }
         if job.kind == Kind::Schedule {
             self.running.remove(&job.number);
             match trial {

@@ -248,7 +248,9 @@ fn asks(step: &Step, before: &[Step], consumer: &ConsumerSettings, ground: &Grou
         {
             Err("expected an acknowledgement of what has come".to_owned())
         }
-        asked => Ok(Deed::Asks(asked)),
+        Asked::Absent | Asked::Twice | Asked::Again { .. } | Asked::Acknowledged { .. } | Asked::Window(_) => {
+            Ok(Deed::Asks(asked))
+        }
     }
 }
 

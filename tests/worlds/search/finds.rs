@@ -10,6 +10,7 @@ use dcproxy::search::Found;
 
 use super::world::destructive;
 use super::world::search;
+use super::world::with_spare;
 
 /// The seed of the table.
 const SEED: u64 = 1;
@@ -59,7 +60,10 @@ const FOUND_BY_TAKEOVERS: &[(&str, Era, u64)] = &[("stray-marker-ack", Era::V7_0
 /// The producer's other quirks: what schedules do not do yet.
 const OUT_OF_REACH: &[(&str, &str)] = &[("mb-27489", "a vbucket that goes away, which no consumer brings about")];
 
-static ALL: LazyLock<Vec<(Quirk, Era, u64, Option<Found>)>> = LazyLock::new(|| {
+/// A quirk, where and within how many schedules it is looked for, and what was found.
+type Row = (Quirk, Era, u64, Option<Found>);
+
+static ALL: LazyLock<Vec<Row>> = LazyLock::new(|| {
     let looked_for = FOUND.iter().chain(FOUND_BY_TAKEOVERS).map(|&(name, era, within)| {
         let quirk = name.parse().expect("a quirk");
         let search = if is_by_takeover(quirk) { destructive } else { search };
@@ -84,6 +88,20 @@ fn each_quirk_within_reach_is_found_and_shrunk() {
         let about = &found.minimal.about;
         let told = [format!("--seed {SEED}"), format!("schedule {}", found.number), format!("era {era}")];
         assert!(told.iter().all(|it| about.contains(it)) && about.contains(&found.failure.id), "{about}");
+    }
+}
+
+/// Half of the vbuckets that may be lost, and the last of all, are kept for what they are for.
+#[test]
+fn without_vbuckets_to_spare_the_shrinking_is_cut_short() {
+    let quirk = "stray-marker-ack".parse().expect("a quirk");
+    for spare in [1, 2, 4] {
+        let (search, found) = with_spare(spare, SEED, 40, Era::V7_0, quirk);
+        let found = found.expect("it is found by the first takeover that has it");
+        let again = (spare > 1).then_some(true);
+        assert_eq!((found.is_complete, found.again), (false, again), "{spare}: {}", found.minimal.to_toml());
+        assert_eq!(search.taken_over().len(), usize::from(spare), "{:?}", search.tally());
+        assert_eq!(search.taken_over().last(), found.minimal.consumer.vbuckets.iter().flatten().last());
     }
 }
 

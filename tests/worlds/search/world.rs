@@ -45,9 +45,8 @@ pub(crate) fn seed(usual: u64) -> u64 {
 /// So many vbuckets may be taken over, where any may.
 const SPARE: u16 = 96;
 
-/// What the schedules are played on; with vbuckets to be taken over, or without.
-fn ground(era: Era, destructive: bool) -> Ground {
-    let spare = if destructive { SPARE } else { 0 };
+/// What the schedules are played on; so many vbuckets may be taken over.
+fn ground(era: Era, spare: u16) -> Ground {
     Ground::new(era, (0..VBUCKETS).collect(), ITEMS).with_spare((VBUCKETS..VBUCKETS + spare).collect())
 }
 
@@ -80,12 +79,17 @@ fn play(search: &Search, job: &Job, era: Era, quirk: Option<Quirk>) -> Stage<Con
 
 /// A whole search against such a node.
 pub(crate) fn search(seed: u64, schedules: u64, era: Era, quirk: Option<Quirk>) -> (Search, Option<Found>) {
-    run(ground(era, false), seed, schedules, quirk)
+    run(ground(era, 0), seed, schedules, quirk)
+}
+
+/// The same, and few vbuckets may be taken over.
+pub(crate) fn with_spare(spare: u16, seed: u64, schedules: u64, era: Era, quirk: Quirk) -> (Search, Option<Found>) {
+    run(ground(era, spare), seed, schedules, Some(quirk))
 }
 
 /// The same, and vbuckets may be taken over: none of them twice.
 pub(crate) fn destructive(seed: u64, schedules: u64, era: Era, quirk: Option<Quirk>) -> (Search, Option<Found>) {
-    run(ground(era, true), seed, schedules, quirk)
+    run(ground(era, SPARE), seed, schedules, quirk)
 }
 
 fn run(ground: Ground, seed: u64, schedules: u64, quirk: Option<Quirk>) -> (Search, Option<Found>) {
