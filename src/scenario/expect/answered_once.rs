@@ -4,6 +4,7 @@ use super::End;
 use super::Moment;
 use super::Outcome;
 use super::Watch;
+use super::case::MOST_REQUESTS;
 use super::expectation;
 use super::name_of;
 use crate::units;
@@ -26,18 +27,17 @@ impl AnsweredOnce {
     }
 
     pub(super) fn watch(&self) -> Watcher {
-        Watcher { message: self.message, answers: BTreeMap::new() }
+        Watcher { message: self.message, answers: BTreeMap::new(), seen: 0 }
     }
 }
-
-/// Requests that are kept track of.
-const MOST: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Watcher {
     message: Option<Opcode>,
     /// How often each was asked, and answered.
     answers: BTreeMap<(Opcode, Opaque), Asked>,
+    /// How many of the requests since the firing have been looked at.
+    seen: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,14 +48,14 @@ struct Asked {
 
 impl Watch for Watcher {
     fn observe(&mut self, moment: &Moment<'_>) {
-        self.answers.values_mut().for_each(|asked| asked.asked = 0);
-        for &(side, opcode, opaque) in &moment.fired.requests {
+        for &(side, opcode, opaque) in moment.fired.requests.iter().skip(self.seen) {
             let counts = side == moment.entry.edge && self.message.is_none_or(|message| message == opcode);
             // A plain NOOP is a proof of life, which is asked for by other rules.
-            if counts && opcode != Opcode::NOOP && self.answers.len() < MOST {
+            if counts && opcode != Opcode::NOOP {
                 self.answers.entry((opcode, opaque)).or_default().asked += 1;
             }
         }
+        self.seen = moment.fired.requests.len();
         let Some(head) = moment.said().filter(|head| head.header.is_response()) else { return };
         if let Some(asked) = self.answers.get_mut(&(head.header.opcode, head.header.opaque)) {
             asked.answers += 1;
@@ -65,7 +65,10 @@ impl Watch for Watcher {
     fn outcome(&self, end: &End) -> Outcome {
         if let Some(((opcode, _), asked)) = self.answers.iter().find(|(_, asked)| asked.answers > asked.asked) {
             let of = if asked.asked > 1 { format!(" and asked {} times", asked.asked) } else { String::new() };
-            return Outcome::No(format!("{opcode} was answered {} times{of}", asked.answers));
+            let told = format!("{opcode} was answered {} times{of}", asked.answers);
+            // It may have been asked again since no more requests are kept track of.
+            let all_known = self.seen < MOST_REQUESTS;
+            return if all_known { Outcome::No(told) } else { Outcome::Unknown(told) };
         }
         if let Some(((opcode, _), asked)) = self.answers.iter().find(|(_, asked)| asked.answers < asked.asked) {
             let of = if asked.asked > 1 { format!(" each of the {} times", asked.asked) } else { String::new() };

@@ -68,7 +68,7 @@ impl Expected {
 /// Firings of one step that are watched; of those beyond, nothing is expected.
 const MOST_FIRINGS: usize = 16;
 /// Requests of the tool's after one firing that an answer is awaited to.
-const MOST_REQUESTS: usize = 1024;
+pub(super) const MOST_REQUESTS: usize = 1024;
 
 /// All that is expected on a connection, and what has come of it.
 #[derive(Debug)]

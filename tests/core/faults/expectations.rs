@@ -4,7 +4,7 @@ use dcproxy::dcp;
 use dcproxy::journal::How;
 use dcproxy::scenario::{Plan, Scenario};
 use dcproxy::verdict::Verdict;
-use dcproxy::wire::{FrameBuilder, Opcode, Status};
+use dcproxy::wire::{Frame, FrameBuilder, Opcode, Status};
 
 use super::stage::*;
 
@@ -162,6 +162,29 @@ fn response_to_the_request_that_the_step_fired_at() {
         stage.wait_ms(1);
         assert_eq!(verdict(&mut stage, 2500), expected, "{expect} {answers}");
     }
+}
+
+#[test]
+fn of_very_many_requests_no_answer_is_one_too_many_that_was_asked_for() {
+    let asks = |send: &str| {
+        let text = format!(
+            "name = \"s\"\nabout = \"\"\n[[steps]]\nname = \"a\"\nwhen = {{ filter = 'dcp.opcode == stream_req' }}\n\
+             do = {{ send = {{ message = 'DCP_GET_FAILOVER_LOG', times = 1100{send} }} }}\nexpect = {{ answered_once = {{}} }}\n"
+        );
+        let scenario = Scenario::parse(&text).unwrap_or_else(|error| panic!("{error}"));
+        let era = Some(dcproxy::era::Era::V7_0);
+        let mut stage = Stage::opened(Plan { scenarios: vec![scenario], ..plan("close-at-end", era) }, &[]);
+        stage.c(stream_req(3, 99, 0));
+        let asked = stage.frames_at(PRODUCER);
+        assert_eq!(asked.len(), 1101);
+        for request in asked {
+            let request = Frame::new(&request).unwrap();
+            stage.p(FrameBuilder::response(request.header().opcode, Status::SUCCESS).opaque(request.header().opaque));
+        }
+        stage
+    };
+    assert_eq!(verdict(&mut asks(""), 2500), Pass);
+    assert_eq!(verdict(&mut asks(", opaque = '0x00000007'"), 2500), Inconclusive, "not all were kept track of");
 }
 
 #[test]
