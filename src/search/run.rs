@@ -158,6 +158,17 @@ enum Phase {
     Done(Option<bool>),
 }
 
+/// Adds what the comparison of a connection with the references came to.
+fn compared(
+    connection: &mut Connection,
+    reference: &Reference,
+    again: Option<&Reference>,
+    differences: Option<&[Difference]>,
+) {
+    let finding = probe::finding(reference, again, differences, &Later::default());
+    connection.add_finding(finding, Judge::Producer, Some(Side::Upstream), Timestamp::default());
+}
+
 impl Search {
     /// A search of at most so many schedules. Of what comes, `range` is compared with a reference; nothing where it is empty.
     pub fn new(seed: u64, ground: Ground, range: Range, schedules: u64) -> Self {
@@ -286,8 +297,7 @@ impl Search {
                 self.unconfirmed.push(Unconfirmed { job, connection, differences });
             }
             Some((reference, differences)) => {
-                let finding = probe::finding(reference, None, differences.as_deref(), &Later::default());
-                connection.add_finding(finding, Judge::Producer, Some(Side::Upstream), Timestamp::default());
+                compared(&mut connection, reference, None, differences.as_deref());
                 self.done(job, connection);
             }
             None => self.done(job, connection),
@@ -310,8 +320,7 @@ impl Search {
         let judged: Vec<_> = std::mem::take(&mut self.confirming)
             .into_iter()
             .map(|Unconfirmed { job, mut connection, differences }| {
-                let finding = probe::finding(reference, made.as_ref(), Some(&differences), &Later::default());
-                connection.add_finding(finding, Judge::Producer, Some(Side::Upstream), Timestamp::default());
+                compared(&mut connection, reference, made.as_ref(), Some(&differences));
                 (job, connection)
             })
             .collect();

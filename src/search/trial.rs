@@ -48,8 +48,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
 
 /// A scenario on a connection that was just made between these two addresses: the tool's own consumer, with `config` changed
-/// by the scenario's settings (which name a vbucket where it is taken over), the engine that takes the steps, and the judge. What comes of `range` is to be compared,
-/// where the settings leave its items as they are. A scenario without steps leaves the connection untouched.
+/// by the scenario's settings (which name a vbucket where it is taken over), the engine that takes the steps, and the judge.
+/// What comes of `range` is to be compared, where the settings leave its items as they are. A scenario without steps leaves
+/// the connection untouched.
 pub(super) fn stage(
     scenario: &Scenario,
     (ground, range): (&Ground, &Range),

@@ -2,8 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command};
 
+use crate::program::command;
 use crate::support::{PATIENCE, loopback, run, within};
 use dcproxy::era::Era;
 use dcproxy::net::{Shutdown, Target, consume};
@@ -15,15 +16,6 @@ struct Started {
     child: Child,
     address: SocketAddr,
     stderr: BufReader<ChildStderr>,
-}
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dcproxy"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DCPROXY_") || name == "RUST_LOG") {
-        command.env_remove(name);
-    }
-    command.args(args).env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
 }
 
 fn start(args: &[&str]) -> Started {

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output};
 use std::time::{Duration, Instant};
 
+use crate::program::command;
 use crate::support::{PATIENCE, loopback, run, within};
 use dcproxy::era::Era;
 use dcproxy::net::{RecorderLimits, RecorderOptions, Rehearsal, rehearse};
@@ -17,15 +18,6 @@ use dcproxy::verdict::Verdict;
 use dcproxy::wire::{FrameBuilder, Opaque, Opcode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dcproxy"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DCPROXY_") || name == "RUST_LOG") {
-        command.env_remove(name);
-    }
-    command.args(args).env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
 
 fn output(args: &[&str]) -> Output {
     command(args).output().expect("it runs")

@@ -221,7 +221,7 @@ fn a_producer_that_goes_away_is_an_error_beside_what_is_known() {
 
 #[test]
 fn when_the_time_is_over_all_ends_with_what_is_known() {
-    let ran = Trial { timeout: Some(Duration::from_secs(4)), ..two_at_once() }.run(|_, _, _| ());
+    let ran = Trial { timeout: Some(Duration::from_secs(8)), ..two_at_once() }.run(|_, _, _| ());
     assert_eq!(ran.signs()[1], (STAYS.to_owned(), Sign::Unknown), "{ran:#?}");
     assert!(ran.errors().is_empty() && ran.report().verdict == Verdict::Inconclusive, "{ran:#?}");
 }

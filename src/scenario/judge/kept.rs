@@ -62,8 +62,6 @@ pub(super) struct Kept {
     settle: Duration,
     kinds: BTreeMap<Kind, Told>,
     unproven: BTreeSet<Kind>,
-    /// Kinds that it is not known to have survived.
-    unsure: BTreeSet<Kind>,
     last_at: Timestamp,
     /// NOOPs that the producer owes an answer to, asked since the last orphaned response.
     asked: BTreeMap<Opaque, Timestamp>,
@@ -96,7 +94,6 @@ impl Kept {
             settle,
             kinds: BTreeMap::new(),
             unproven: BTreeSet::new(),
-            unsure: BTreeSet::new(),
             last_at: Timestamp(0),
             asked: BTreeMap::new(),
             proven_at: None,
@@ -127,8 +124,8 @@ impl Kept {
                 if !self.unproven.is_empty() && self.is_proof(seen, asked_at) {
                     self.prove();
                 }
-                if !self.unsure.is_empty() {
-                    self.look_for_survival(seen, asked_at);
+                if let Some(asked_at) = asked_at {
+                    self.answered(asked_at, entry.at);
                 }
             }
             (What::Closed { .. }, Direction::To) => self.consumer_closed = true,
@@ -151,7 +148,6 @@ impl Kept {
         told.last_at = at;
         (told.proven, told.read_by, told.survived) = (false, None, false);
         self.unproven.insert(kind);
-        self.unsure.insert(kind);
         self.last_at = at;
         self.asked.clear();
     }
@@ -182,24 +178,20 @@ impl Kept {
         for kind in std::mem::take(&mut self.unproven) {
             if let Some(told) = self.kinds.get_mut(&kind) {
                 told.proven = true;
+                // Where the tool only looks on, nobody asks twice: any proof will do (design.md §6).
+                told.survived |= self.looks_on;
             }
         }
     }
 
-    /// A producer that is slow, or far, may read the NOOP of a proof in the same burst as what it closes at, and answer it: so
-    /// that it stays where it must close is known only from an answer to a NOOP that was asked after all was read, which is
-    /// after an answer to one before. Where the tool only looks on, nobody asks twice: any proof will do (design.md §6).
-    fn look_for_survival(&mut self, seen: &Seen<'_>, asked_at: Option<Timestamp>) {
-        let (kinds, looks_on) = (&mut self.kinds, self.looks_on);
-        self.unsure.retain(|kind| {
-            let Some(told) = kinds.get_mut(kind) else { return false };
-            let asked_again = asked_at.zip(told.read_by).is_some_and(|(asked, read)| asked >= read + PROOF_AFTER);
-            told.survived |= asked_again || looks_on && told.proven;
-            if asked_at.is_some() {
-                told.read_by.get_or_insert(seen.entry.at);
-            }
-            !told.survived
-        });
+    /// A NOOP that was asked since the last orphaned response is answered. A producer that is slow, or far, may read the NOOP
+    /// of a proof in the same burst as what it closes at, and answer it: so that it stays where it must close is known only
+    /// from an answer to a NOOP that was asked after all was read, which is after an answer to one before.
+    fn answered(&mut self, asked_at: Timestamp, at: Timestamp) {
+        for told in self.kinds.values_mut() {
+            told.survived |= told.read_by.is_some_and(|read| asked_at >= read + PROOF_AFTER);
+            told.read_by.get_or_insert(at);
+        }
     }
 
     fn close(&mut self, at: Timestamp, how: How) {

@@ -14,17 +14,14 @@ use crate::wire::Opcode;
 
 /// Streams that come to an end are looked at from one of their messages on.
 pub(super) fn watch_the_end(draw: &mut Draw<'_>) -> Option<(When, Vec<FaultSpec>)> {
-    if draw.takes_over() {
-        let message = draw.pick(&[Opcode::DCP_SNAPSHOT_MARKER, Opcode::DCP_MUTATION])?;
-        let filter = law::at_message(message, None);
-        return Some((When { filter, from: Some(Role::Producer), ..When::default() }, Vec::new()));
-    }
+    let takes_over = draw.takes_over();
     let watches = draw.steps.iter().any(|step| step.faults.is_empty());
-    if watches || draw.consumer.end_seqno.is_none() || draw.consumer.stream_end_on_close == Some(false) {
+    let ends = draw.consumer.end_seqno.is_some() && draw.consumer.stream_end_on_close != Some(false);
+    if !takes_over && (watches || !ends) {
         return None;
     }
     let message = draw.pick(&[Opcode::DCP_SNAPSHOT_MARKER, Opcode::DCP_MUTATION])?;
-    let vbucket = draw.vbucket().filter(|_| draw.once_in(2));
+    let vbucket = if takes_over { None } else { draw.vbucket().filter(|_| draw.once_in(2)) };
     let filter = law::at_message(message, vbucket);
     Some((When { filter, from: Some(Role::Producer), ..When::default() }, Vec::new()))
 }
