@@ -6,7 +6,7 @@ use super::recording::Recording;
 use super::{announce, output};
 use crate::net;
 use crate::net::proxy::{Options, Summary, serve};
-use crate::net::{Judged, Limits, Shutdown, Target};
+use crate::net::{Doors, Judged, Limits, Shutdown, Target};
 use crate::report::Report;
 use crate::units;
 use crate::verdict::ExitStatus;
@@ -51,7 +51,6 @@ const SETTLE_SLACK: Duration = Duration::from_secs(8);
 impl Args {
     fn options(&self, settle: Duration) -> Options {
         Options {
-            upstream: self.upstream.clone(),
             once: self.once,
             timeout: self.timeout,
             connect_timeout: CONNECT_TIMEOUT,
@@ -82,7 +81,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         let shutdown = Shutdown::on_signals()?;
         let listener = net::listen(&args.listen).await?;
         announce("", listener.local_addr()?);
-        anyhow::Ok(serve(listener, options, &mut judged, &shutdown).await)
+        let doors = Doors::one(listener, args.upstream.clone());
+        anyhow::Ok(serve(doors, options, &mut judged, &shutdown).await)
     })??;
     let report = judged.report(&summary);
     args.judging.deliver(&report)?;

@@ -6,18 +6,17 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::listen::accept;
+use super::{Core, DialError, Doors, Ending, Limits, Link, Route, Shutdown, Stop, dial};
 use crate::capture::write::Ends;
-
-use super::{Core, DialError, Ending, Limits, Link, Shutdown, Stop, Target, dial};
 
 /// What the connections of a proxy are for: it makes the core of each, and is told what became of it.
 pub trait Served {
@@ -49,8 +48,6 @@ pub enum Counted {
 /// How a proxy serves.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to dial.
-    pub upstream: Target,
     /// End after one connection that counts, or the first dial that fails.
     pub once: bool,
     /// End at this time, with what is known till then.
@@ -74,7 +71,7 @@ pub struct Summary {
 
 /// Serves until `shutdown` says stop, the time is over, or, with [`Options::once`], the one connection is. All links have
 /// ended and been told of when it returns.
-pub async fn serve<S: Served>(listener: TcpListener, options: Options, served: &mut S, shutdown: &Shutdown) -> Summary {
+pub async fn serve<S: Served>(mut doors: Doors, options: Options, served: &mut S, shutdown: &Shutdown) -> Summary {
     let mut outside = shutdown.listen();
     let mut timeout = pin!(sleep_until(Instant::now() + options.timeout.unwrap_or_default()));
     let mut server = Server {
@@ -88,7 +85,7 @@ pub async fn serve<S: Served>(listener: TcpListener, options: Options, served: &
     server.links.stop(*outside.borrow_and_update());
     while server.accepts() || !server.tasks.is_empty() {
         tokio::select! {
-            dialler = accept(&listener), if server.accepts() => server.accepted(dialler),
+            (dialler, route) = doors.accept(), if server.accepts() => server.accepted(dialler, route),
             Some(done) = server.tasks.join_next() => match done {
                 Ok(done) => server.done(done),
                 Err(error) => tracing::error!("a connection's task was lost: {error}"),
@@ -124,14 +121,14 @@ impl<S: Served> Server<'_, S> {
         self.accepts && *self.links.listen().borrow() == Stop::No
     }
 
-    fn accepted(&mut self, dialler: TcpStream) {
+    fn accepted(&mut self, dialler: TcpStream, route: Arc<Route>) {
         self.summary.accepted += 1;
         self.accepts = !self.options.once || self.served.armed();
-        let (id, target, limit) = (self.summary.accepted, self.options.upstream.clone(), self.options.connect_timeout);
+        let (id, limit) = (self.summary.accepted, self.options.connect_timeout);
         let mut stop = self.links.listen();
         self.tasks.spawn(async move {
             tokio::select! {
-                upstream = dial(&target, limit) => Done::Dialled { id, dialler, upstream },
+                upstream = dial(&route.upstream, limit) => Done::Dialled { id, dialler, upstream },
                 _ = stop.wait_for(|stop| *stop != Stop::No) => Done::Abandoned,
             }
         });

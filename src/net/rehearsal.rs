@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::proxy::{Options, serve};
-use super::{Judged, Limits, Recorder, RecorderOptions, Shutdown, Stop, Target, client, node_server};
+use super::{Doors, Judged, Limits, Recorder, RecorderOptions, Shutdown, Stop, Target, client, node_server};
 use crate::node::consumer::{Client, ClientConfig};
 use crate::node::{Config, Node};
 use crate::report::Report;
@@ -78,13 +78,14 @@ impl Rehearsal {
         let node_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let proxy_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let options = Options {
-            upstream: Target::from(node_listener.local_addr()?),
             once: true,
             timeout: Some(self.timeout),
             connect_timeout: self.timeout,
             limits: Limits { settle: self.plan.settle + SETTLE_SLACK, ..Limits::default() },
         };
+        let upstream = Target::from(node_listener.local_addr()?);
         let target = Target::from(proxy_listener.local_addr()?);
+        let doors = Doors::one(proxy_listener, upstream);
         self.client.login = Some((self.node.user.clone(), self.node.password.clone()));
         self.client.bucket.clone_from(&self.node.bucket);
         let embedded = Shutdown::new();
@@ -97,7 +98,7 @@ impl Rehearsal {
         let summary = {
             let mut consuming = pin!(client::consume(&target, self.timeout, self.client, &embedded));
             let mut producing = pin!(node_server::serve_node(node_listener, Node::new(self.node), &embedded));
-            let mut relaying = pin!(serve(proxy_listener, options, &mut judged, &outside));
+            let mut relaying = pin!(serve(doors, options, &mut judged, &outside));
             let summary = loop {
                 tokio::select! {
                     summary = &mut relaying => break summary,

@@ -5,13 +5,13 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::support::{
-    PATIENCE, Proxy, fill, frames, loopback, random_bytes, read_out, receive, relay, run, send, soak_bytes, within,
+    PATIENCE, Proxy, fill, frames, random_bytes, read_out, receive, relay, run, send, soak_bytes, within,
 };
 use bytes::Bytes;
 use dcproxy::Timestamp;
 use dcproxy::engine::Output;
 use dcproxy::journal::{How, Side};
-use dcproxy::net::{Core, Ending, Progress, Stop, Target};
+use dcproxy::net::{Core, Ending, Progress, Stop};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -551,15 +551,9 @@ fn once_ends_when_all_has_settled() {
 fn a_refused_upstream_closes_the_dialler() {
     run(async {
         for once in [false, true] {
-            let nobody = loopback().await.local_addr().expect("bound");
-            let proxy = Proxy::start(
-                |options| {
-                    options.once = once;
-                    options.upstream = Target::from(nobody);
-                },
-                relay,
-            )
-            .await;
+            let proxy = Proxy::start(|options| options.once = once, relay).await;
+            let nobody = proxy.upstream.local_addr().expect("bound");
+            drop(proxy.upstream);
             let mut dialler = TcpStream::connect(proxy.address).await.expect("connected");
             assert_eq!(read_out(&mut dialler).await, (Vec::new(), None));
             proxy.shutdown.stop(if once { Stop::No } else { Stop::Settle });

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use dcproxy::engine::Engine;
 use dcproxy::net::proxy::{Counted, Options, Served, Summary, serve};
-use dcproxy::net::{Core, Ending, Limits, Shutdown, Target};
+use dcproxy::net::{Core, Doors, Ending, Limits, Shutdown, Target};
 use dcproxy::wire::{FrameBuilder, Opaque, Opcode, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -87,19 +87,14 @@ impl Proxy {
         let upstream = loopback().await;
         let listener = loopback().await;
         let address = listener.local_addr().expect("bound");
-        let mut options = Options {
-            upstream: Target::from(upstream.local_addr().expect("bound")),
-            once: false,
-            timeout: None,
-            connect_timeout: PATIENCE,
-            limits: Limits::default(),
-        };
+        let mut options = Options { once: false, timeout: None, connect_timeout: PATIENCE, limits: Limits::default() };
         change(&mut options);
+        let doors = Doors::one(listener, Target::from(upstream.local_addr().expect("bound")));
         let shutdown = Shutdown::new();
         let (told, (sender, endings)) = (shutdown.clone(), mpsc::unbounded_channel());
         let summary = tokio::spawn(async move {
             let mut served = Connections { make, counts, endings: sender };
-            serve(listener, options, &mut served, &told).await
+            serve(doors, options, &mut served, &told).await
         });
         Self { address, upstream, shutdown, endings, summary }
     }

@@ -1,0 +1,149 @@
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use super::Target;
+
+/// Where the connections of a listener go, and how.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Where to dial.
+    pub upstream: Target,
+}
+
+/// One listener of a proxy, and where its connections go.
+#[derive(Debug)]
+pub struct Door {
+    /// Where they come.
+    pub listener: TcpListener,
+    /// Where they go.
+    pub route: Arc<Route>,
+}
+
+/// The listeners of one proxy: those that it starts with, and those that come and go while it serves.
+#[derive(Debug)]
+pub struct Doors {
+    open: Vec<Door>,
+    changes: Option<mpsc::UnboundedReceiver<Change>>,
+    /// The door that is asked first, so that a busy one does not keep the others from their turn.
+    next: usize,
+}
+
+/// What becomes of the listeners of a proxy that serves.
+#[derive(Debug)]
+pub enum Change {
+    /// One more.
+    Open(Door),
+    /// That on this address is closed; the connections that came there go on.
+    Close(SocketAddr),
+}
+
+/// How long nothing is accepted after an error: for want of descriptors, it would come again at once.
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl Doors {
+    /// These, and no others later.
+    pub const fn new(open: Vec<Door>) -> Self {
+        Self { open, changes: None, next: 0 }
+    }
+
+    /// One listener, all of whose connections go to one target.
+    pub fn one(listener: TcpListener, upstream: Target) -> Self {
+        Self::new(vec![Door { listener, route: Arc::new(Route { upstream }) }])
+    }
+
+    /// These, and what is told of through the sender while they are served.
+    pub fn changing(open: Vec<Door>) -> (Self, mpsc::UnboundedSender<Change>) {
+        let (sender, changes) = mpsc::unbounded_channel();
+        (Self { changes: Some(changes), ..Self::new(open) }, sender)
+    }
+
+    /// The next connection, and where it goes. What fails for one caller (it has hung up already) or for want of
+    /// descriptors is logged and tried again. Nothing is lost where this is cancelled.
+    pub(super) async fn accept(&mut self) -> (TcpStream, Arc<Route>) {
+        loop {
+            match poll_fn(|context| self.poll(context)).await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    tracing::warn!("cannot accept a connection: {error}");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, Arc<Route>)>> {
+        self.change(context);
+        for turn in 0..self.open.len() {
+            let at = (self.next + turn) % self.open.len();
+            let door = &self.open[at];
+            if let Poll::Ready(accepted) = door.listener.poll_accept(context) {
+                let route = Arc::clone(&door.route);
+                self.next = at + 1;
+                return Poll::Ready(accepted.map(|(stream, _)| (stream, route)));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn change(&mut self, context: &mut Context<'_>) {
+        while let Some(changes) = &mut self.changes {
+            match changes.poll_recv(context) {
+                Poll::Ready(Some(Change::Open(door))) => self.open.push(door),
+                Poll::Ready(Some(Change::Close(at))) => {
+                    self.open.retain(|door| door.listener.local_addr().map_or(true, |addr| addr != at));
+                }
+                Poll::Ready(None) => self.changes = None,
+                Poll::Pending => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    async fn door(host: &str) -> (SocketAddr, Door) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a listener");
+        let at = listener.local_addr().expect("an address");
+        (at, Door { listener, route: Arc::new(Route { upstream: Target { host: host.to_owned(), port: 1 } }) })
+    }
+
+    #[tokio::test]
+    async fn every_door_leads_to_its_own_upstream_and_a_busy_one_does_not_keep_the_others() {
+        let ((first, one), (second, two)) = (door("a").await, door("b").await);
+        let mut doors = Doors::new(vec![one, two]);
+        let mut dialled = Vec::new();
+        for at in [first, first, first, second] {
+            dialled.push(TcpStream::connect(at).await.expect("connected"));
+        }
+        let mut hosts = Vec::new();
+        for _ in 0..2 {
+            hosts.push(doors.accept().await.1.upstream.host.clone());
+        }
+        hosts.sort();
+        assert_eq!(hosts, ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn doors_come_and_go_while_they_are_served() {
+        let ((first, one), (second, two)) = (door("a").await, door("b").await);
+        let (mut doors, changes) = Doors::changing(vec![one]);
+        changes.send(Change::Open(two)).expect("served");
+        let _dialled = TcpStream::connect(second).await.expect("connected");
+        assert_eq!(doors.accept().await.1.upstream.host, "b");
+        changes.send(Change::Close(first)).expect("served");
+        let _other = TcpStream::connect(second).await.expect("connected");
+        doors.accept().await;
+        assert!(TcpStream::connect(first).await.is_err());
+    }
+}
