@@ -89,7 +89,7 @@ impl Args {
 pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let seed = args.seed();
     let run = SearchRun {
-        target: args.producer.upstream.clone(),
+        target: args.producer.upstream()?,
         access: args.producer.access()?,
         era: args.era.0.or_else(|| args.scenario.iter().find_map(|scenario| scenario.era)),
         seed,

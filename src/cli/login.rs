@@ -3,7 +3,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 
-use crate::net::Target;
+use super::tls::UpstreamTls;
+use crate::net::tls::Secrets;
+use crate::net::{Target, Upstream};
 use crate::probe::Access;
 
 /// The producer that a command is the consumer of, and how it gets in.
@@ -11,7 +13,7 @@ use crate::probe::Access;
 pub(super) struct Producer {
     /// The producer
     #[arg(long, value_name = "HOST:PORT", env = "DCPROXY_UPSTREAM")]
-    pub(super) upstream: Target,
+    upstream: Target,
 
     /// The bucket to stream
     #[arg(short, long, value_name = "BUCKET", env = "DCPROXY_BUCKET")]
@@ -24,9 +26,17 @@ pub(super) struct Producer {
     /// The file that holds the password; if not given, the environment variable DCPROXY_PASSWORD is read
     #[arg(long, value_name = "FILE", env = "DCPROXY_PASSWORD_FILE")]
     password_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    tls: UpstreamTls,
 }
 
 impl Producer {
+    /// Where it is dialled, and how.
+    pub(super) fn upstream(&self) -> anyhow::Result<Upstream> {
+        self.tls.to(&self.upstream, &Secrets::from_environment()?)
+    }
+
     pub(super) fn access(&self) -> anyhow::Result<Access> {
         let login = match &self.user {
             Some(user) => Some((user.clone(), password(user, self.password_file.as_deref())?)),

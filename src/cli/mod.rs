@@ -21,6 +21,7 @@ mod recording;
 mod replay;
 mod runs;
 mod scenario;
+mod tls;
 mod values;
 
 use std::ffi::OsString;
@@ -52,9 +53,9 @@ struct Cli {
 #[derive(clap::Subcommand, Debug)]
 enum Command {
     Demo(demo::Args),
-    Proxy(proxy::Args),
+    Proxy(Box<proxy::Args>),
     Probe(Box<probe::Args>),
-    Node(node::Args),
+    Node(Box<node::Args>),
     Decode(decode::Args),
     Check(check::Args),
     Replay(Box<replay::Args>),
@@ -66,9 +67,9 @@ impl Command {
     fn run(self) -> anyhow::Result<ExitStatus> {
         match self {
             Self::Demo(args) => demo::run(args),
-            Self::Proxy(args) => proxy::run(args),
+            Self::Proxy(args) => proxy::run(*args),
             Self::Probe(args) => probe::run(*args),
-            Self::Node(args) => node::run(args),
+            Self::Node(args) => node::run(*args),
             Self::Decode(args) => decode::run(args),
             Self::Check(args) => check::run(args),
             Self::Replay(args) => replay::run(*args),

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
+use super::tls::{Tls, UpstreamTls};
 use super::{announce, login, output, values};
 use crate::era::Era;
 use crate::net;
-use crate::net::{Shutdown, Target};
+use crate::net::tls::{Secrets, reread_on_hangup};
+use crate::net::{Entrance, Shutdown, Target, Upstream};
 use crate::node::consumer::{self, Client, ClientConfig, Phase};
 use crate::node::{Config, Node, Quirk};
 use crate::units;
@@ -32,6 +34,17 @@ pub(super) struct Args {
     /// The producer to dial, perhaps through the proxy: the node is a consumer
     #[arg(long, value_name = "HOST:PORT", env = "DCPROXY_CONNECT")]
     connect: Option<Target>,
+
+    #[command(flatten)]
+    tls: Tls,
+
+    /// Where to listen for TLS (--tls); --listen is plain then
+    #[arg(long, value_name = "ADDR", env = "DCPROXY_TLS_LISTEN", value_parser = Target::to_listen_on,
+        requires_all = ["tls", "listen"])]
+    tls_listen: Option<Target>,
+
+    #[command(flatten)]
+    upstream_tls: UpstreamTls,
 
     /// The user to log in with (--connect)
     #[arg(short, long, value_name = "USER", env = "DCPROXY_USER", default_value_t = Config::default().user)]
@@ -93,12 +106,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     args.quirk.iter().try_for_each(|&quirk| may_have(quirk))?;
     match (&args.listen, &args.connect) {
         (Some(listen), _) => serve(&args, listen),
-        (None, Some(producer)) => consume(&args, producer),
+        (None, Some(producer)) => consume(&args, args.upstream_tls.to(producer, &Secrets::from_environment()?)?),
         (None, None) => Err(anyhow!("expected --listen ADDR or --connect HOST:PORT, found neither")),
     }
 }
 
 fn serve(args: &Args, listen: &Target) -> anyhow::Result<ExitStatus> {
+    let listens = [listen].into_iter().chain(&args.tls_listen);
+    let mut tls = args.tls.acceptor(listens, &Secrets::from_environment()?)?;
     net::block_on(async {
         let shutdown = Shutdown::on_signals()?;
         let listener = net::listen(listen).await?;
@@ -107,8 +122,16 @@ fn serve(args: &Args, listen: &Target) -> anyhow::Result<ExitStatus> {
         let _ = io::stderr().write_all(
             format!("user {} password {} bucket {}\n", config.user, config.password, config.bucket).as_bytes(),
         );
+        reread_on_hangup(tls.iter().cloned().collect(), Vec::new())?;
+        let mut entrances = Vec::new();
+        if let Some(listen) = &args.tls_listen {
+            let listener = net::listen(listen).await?;
+            announce("tls", listener.local_addr()?);
+            entrances.push(Entrance { listener, tls: tls.take() });
+        }
         announce("", at);
-        net::serve_node(listener, Node::new(config), &shutdown).await;
+        entrances.push(Entrance { listener, tls });
+        net::serve_node(entrances, Node::new(config), &shutdown).await;
         Ok(ExitStatus::Pass)
     })?
 }
@@ -118,7 +141,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of what a producer must not do so much is told.
 const VIOLATIONS_TOLD: usize = 20;
 
-fn consume(args: &Args, producer: &Target) -> anyhow::Result<ExitStatus> {
+fn consume(args: &Args, producer: Upstream) -> anyhow::Result<ExitStatus> {
     let password = login::given(args.password_file.as_deref())?.unwrap_or_else(|| Config::default().password);
     let config = ClientConfig {
         login: Some((args.user.clone(), password)),

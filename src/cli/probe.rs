@@ -136,7 +136,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let probe = Probe::new(options)?;
     let prefix = format!("dcproxy-probe-{:08x}", salt & 0xffff_ffff);
     let run = ProbeRun {
-        target: args.producer.upstream.clone(),
+        target: args.producer.upstream()?,
         access,
         jobs: usize::from(args.jobs),
         connect_timeout: CONNECT_TIMEOUT,

@@ -3,10 +3,12 @@ use std::time::Duration;
 use super::acting::Acting;
 use super::judging::Judging;
 use super::recording::Recording;
+use super::tls::{Tls, UpstreamTls};
 use super::{announce, output};
 use crate::net;
 use crate::net::proxy::{Options, Summary, serve};
-use crate::net::{Doors, Judged, Limits, Shutdown, Target};
+use crate::net::tls::{Secrets, reread_on_hangup};
+use crate::net::{Doors, Judged, Limits, Route, Shutdown, Target};
 use crate::report::Report;
 use crate::units;
 use crate::verdict::ExitStatus;
@@ -24,6 +26,12 @@ pub(super) struct Args {
     /// Where to dial for each connection
     #[arg(long, value_name = "HOST:PORT", env = "DCPROXY_UPSTREAM")]
     upstream: Target,
+
+    #[command(flatten)]
+    tls: Tls,
+
+    #[command(flatten)]
+    upstream_tls: UpstreamTls,
 
     #[command(flatten)]
     acting: Acting,
@@ -74,14 +82,21 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let plan = args.acting.plan(&args.judging);
     let options = args.options(plan.settle);
     let mut judged = Judged::new(plan, args.judging.judge(&args.acting.scenario));
+    let mut secrets = Secrets::from_environment()?;
     if let Some(recorder) = args.recording.start(&args.upstream)? {
+        secrets = secrets.recorded(args.recording.secrets(&recorder));
         judged = judged.recorded(recorder);
     }
+    let route = Route {
+        upstream: args.upstream_tls.to(&args.upstream, &secrets)?,
+        tls: args.tls.acceptor([&args.listen], &secrets)?,
+    };
     let summary = net::block_on(async {
         let shutdown = Shutdown::on_signals()?;
+        reread_on_hangup(route.tls.iter().cloned().collect(), route.upstream.tls.iter().cloned().collect())?;
         let listener = net::listen(&args.listen).await?;
         announce("", listener.local_addr()?);
-        let doors = Doors::one(listener, args.upstream.clone());
+        let doors = Doors::one(listener, route);
         anyhow::Ok(serve(doors, options, &mut judged, &shutdown).await)
     })??;
     let report = judged.report(&summary);

@@ -3,11 +3,11 @@ use std::path::PathBuf;
 
 use super::values;
 use crate::capture::write::{About, MIN_SNAPLEN, Redaction};
-use crate::net::{Recorder, RecorderLimits, RecorderOptions, Target};
+use crate::net::{Recorder, RecorderLimits, RecorderOptions, SecretsTape, Target};
 
-/// The flags of a command that records.
 use crate::units;
 
+/// The flags of a command that records.
 #[derive(clap::Args, Debug)]
 pub(super) struct Recording {
     /// Record both edges of each connection as pcapng. It holds documents, unless --redact says otherwise
@@ -31,6 +31,10 @@ pub(super) struct Recording {
     /// Blank document keys, values or both in the recording, with lengths kept: keys,values
     #[arg(long, value_name = "LIST", env = "DCPROXY_REDACT", value_parser = redact, requires = "record")]
     redact: Option<Redaction>,
+
+    /// Record the secrets of the TLS connections too: whoever captures those on the wire can read them with it
+    #[arg(long, env = "DCPROXY_RECORD_SECRETS", requires = "record")]
+    record_secrets: bool,
 }
 
 impl Recording {
@@ -44,6 +48,7 @@ impl Recording {
             (false, true) => "the keys that cross; documents are blanked",
             (true, true) => "neither keys nor documents: they are blanked",
         };
+        let holds = format!("{holds}{}", if self.record_secrets { ", and the secrets of TLS connections" } else { "" });
         let about = About {
             comment: format!(
                 "dcproxy: recording of {upstream}. It holds {holds}; SASL payloads are zeroed. Times are those at which bytes \
@@ -62,6 +67,11 @@ impl Recording {
         let recorder = Recorder::start(options)?;
         tracing::warn!("recording to {}: it holds {holds}; SASL payloads are zeroed", path.display());
         Ok(Some(recorder))
+    }
+
+    /// Where the secrets of TLS connections are recorded, if they are to be.
+    pub(super) fn secrets(&self, recorder: &Recorder) -> Option<SecretsTape> {
+        self.record_secrets.then(|| recorder.secrets())
     }
 }
 

@@ -7,9 +7,11 @@ use clap::ValueEnum;
 
 use super::acting::Acting;
 use super::judging::Judging;
+use super::tls::UpstreamTls;
 use super::{announce, input, login, output};
 use crate::journal::Role;
 use crate::net;
+use crate::net::tls::Secrets;
 use crate::net::{Rounds, Shutdown, Target, replay_against, replay_to};
 use crate::replay::{Credentials, Ensemble, Options, Recording, Speed};
 use crate::report::Report;
@@ -39,6 +41,9 @@ pub(super) struct Args {
     /// The live producer (--as consumer)
     #[arg(long, value_name = "HOST:PORT", env = "DCPROXY_UPSTREAM")]
     upstream: Option<Target>,
+
+    #[command(flatten)]
+    tls: UpstreamTls,
 
     /// How fast: 1 as recorded, N times as fast, or max, as fast as the conversation allows
     #[arg(long, value_name = "1|N|max", env = "DCPROXY_SPEED", default_value_t = Speed::RECORDED)]
@@ -185,10 +190,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     };
     let mut ensemble =
         Ensemble::new(recording, args.role(), options, plan, args.judging.judge(&args.acting.scenario), args.diff);
+    let upstream = args.tls.to(address, &Secrets::from_environment()?)?;
     net::block_on(async {
         let shutdown = Shutdown::on_signals()?;
         match args.end {
-            End::Consumer => replay_against(address, &mut ensemble, rounds, &shutdown).await,
+            End::Consumer => replay_against(&upstream, &mut ensemble, rounds, &shutdown).await,
             End::Producer => {
                 let listener = net::listen(address).await?;
                 announce("", listener.local_addr()?);

@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::peer::{Machine, Peer};
-use super::{Clock, DialError, Shutdown, Stop, Target, dial};
+use super::{Clock, DialError, Shutdown, Stop, Upstream};
 use crate::Timestamp;
 use crate::journal::How;
 use crate::node::consumer::{Client, ClientConfig, Pulled};
@@ -15,15 +15,15 @@ use crate::node::consumer::{Client, ClientConfig, Pulled};
 /// # Errors
 /// The producer cannot be reached within `limit`.
 pub async fn consume(
-    target: &Target,
+    upstream: impl Into<Upstream>,
     limit: Duration,
     config: ClientConfig,
     shutdown: &Shutdown,
 ) -> Result<Client, DialError> {
-    let stream = dial(target, limit).await?;
+    let leg = upstream.into().dial(limit).await?;
     let clock = Clock::start();
     let machine = Pulled::new(Client::new(config, clock.now()));
-    Ok(Peer::new(machine, stream, clock).run(shutdown.listen()).await.into_client())
+    Ok(Peer::new(machine, leg, clock).run(shutdown.listen()).await.into_client())
 }
 
 /// As [`consume`], and not for longer than `timeout`.
@@ -32,12 +32,12 @@ pub async fn consume(
 /// As there.
 pub async fn consume_for(
     timeout: Option<Duration>,
-    target: &Target,
+    upstream: impl Into<Upstream>,
     limit: Duration,
     config: ClientConfig,
     shutdown: &Shutdown,
 ) -> Result<Client, DialError> {
-    let mut consuming = pin!(consume(target, limit, config, shutdown));
+    let mut consuming = pin!(consume(upstream, limit, config, shutdown));
     tokio::select! {
         client = &mut consuming => return client,
         () = sleep(timeout.unwrap_or_default()), if timeout.is_some() => shutdown.stop(Stop::Now),

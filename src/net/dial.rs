@@ -7,6 +7,9 @@ use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
+use super::Leg;
+use super::tls::{Connector, HandshakeError};
+
 /// A place to dial: a host name or an address, and a port. Read from `HOST:PORT`, `1.2.3.4:PORT` or `[::1]:PORT`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Target {
@@ -95,6 +98,70 @@ pub enum DialError {
         /// How long it was waited for.
         limit: Duration,
     },
+    /// There is a connection, but no TLS over it.
+    #[error("cannot speak TLS with {target}: {error}")]
+    NoTls {
+        /// What was dialled.
+        target: Target,
+        /// What went wrong, and how to mend it.
+        error: HandshakeError,
+    },
+}
+
+/// A place to dial, and the TLS that is spoken there, if any is.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// The place.
+    pub target: Target,
+    /// Agrees on TLS.
+    pub tls: Option<Connector>,
+}
+
+impl Upstream {
+    /// Connects, and agrees on TLS if that is spoken there, all within `limit`.
+    ///
+    /// # Errors
+    /// Nobody takes the connection, or TLS comes to nothing.
+    pub async fn dial(&self, limit: Duration) -> Result<Leg, DialError> {
+        let target = &self.target;
+        let within = timeout(limit, async {
+            let stream = dial(target, limit).await?;
+            let Some(tls) = &self.tls else { return Ok(stream.into()) };
+            let joined = tls.connect(stream, &target.host).await;
+            joined.map_err(|error| DialError::NoTls { target: target.clone(), error })
+        });
+        within.await.unwrap_or_else(|_| Err(DialError::TimedOut { target: target.clone(), limit }))
+    }
+
+    /// As [`Self::dial`]; with the addresses of this end and the other, as text.
+    ///
+    /// # Errors
+    /// As there; or the other end has reset the connection since.
+    pub async fn dial_addressed(&self, limit: Duration) -> Result<(Leg, String, String), DialError> {
+        let leg = self.dial(limit).await?;
+        match (leg.local_addr(), leg.peer_addr()) {
+            (Ok(from), Ok(to)) => Ok((leg, from.to_string(), to.to_string())),
+            (Err(error), _) | (_, Err(error)) => Err(DialError::Refused { target: self.target.clone(), error }),
+        }
+    }
+}
+
+impl From<Target> for Upstream {
+    fn from(target: Target) -> Self {
+        Self { target, tls: None }
+    }
+}
+
+impl From<&Target> for Upstream {
+    fn from(target: &Target) -> Self {
+        target.clone().into()
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.target.fmt(f)
+    }
 }
 
 /// Connects to a target: each address of its name in turn, all within `limit`.

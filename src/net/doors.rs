@@ -3,18 +3,27 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::Target;
+use super::listen::PAUSE;
+use super::tls::Acceptor;
+use super::{Target, Upstream};
 
 /// Where the connections of a listener go, and how.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Where to dial.
-    pub upstream: Target,
+    /// Where to dial, and whether TLS is spoken there.
+    pub upstream: Upstream,
+    /// Agrees on TLS with whoever dials; without it that is plain.
+    pub tls: Option<Acceptor>,
+}
+
+impl From<Target> for Route {
+    fn from(upstream: Target) -> Self {
+        Self { upstream: upstream.into(), tls: None }
+    }
 }
 
 /// One listener of a proxy, and where its connections go.
@@ -44,18 +53,15 @@ pub enum Change {
     Close(SocketAddr),
 }
 
-/// How long nothing is accepted after an error: for want of descriptors, it would come again at once.
-const PAUSE: Duration = Duration::from_millis(50);
-
 impl Doors {
     /// These, and no others later.
     pub const fn new(open: Vec<Door>) -> Self {
         Self { open, changes: None, next: 0 }
     }
 
-    /// One listener, all of whose connections go to one target.
-    pub fn one(listener: TcpListener, upstream: Target) -> Self {
-        Self::new(vec![Door { listener, route: Arc::new(Route { upstream }) }])
+    /// One listener, all of whose connections go one way.
+    pub fn one(listener: TcpListener, route: impl Into<Route>) -> Self {
+        Self::new(vec![Door { listener, route: Arc::new(route.into()) }])
     }
 
     /// These, and what is told of through the sender while they are served.
@@ -115,7 +121,7 @@ mod tests {
     async fn door(host: &str) -> (SocketAddr, Door) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a listener");
         let at = listener.local_addr().expect("an address");
-        (at, Door { listener, route: Arc::new(Route { upstream: Target { host: host.to_owned(), port: 1 } }) })
+        (at, Door { listener, route: Arc::new(Target { host: host.to_owned(), port: 1 }.into()) })
     }
 
     #[tokio::test]
@@ -128,7 +134,7 @@ mod tests {
         }
         let mut hosts = Vec::new();
         for _ in 0..2 {
-            hosts.push(doors.accept().await.1.upstream.host.clone());
+            hosts.push(doors.accept().await.1.upstream.target.host.clone());
         }
         hosts.sort();
         assert_eq!(hosts, ["a", "b"]);
@@ -140,7 +146,7 @@ mod tests {
         let (mut doors, changes) = Doors::changing(vec![one]);
         changes.send(Change::Open(two)).expect("served");
         let _dialled = TcpStream::connect(second).await.expect("connected");
-        assert_eq!(doors.accept().await.1.upstream.host, "b");
+        assert_eq!(doors.accept().await.1.upstream.target.host, "b");
         changes.send(Change::Close(first)).expect("served");
         let _other = TcpStream::connect(second).await.expect("connected");
         doors.accept().await;

@@ -11,6 +11,8 @@ use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::Leg;
+use super::tls::Sealed;
 use super::unsent::unacknowledged;
 use crate::journal::How;
 
@@ -35,6 +37,8 @@ const BLIND_WAIT: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct End {
     stream: Option<TcpStream>,
+    /// The TLS on it: `queue` and `buffer` hold plaintext.
+    tls: Option<Sealed>,
     buffer: BytesMut,
     inbound: Inbound,
     outbound: Outbound,
@@ -43,6 +47,8 @@ pub(super) struct End {
     broken: Option<Instant>,
     /// Whether a reset was sent, and nobody has asked yet.
     reset_sent: bool,
+    /// Why the other end would have none of the TLS that was agreed on, if it says so before anything else.
+    refusal: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,12 +74,14 @@ pub(super) enum Received {
 }
 
 impl End {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(leg: impl Into<Leg>) -> Self {
+        let Leg { stream, tls } = leg.into();
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY not set");
         }
         Self {
             stream: Some(stream),
+            tls: tls.map(|tls| Sealed::new(*tls, READ_LEN)),
             buffer: BytesMut::new(),
             inbound: Inbound::Open,
             outbound: Outbound::Open,
@@ -81,12 +89,18 @@ impl End {
             queued: 0,
             broken: None,
             reset_sent: false,
+            refusal: None,
         }
     }
 
     /// The bytes that wait to be written.
-    pub(super) const fn queued(&self) -> usize {
-        self.queued
+    pub(super) fn queued(&self) -> usize {
+        self.queued.saturating_add(self.tls.as_ref().map_or(0, Sealed::waiting))
+    }
+
+    /// Why the other end refused the TLS connection, where it did so once this end thought it made.
+    pub(super) const fn refusal(&mut self) -> Option<String> {
+        self.refusal.take()
     }
 
     /// Both directions are over.
@@ -109,7 +123,11 @@ impl End {
         if spare < READ_LEN && !self.buffer.try_reclaim(READ_LEN) && spare < LEAST_READ_LEN {
             self.buffer.reserve(READ_LEN);
         }
-        match stream.try_read_buf(&mut self.buffer) {
+        let read = match &mut self.tls {
+            None => stream.try_read_buf(&mut self.buffer),
+            Some(tls) => tls.read(stream, &mut self.buffer),
+        };
+        match read {
             Ok(0) if self.broken.is_some() => self.reset(),
             Ok(0) => {
                 self.inbound = Inbound::Finished;
@@ -118,7 +136,10 @@ impl End {
             }
             Ok(_) => Received::Bytes(self.buffer.split().freeze()),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Received::Nothing,
-            Err(_) => self.reset(),
+            Err(_) => {
+                self.refusal = self.tls.as_mut().and_then(|tls| tls.give_up(stream));
+                self.reset()
+            }
         }
     }
 
@@ -157,10 +178,14 @@ impl End {
     pub(super) fn flush(&mut self) {
         self.write_queue();
         if let Outbound::Closing(how, until) = self.outbound
-            && self.queue.is_empty()
+            && self.is_flushed()
         {
             match how {
-                How::Fin => self.finish(),
+                How::Fin => {
+                    if self.has_said_that_it_closes() {
+                        self.finish();
+                    }
+                }
                 How::Reset => self.drain(until),
             }
         }
@@ -183,9 +208,12 @@ impl End {
     /// Waits until there is something to do: bytes or an end to read (if they `may` be read), room for bytes that wait,
     /// or the news that the socket was torn down.
     pub(super) async fn ready(&self, may_read: bool) -> Ready {
-        let writes = !self.queue.is_empty();
+        let writes = !self.is_flushed();
         let reads = may_read && self.reads();
         let Some(stream) = &self.stream else { return std::future::pending().await };
+        if reads && self.tls.as_ref().is_some_and(Sealed::is_ahead) {
+            return Ready::READABLE;
+        }
         // Once heard of, it would be heard of for ever.
         let mut interest = self.broken.is_none().then_some(Interest::ERROR);
         for (wanted, kind) in [(reads, Interest::READABLE), (writes, Interest::WRITABLE)] {
@@ -219,16 +247,36 @@ impl End {
         matches!(self.outbound, Outbound::Closing(How::Reset, _) | Outbound::Draining { .. })
     }
 
+    /// Whether nothing waits to be written, or can be any more.
+    fn is_flushed(&self) -> bool {
+        let sealed = self.tls.as_ref().is_some_and(Sealed::wants_write) && self.outbound != Outbound::Closed;
+        self.queue.is_empty() && !sealed
+    }
+
+    /// Over TLS a FIN is announced; true once that has been written.
+    fn has_said_that_it_closes(&mut self) -> bool {
+        if let Some(tls) = &mut self.tls {
+            tls.close();
+        }
+        self.write_queue();
+        self.is_flushed()
+    }
+
     fn write_queue(&mut self) {
         while let Some(stream) = &self.stream
-            && !self.queue.is_empty()
+            && !self.is_flushed()
         {
             let mut slices = [IoSlice::new(&[]); SLICES];
             for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
                 *slice = IoSlice::new(bytes);
             }
             let count = self.queue.len().min(SLICES);
-            match stream.try_write_vectored(&slices[..count]) {
+            let slices = &slices[..count];
+            let written = match &mut self.tls {
+                None => stream.try_write_vectored(slices),
+                Some(tls) => tls.write(stream, slices),
+            };
+            match written {
                 Ok(written) => self.written(written),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -298,6 +346,7 @@ impl End {
 
     fn drop_socket(&mut self) {
         self.stream = None;
+        self.tls = None;
         self.buffer = BytesMut::new();
         self.inbound = Inbound::Finished;
         self.give_up_writing();

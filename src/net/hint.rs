@@ -13,21 +13,31 @@ impl Hint {
             Side::Dialler => (&mut self.seen[0], "the client"),
             Side::Upstream => (&mut self.seen[1], "the upstream"),
         };
+        // TLS is what this end can put right itself.
+        let mend = match side {
+            Side::Dialler => "--tls auto|CERT.pem takes it up, with --upstream-tls towards the upstream",
+            Side::Upstream => "--upstream-tls speaks it too",
+        };
         if std::mem::replace(seen, true) {
             return;
         }
         if let Some(what) = foreign(bytes) {
-            tracing::warn!("{who} speaks {what}, not DCP: it is relayed as it is, but nothing of it can be judged");
+            let mend = if what == TLS { format!(" ({mend})") } else { String::new() };
+            tracing::warn!(
+                "{who} speaks {what}, not DCP: it is relayed as it is, but nothing of it can be judged{mend}"
+            );
         }
     }
 }
 
+const TLS: &str = "TLS (a plain port was dialled where TLS was meant, or the other way round)";
+
 /// The protocol that starts so, if it is one of those that often reach a port of memcached's by mistake.
-fn foreign(bytes: &[u8]) -> Option<&'static str> {
+pub(super) fn foreign(bytes: &[u8]) -> Option<&'static str> {
     const HTTP: [&[u8]; 7] = [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"OPTIONS ", b"HTTP/1."];
     // A TLS record: handshake or alert, version 3.x.
     if matches!(bytes, [0x16 | 0x15, 0x03, 0..=4, ..]) {
-        return Some("TLS (a plain port was dialled where TLS was meant, or the other way round)");
+        return Some(TLS);
     }
     HTTP.iter().any(|start| bytes.starts_with(start)).then_some("HTTP (was a management port meant?)")
 }

@@ -1,14 +1,13 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 
 use super::end::{End, Received};
 use super::hint::Hint;
-use super::{Clock, Core, Progress, Stop};
+use super::{Clock, Core, Leg, Progress, Stop};
 use crate::Timestamp;
 use crate::engine::Output;
 use crate::journal::How;
@@ -65,7 +64,7 @@ pub enum Ending {
 
 impl<C: Core> Link<C> {
     /// Joins two connected sockets by a core.
-    pub fn new(core: C, dialler: TcpStream, upstream: TcpStream, limits: Limits) -> Self {
+    pub fn new(core: C, dialler: impl Into<Leg>, upstream: impl Into<Leg>, limits: Limits) -> Self {
         Self {
             core,
             dialler: End::new(dialler),
@@ -76,6 +75,11 @@ impl<C: Core> Link<C> {
             limits,
             hint: Hint::default(),
         }
+    }
+
+    /// Why the upstream refused the TLS connection after all, where it did: the dial is to count as one that failed.
+    pub const fn refusal(&mut self) -> Option<String> {
+        self.upstream.refusal()
     }
 
     /// The core, in whatever state it is.

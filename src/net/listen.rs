@@ -12,6 +12,9 @@ pub async fn listen(at: &Target) -> io::Result<TcpListener> {
         .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {at}: {error}")))
 }
 
+/// How long nothing is accepted after an error: for want of descriptors, it would come again at once.
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
+
 /// The next connection. What fails for one caller (it has hung up already) or for want of descriptors is logged and
 /// tried again.
 pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
@@ -20,7 +23,7 @@ pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
             Ok((stream, _)) => return stream,
             Err(error) => {
                 tracing::warn!("cannot accept a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(PAUSE).await;
             }
         }
     }

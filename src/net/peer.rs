@@ -1,12 +1,11 @@
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 
 use super::end::{End, Received};
-use super::{Clock, Stop};
+use super::{Clock, Leg, Stop};
 use crate::Timestamp;
 use crate::journal::How;
 
@@ -49,8 +48,8 @@ const PULL_LEN: usize = 64 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 impl<M: Machine> Peer<M> {
-    pub(super) fn new(machine: M, stream: TcpStream, clock: Clock) -> Self {
-        Self { machine, end: End::new(stream), clock }
+    pub(super) fn new(machine: M, leg: impl Into<Leg>, clock: Clock) -> Self {
+        Self { machine, end: End::new(leg), clock }
     }
 
     /// Runs until the connection is closed or `stop` says so, and hands the machine back.
@@ -88,7 +87,12 @@ impl<M: Machine> Peer<M> {
             match self.end.read() {
                 // What comes after the close is read, so that no reset takes the place of the FIN.
                 Received::Bytes(bytes) if self.machine.closing().is_none() => self.machine.feed(&bytes, now),
-                Received::Closed(how) => self.machine.closed(how, now),
+                Received::Closed(how) => {
+                    if let Some(why) = self.end.refusal() {
+                        tracing::warn!("the upstream refuses the TLS connection: {why}");
+                    }
+                    self.machine.closed(how, now);
+                }
                 Received::Bytes(_) | Received::Nothing => {}
             }
         }

@@ -1,13 +1,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::peer::{Machine, Peer};
-use super::{Clock, DialError, Shutdown, Stop, Target, dial};
+use super::{Clock, DialError, Leg, Shutdown, Stop, Upstream};
 use crate::Timestamp;
 use crate::journal::How;
 use crate::probe::{Access, Case, Consumer, Errand, Outcome, Probe, Script, Survey, Workload};
@@ -18,7 +17,7 @@ use crate::stage::Stage;
 #[derive(Clone, Debug)]
 pub struct ProbeRun {
     /// The producer.
-    pub target: Target,
+    pub target: Upstream,
     /// How to get in.
     pub access: Access,
     /// How many cases run at once.
@@ -307,12 +306,8 @@ impl Running<'_> {
         self.until.is_some_and(|until| until <= Instant::now())
     }
 
-    async fn dial(&self) -> Result<(TcpStream, String, String), DialError> {
-        let stream = dial(&self.run.target, self.run.connect_timeout).await?;
-        match (stream.local_addr(), stream.peer_addr()) {
-            (Ok(from), Ok(to)) => Ok((stream, from.to_string(), to.to_string())),
-            (Err(error), _) | (_, Err(error)) => Err(DialError::Refused { target: self.run.target.clone(), error }),
-        }
+    async fn dial(&self) -> Result<(Leg, String, String), DialError> {
+        self.run.target.dial_addressed(self.run.connect_timeout).await
     }
 
     fn writer(&self) -> Writer {
@@ -380,7 +375,7 @@ impl Writer {
 
     async fn errand<S: Script>(&mut self, script: S) -> Result<S, String> {
         self.batches += 1;
-        let stream = dial(&self.run.target, self.run.connect_timeout).await.map_err(|error| error.to_string())?;
+        let stream = self.run.target.dial(self.run.connect_timeout).await.map_err(|error| error.to_string())?;
         let nonce = format!("workload{:016x}{:016x}", self.run.salt, self.batches);
         let errand = Errand::new(self.run.access.clone(), nonce, script, self.clock.now());
         let (script, outcome) = Peer::new(errand, stream, self.clock).run(self.links.listen()).await.into_outcome();

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Core, DialError, Doors, Ending, Limits, Link, Route, Shutdown, Stop, dial};
+use super::tls::HandshakeError;
+use super::{Core, DialError, Doors, Ending, Leg, Limits, Link, Route, Shutdown, Stop, Target};
 use crate::capture::write::Ends;
 
 /// What the connections of a proxy are for: it makes the core of each, and is told what became of it.
@@ -85,7 +86,7 @@ pub async fn serve<S: Served>(mut doors: Doors, options: Options, served: &mut S
     server.links.stop(*outside.borrow_and_update());
     while server.accepts() || !server.tasks.is_empty() {
         tokio::select! {
-            (dialler, route) = doors.accept(), if server.accepts() => server.accepted(dialler, route),
+            (stream, route) = doors.accept(), if server.accepts() => server.accepted(stream, route),
             Some(done) = server.tasks.join_next() => match done {
                 Ok(done) => server.done(done),
                 Err(error) => tracing::error!("a connection's task was lost: {error}"),
@@ -111,9 +112,34 @@ struct Server<'a, S: Served> {
 }
 
 enum Done<C> {
-    Dialled { id: u64, dialler: TcpStream, upstream: Result<TcpStream, DialError> },
+    Joined { id: u64, legs: Legs, target: Target },
+    NotJoined { id: u64, why: NotJoined },
     Abandoned,
-    Ended { id: u64, core: C, ending: Ending },
+    Ended { id: u64, core: C, ending: Ending, refusal: Option<DialError> },
+}
+
+/// Both ends of a connection: the dialler's and the upstream's.
+type Legs = (Leg, Leg);
+
+enum NotJoined {
+    /// The dialler does not speak TLS as it should.
+    Dialler(HandshakeError),
+    Upstream(DialError),
+}
+
+/// Agrees on TLS with the dialler, if that is to be, and dials the upstream. Whoever does not agree is no reason to dial.
+async fn join(stream: TcpStream, route: &Route, limit: Duration) -> Result<Legs, NotJoined> {
+    let dialler = match &route.tls {
+        None => stream.into(),
+        Some(tls) => tls.accept(stream, limit).await.map_err(NotJoined::Dialler)?,
+    };
+    match route.upstream.dial(limit).await {
+        Ok(upstream) => Ok((dialler, upstream)),
+        Err(error) => {
+            dialler.close();
+            Err(NotJoined::Upstream(error))
+        }
+    }
 }
 
 impl<S: Served> Server<'_, S> {
@@ -121,14 +147,17 @@ impl<S: Served> Server<'_, S> {
         self.accepts && *self.links.listen().borrow() == Stop::No
     }
 
-    fn accepted(&mut self, dialler: TcpStream, route: Arc<Route>) {
+    fn accepted(&mut self, stream: TcpStream, route: Arc<Route>) {
         self.summary.accepted += 1;
         self.accepts = !self.options.once || self.served.armed();
         let (id, limit) = (self.summary.accepted, self.options.connect_timeout);
         let mut stop = self.links.listen();
         self.tasks.spawn(async move {
             tokio::select! {
-                upstream = dial(&route.upstream, limit) => Done::Dialled { id, dialler, upstream },
+                joined = join(stream, &route, limit) => match joined {
+                    Ok(legs) => Done::Joined { id, legs, target: route.upstream.target.clone() },
+                    Err(why) => Done::NotJoined { id, why },
+                },
                 _ = stop.wait_for(|stop| *stop != Stop::No) => Done::Abandoned,
             }
         });
@@ -136,18 +165,17 @@ impl<S: Served> Server<'_, S> {
 
     fn done(&mut self, done: Done<S::Core>) {
         match done {
-            Done::Dialled { id, dialler, upstream: Ok(upstream) } => self.start(id, dialler, upstream),
-            Done::Dialled { id, dialler, upstream: Err(error) } => {
-                drop(dialler);
-                if self.options.once {
-                    self.links.stop(Stop::Now);
-                } else {
-                    tracing::warn!(connection = id, "{error}");
-                }
-                self.summary.failed_dial.get_or_insert(error);
+            Done::Joined { id, legs, target } => self.start(id, legs, target),
+            Done::NotJoined { why: NotJoined::Dialler(error), .. } => {
+                error.tell();
+                self.accepts = true;
             }
+            Done::NotJoined { id, why: NotJoined::Upstream(error) } => self.dial_failed(id, error),
             Done::Abandoned => {}
-            Done::Ended { id, core, ending } => {
+            Done::Ended { id, core, ending, refusal } => {
+                if let Some(error) = refusal {
+                    self.dial_failed(id, error);
+                }
                 if let Ending::Crashed(said) = &ending {
                     tracing::error!(connection = id, "the connection's task crashed: {said}");
                 }
@@ -159,7 +187,16 @@ impl<S: Served> Server<'_, S> {
         }
     }
 
-    fn start(&mut self, id: u64, dialler: TcpStream, upstream: TcpStream) {
+    fn dial_failed(&mut self, id: u64, error: DialError) {
+        if self.options.once {
+            self.links.stop(Stop::Now);
+        } else {
+            tracing::warn!(connection = id, "{error}");
+        }
+        self.summary.failed_dial.get_or_insert(error);
+    }
+
+    fn start(&mut self, id: u64, (dialler, upstream): Legs, target: Target) {
         let ends = || {
             std::io::Result::Ok(Ends {
                 dialler: dialler.peer_addr()?,
@@ -179,14 +216,19 @@ impl<S: Served> Server<'_, S> {
         let (link, stop, once) =
             (Link::new(core, dialler, upstream, self.options.limits), self.links.listen(), self.options.once);
         self.tasks.spawn(async move {
-            let (core, ending) = guarded(link, once, stop).await;
-            Done::Ended { id, core, ending }
+            let (core, ending, refusal) = guarded(link, once, stop).await;
+            let refusal = refusal.map(|why| DialError::NoTls { target, error: HandshakeError::Failed(why) });
+            Done::Ended { id, core, ending, refusal }
         });
     }
 }
 
-/// Runs a link; where it panics, its core is handed back all the same.
-async fn guarded<C: Core>(mut link: Link<C>, until_settled: bool, stop: watch::Receiver<Stop>) -> (C, Ending) {
+/// Runs a link; where it panics, its core is handed back all the same. The third is [`Link::refusal`].
+async fn guarded<C: Core>(
+    mut link: Link<C>,
+    until_settled: bool,
+    stop: watch::Receiver<Stop>,
+) -> (C, Ending, Option<String>) {
     let ending = {
         let mut run = pin!(link.run(until_settled, stop));
         poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context))) {
@@ -195,7 +237,8 @@ async fn guarded<C: Core>(mut link: Link<C>, until_settled: bool, stop: watch::R
         })
         .await
     };
-    (link.into_core(), ending)
+    let refusal = link.refusal();
+    (link.into_core(), ending, refusal)
 }
 
 fn said(panic: &(dyn Any + Send)) -> String {

@@ -25,7 +25,7 @@ const GATHER: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct Recorder {
     shared: Arc<Shared>,
-    sender: mpsc::Sender<Record>,
+    sender: mpsc::Sender<Item>,
     done: mpsc::Receiver<()>,
 }
 
@@ -65,6 +65,28 @@ pub struct RecordError {
     pub path: PathBuf,
     /// What the system said.
     pub error: io::Error,
+}
+
+/// What is written.
+enum Item {
+    Record(Record),
+    /// A line of a key log.
+    Secrets(String),
+    /// There will be no more.
+    End,
+}
+
+/// Takes the secrets of TLS connections into a recording, as lines of a key log.
+#[derive(Clone, Debug)]
+pub struct SecretsTape {
+    sender: mpsc::Sender<Item>,
+}
+
+impl SecretsTape {
+    pub(super) fn put(&self, line: String) {
+        // One that has ended has no place for them.
+        let _ = self.sender.send(Item::Secrets(line));
+    }
 }
 
 #[derive(Debug, Default)]
@@ -122,7 +144,7 @@ impl Recorder {
     fn write_to(mut files: impl Files, rotate: Option<u64>, about: About, limits: RecorderLimits) -> io::Result<Self> {
         let (path, out) = files.next()?;
         let shared = Arc::new(Shared { limits, files: Mutex::new(vec![path]), ..Shared::default() });
-        let (sender, records) = mpsc::channel();
+        let (sender, items) = mpsc::channel();
         let (tell_done, done) = mpsc::channel();
         let mut writer = Writer {
             shared: Arc::clone(&shared),
@@ -136,7 +158,7 @@ impl Recorder {
             lost_before: Default::default(),
         };
         thread::Builder::new().name("recorder".to_owned()).spawn(move || {
-            writer.run(&records);
+            writer.run(&items);
             tell_done.send(()).ok();
         })?;
         Ok(Self { shared, sender, done })
@@ -147,10 +169,16 @@ impl Recorder {
         Box::new(Sender { shared: Arc::clone(&self.shared), sender: self.sender.clone() })
     }
 
+    /// Where the secrets of TLS connections are recorded, until the recording ends.
+    pub fn secrets(&self) -> SecretsTape {
+        SecretsTape { sender: self.sender.clone() }
+    }
+
     /// Ends the recording, once all connections have ended, and tells what became of it.
     pub fn finish(self) -> report::Recording {
         let Self { shared, sender, done } = self;
-        drop(sender);
+        // Who might record secrets may still be there.
+        let _ = sender.send(Item::End);
         if let Err(RecvTimeoutError::Timeout) = done.recv_timeout(shared.limits.end_within) {
             shared.abandoned.store(true, Ordering::SeqCst);
             let within = shared.limits.end_within.as_secs_f32();
@@ -215,7 +243,7 @@ impl Shared {
 
 struct Sender {
     shared: Arc<Shared>,
-    sender: mpsc::Sender<Record>,
+    sender: mpsc::Sender<Item>,
 }
 
 impl Queue for Sender {
@@ -228,9 +256,9 @@ impl Queue for Sender {
             self.shared.lose(&record);
             return Some(record);
         }
-        match self.sender.send(record) {
-            Ok(()) => None,
-            Err(mpsc::SendError(record)) => {
+        match self.sender.send(Item::Record(record)) {
+            Ok(()) | Err(mpsc::SendError(Item::Secrets(_) | Item::End)) => None,
+            Err(mpsc::SendError(Item::Record(record))) => {
                 self.shared.lose(&record);
                 Some(record)
             }
@@ -256,18 +284,19 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(&mut self, records: &mpsc::Receiver<Record>) {
+    fn run(&mut self, items: &mpsc::Receiver<Item>) {
         self.recording.begin(&mut self.buffer);
         self.flush();
         let mut flushed = Instant::now();
         loop {
-            match records.recv_timeout(FLUSH_EVERY.saturating_sub(flushed.elapsed())) {
-                Ok(record) => {
+            match items.recv_timeout(FLUSH_EVERY.saturating_sub(flushed.elapsed())) {
+                Ok(Item::Record(record)) => {
                     self.write(&record);
                     self.shared.waiting.fetch_sub(record.cost(), Ordering::SeqCst);
                 }
+                Ok(Item::Secrets(lines)) => self.recording.secrets(&lines, &mut self.buffer),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Item::End) | Err(RecvTimeoutError::Disconnected) => break,
             }
             if flushed.elapsed() >= FLUSH_EVERY {
                 self.flush();

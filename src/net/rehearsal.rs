@@ -97,7 +97,7 @@ impl Rehearsal {
         let mut client = None;
         let summary = {
             let mut consuming = pin!(client::consume(&target, self.timeout, self.client, &embedded));
-            let mut producing = pin!(node_server::serve_node(node_listener, Node::new(self.node), &embedded));
+            let mut producing = pin!(node_server::serve_node([node_listener], Node::new(self.node), &embedded));
             let mut relaying = pin!(serve(doors, options, &mut judged, &outside));
             let summary = loop {
                 tokio::select! {

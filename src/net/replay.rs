@@ -4,13 +4,13 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::listen::accept;
 use super::peer::Peer;
-use super::{Clock, DialError, Shutdown, Stop, Target, dial};
+use super::{Clock, Leg, Shutdown, Stop, Upstream};
 use crate::replay::{Ensemble, Stage};
 
 /// How many connections are played at once.
@@ -29,7 +29,7 @@ pub struct Rounds {
 
 /// Plays the recorded consumers against a live producer: dials it for each recorded connection, at the time at which that
 /// began in the recording.
-pub async fn replay_against(target: &Target, ensemble: &mut Ensemble, rounds: Rounds, shutdown: &Shutdown) {
+pub async fn replay_against(target: &Upstream, ensemble: &mut Ensemble, rounds: Rounds, shutdown: &Shutdown) {
     let mut playing = Playing::new(rounds, shutdown);
     let mut left = rounds.rounds;
     while left != Some(0) && playing.goes_on() {
@@ -40,12 +40,12 @@ pub async fn replay_against(target: &Target, ensemble: &mut Ensemble, rounds: Ro
             let next = starts.front().copied().unwrap_or_default();
             let dialled = playing.wait_or(ensemble, true, async {
                 sleep_until(begun + next).await;
-                dial(target, rounds.connect_timeout).await
+                target.dial_addressed(rounds.connect_timeout).await
             });
             let Some(dialled) = dialled.await else { break };
             starts.pop_front();
-            match dialled.and_then(|stream| addressed(stream, target)) {
-                Ok((stream, from, to)) => playing.start(ensemble, stream, &from, &to),
+            match dialled {
+                Ok((leg, from, to)) => playing.start(ensemble, leg, &from, &to),
                 Err(error) => {
                     ensemble.failed(error.to_string());
                     playing.stop();
@@ -69,18 +69,11 @@ pub async fn replay_to(listener: TcpListener, ensemble: &mut Ensemble, rounds: R
             let accepted = playing.wait_or(ensemble, may_accept, async { Ok::<_, io::Error>(accept(&listener).await) });
             let Some(Ok(stream)) = accepted.await else { continue };
             if let (Ok(from), Ok(to)) = (stream.peer_addr(), stream.local_addr()) {
-                playing.start(ensemble, stream, &from.to_string(), &to.to_string());
+                playing.start(ensemble, stream.into(), &from.to_string(), &to.to_string());
             }
         }
         playing.finish(ensemble).await;
         left = left.map(|left| left - 1);
-    }
-}
-
-fn addressed(stream: TcpStream, target: &Target) -> Result<(TcpStream, String, String), DialError> {
-    match (stream.local_addr(), stream.peer_addr()) {
-        (Ok(from), Ok(to)) => Ok((stream, from.to_string(), to.to_string())),
-        (Err(error), _) | (_, Err(error)) => Err(DialError::Refused { target: target.clone(), error }),
     }
 }
 
@@ -112,9 +105,9 @@ impl<'a> Playing<'a> {
         self.links.stop(Stop::Now);
     }
 
-    fn start(&mut self, ensemble: &mut Ensemble, stream: TcpStream, from: &str, to: &str) {
+    fn start(&mut self, ensemble: &mut Ensemble, leg: Leg, from: &str, to: &str) {
         let Some(stage) = ensemble.begin(from, to, self.clock.now()) else { return };
-        self.tasks.spawn(Peer::new(stage, stream, self.clock).run(self.links.listen()));
+        self.tasks.spawn(Peer::new(stage, leg, self.clock).run(self.links.listen()));
     }
 
     /// Waits for `what` if it `may` be waited for; `None` where something else happened first.

@@ -1,12 +1,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::peer::{Machine, Peer};
-use super::{Clock, DialError, Shutdown, Stop, Target, dial};
+use super::{Clock, DialError, Leg, Shutdown, Stop, Upstream};
 use crate::era::Era;
 use crate::node::consumer::ClientConfig;
 use crate::probe::{Access, Consumer, Options, Probe, Range};
@@ -19,7 +18,7 @@ use crate::stage::Stage;
 #[derive(Clone, Debug)]
 pub struct SearchRun {
     /// The producer.
-    pub target: Target,
+    pub target: Upstream,
     /// How to get in.
     pub access: Access,
     /// The era to judge by; `None` to find it out.
@@ -233,11 +232,7 @@ impl Running<'_> {
         }
     }
 
-    async fn dial(&self) -> Result<(TcpStream, String, String), DialError> {
-        let stream = dial(&self.run.target, self.run.connect_timeout).await?;
-        match (stream.local_addr(), stream.peer_addr()) {
-            (Ok(from), Ok(to)) => Ok((stream, from.to_string(), to.to_string())),
-            (Err(error), _) | (_, Err(error)) => Err(DialError::Refused { target: self.run.target.clone(), error }),
-        }
+    async fn dial(&self) -> Result<(Leg, String, String), DialError> {
+        self.run.target.dial_addressed(self.run.connect_timeout).await
     }
 }

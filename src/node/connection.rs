@@ -124,6 +124,11 @@ impl Connection {
         }
     }
 
+    /// Takes note that the other end has proved by a certificate to be `user`: the node's own user needs no other login.
+    pub fn certified(&mut self, user: &str) {
+        self.state.front.certified(user, self.state.node.config());
+    }
+
     /// Takes bytes that were read: those of one call are one burst.
     pub fn feed(&mut self, bytes: &[u8], now: Timestamp) {
         self.state.pass(now);

@@ -58,6 +58,11 @@ impl Front {
         }
     }
 
+    /// The other end is known to be `user`.
+    pub(super) fn certified(&mut self, user: &str, config: &Config) {
+        self.logged_in = user == config.user;
+    }
+
     /// Whether HELLO agreed on a feature.
     pub(super) fn has(&self, feature: u16) -> bool {
         self.features.contains(&feature)

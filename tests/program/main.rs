@@ -18,3 +18,5 @@ mod scenario_live;
 mod soak;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
+mod tls_cli;

@@ -1,6 +1,9 @@
 //! Loopback pairs behind a proxy, and bytes that can be checked where they arrive. Ports are always 0.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod certificates;
+pub mod tls;
+
 use std::future::Future;
 use std::io;
 use std::io::ErrorKind;
@@ -9,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use dcproxy::engine::Engine;
 use dcproxy::net::proxy::{Counted, Options, Served, Summary, serve};
-use dcproxy::net::{Core, Doors, Ending, Limits, Shutdown, Target};
+use dcproxy::net::{Core, Doors, Ending, Limits, Route, Shutdown, Target};
 use dcproxy::wire::{FrameBuilder, Opaque, Opcode, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -84,12 +87,22 @@ impl Proxy {
         make: impl FnMut(u64) -> C + Send + 'static,
         counts: Option<fn(u64) -> bool>,
     ) -> Self {
+        Self::start_routed(Route::from, change, make, counts).await
+    }
+
+    /// Starts one that reaches its upstream in this way.
+    pub async fn start_routed<C: Core>(
+        route: impl FnOnce(Target) -> Route,
+        change: impl FnOnce(&mut Options),
+        make: impl FnMut(u64) -> C + Send + 'static,
+        counts: Option<fn(u64) -> bool>,
+    ) -> Self {
         let upstream = loopback().await;
         let listener = loopback().await;
         let address = listener.local_addr().expect("bound");
         let mut options = Options { once: false, timeout: None, connect_timeout: PATIENCE, limits: Limits::default() };
         change(&mut options);
-        let doors = Doors::one(listener, Target::from(upstream.local_addr().expect("bound")));
+        let doors = Doors::one(listener, route(Target::from(upstream.local_addr().expect("bound"))));
         let shutdown = Shutdown::new();
         let (told, (sender, endings)) = (shutdown.clone(), mpsc::unbounded_channel());
         let summary = tokio::spawn(async move {
@@ -192,7 +205,7 @@ pub async fn receive<R: AsyncReadExt + Unpin>(from: &mut R, pattern: &[u8], tota
 }
 
 /// Everything that comes until a FIN, or the error that comes in its place.
-pub async fn read_out(from: &mut TcpStream) -> (Vec<u8>, Option<ErrorKind>) {
+pub async fn read_out<R: AsyncReadExt + Unpin>(from: &mut R) -> (Vec<u8>, Option<ErrorKind>) {
     let mut bytes = Vec::new();
     match from.read_to_end(&mut bytes).await {
         Ok(_) => (bytes, None),
@@ -201,7 +214,7 @@ pub async fn read_out(from: &mut TcpStream) -> (Vec<u8>, Option<ErrorKind>) {
 }
 
 /// Writes until nothing is taken for half a second, and says how much was taken; fails beyond `limit`.
-pub async fn fill(to: &mut TcpStream, limit: u64) -> u64 {
+pub async fn fill<W: AsyncWriteExt + Unpin>(to: &mut W, limit: u64) -> u64 {
     let (chunk, mut taken) = ([0x55; 65_536], 0);
     while let Ok(wrote) = tokio::time::timeout(Duration::from_millis(500), to.write(&chunk)).await {
         taken += wrote.expect("writable") as u64;

@@ -8,6 +8,7 @@ const INTERFACE_DESCRIPTION: u32 = 1;
 const NAME_RESOLUTION: u32 = 4;
 const INTERFACE_STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
+const DECRYPTION_SECRETS: u32 = 10;
 /// The longest option: what is beyond is cut.
 const MAX_OPTION: usize = 65_532;
 
@@ -60,6 +61,17 @@ pub(super) fn names(records: &[(std::net::IpAddr, String)], to: &mut Vec<u8>) {
             pad(value.len(), to);
         }
         to.extend([0; 4]);
+    });
+}
+
+/// Secrets of TLS, as lines of a key log (draft-ietf-tls-keylogfile).
+pub(super) fn secrets(lines: &str, to: &mut Vec<u8>) {
+    const TLS_KEY_LOG: u32 = 0x544c_534b;
+    block(DECRYPTION_SECRETS, to, |to| {
+        to.extend(TLS_KEY_LOG.to_le_bytes());
+        to.extend(u32::try_from(lines.len()).unwrap_or(u32::MAX).to_le_bytes());
+        to.extend_from_slice(lines.as_bytes());
+        pad(lines.len(), to);
     });
 }
 
@@ -233,6 +245,13 @@ mod tests {
         assert_eq!(found, expected.concat());
         let bare = hex(|to| packet(0, 0, 4, b"abcd", std::iter::empty(), to));
         assert_eq!(bare, "060000002400000000000000000000000000000004000000040000006162636424000000");
+    }
+
+    #[test]
+    fn secrets_byte_by_byte() {
+        let found = hex(|to| secrets("A b c\n", to));
+        let expected = ["0a000000", "1c000000", "4b534c54", "06000000", "4120622063", "0a", "0000", "1c000000"];
+        assert_eq!(found, expected.concat());
     }
 
     #[test]

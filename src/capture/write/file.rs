@@ -102,6 +102,12 @@ impl Recording {
         }
     }
 
+    /// Writes secrets of TLS: lines of a key log. They are for whoever captures the records themselves; the packets here are
+    /// plain.
+    pub fn secrets(&mut self, lines: &str, to: &mut Vec<u8>) {
+        block::secrets(lines, to);
+    }
+
     /// Writes a record.
     pub fn record(&mut self, record: &Record, to: &mut Vec<u8>) {
         let key = (record.conn, record.edge);

@@ -79,7 +79,7 @@ impl Trial {
             let (served, outside) = (Shutdown::new(), Shutdown::new());
             let serving = {
                 let (node, served) = (node.clone(), served.clone());
-                tokio::spawn(async move { serve_node(listener, node, &served).await })
+                tokio::spawn(async move { serve_node([listener], node, &served).await })
             };
             let access = Access {
                 login: Some(("Administrator".to_owned(), "password".to_owned())),

@@ -40,7 +40,7 @@ async fn run(config: Config, run: impl FnOnce(SearchRun) -> SearchRun) -> Result
     });
     let (embedded, outside) = (Shutdown::new(), Shutdown::new());
     let stopping = embedded.clone();
-    let serving = tokio::spawn(async move { net::serve_node(listener, Node::new(config), &stopping).await });
+    let serving = tokio::spawn(async move { net::serve_node([listener], Node::new(config), &stopping).await });
     let outcome = net::search(&run, &outside, &mut |_, _| {}).await;
     embedded.stop(net::Stop::Now);
     serving.await.expect("the node");
