@@ -28,10 +28,13 @@ impl Authority {
     /// # Errors
     /// The system gives no random numbers.
     pub fn new() -> Result<Self, SetUpError> {
-        let mut params = params(Vec::new(), "dcproxy throw-away CA")?;
+        let key = KeyPair::generate()?;
+        // Another name each time, so that nobody takes one for the other.
+        let number: Vec<u8> = key.public_key_raw().iter().rev().take(4).copied().collect();
+        let mut params = params(Vec::new(), &format!("dcproxy throw-away CA {}", hex::encode(number)))?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        let issuer = CertifiedIssuer::self_signed(params, key)?;
         Ok(Self { issuer })
     }
 

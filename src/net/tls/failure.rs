@@ -165,7 +165,8 @@ fn why_untrusted(error: &CertificateError) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet: are the clocks right?".to_owned()
         }
-        CertificateError::UnknownIssuer => {
+        // A CA of the same name has signed it, such as that of another run.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "its certificate is of a CA that is not trusted here: --upstream-ca FILE says whom to trust".to_owned()
         }
         CertificateError::NotValidForName => {
@@ -193,7 +194,7 @@ fn why_client_untrusted(error: &CertificateError) -> String {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "its client certificate has expired: renew it".to_owned()
         }
-        CertificateError::UnknownIssuer => {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "its client certificate is of a CA that --tls-client-ca does not name".to_owned()
         }
         #[allow(clippy::wildcard_enum_match_arm, reason = "the list has no end")]
@@ -214,6 +215,7 @@ fn why_refused(alert: AlertDescription) -> String {
         | AlertDescription::CertificateExpired
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnknownCA
+        | AlertDescription::DecryptError
         | AlertDescription::AccessDenied => {
             format!("it does not take the client certificate (it says: {said}): is that in --upstream-cert right?")
         }
@@ -233,6 +235,7 @@ fn why_refused_by_client(alert: AlertDescription) -> String {
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::CertificateExpired
         | AlertDescription::CertificateUnknown
+        | AlertDescription::DecryptError
         | AlertDescription::UnknownCA => format!(
             "it does not trust the certificate (it says: {said}): have it trust the CA (with --tls auto: the file of \
              --tls-ca-out) and dial a name that is in the certificate (--tls-name)"
