@@ -8,16 +8,18 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use super::tls::{Tls, UpstreamTls};
-use super::{announce, login, output, values};
+use super::{login, output, values};
 use crate::era::Era;
 use crate::net;
-use crate::net::tls::{Secrets, reread_on_hangup};
-use crate::net::{Entrance, Shutdown, Target, Upstream};
+use crate::net::tls::Secrets;
+use crate::net::{Shutdown, Target, Upstream};
 use crate::node::consumer::{self, Client, ClientConfig, Phase};
-use crate::node::{Config, Node, Quirk};
+use crate::node::{Cluster, Config, Quirk};
 use crate::units;
 use crate::verdict::ExitStatus;
 use crate::wire::Opcode;
+
+mod serve;
 
 /// Serves the embedded DCP node, or is a consumer of another
 ///
@@ -31,6 +33,18 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDR", env = "DCPROXY_LISTEN", value_parser = Target::to_listen_on)]
     listen: Option<Target>,
 
+    /// A cluster of so many nodes, which have the vbuckets between them: each listens on a port of its own, the next one up
+    /// unless it is port 0, and has a management port. By POST there, /dcproxy/move/VBUCKET/NODE, /dcproxy/leave/NODE and
+    /// /dcproxy/join/NODE change the cluster, whose nodes count from 0 (--listen)
+    #[arg(long, value_name = "N", env = "DCPROXY_NODES", requires = "listen",
+        value_parser = clap::value_parser!(u8).range(1..=i64::from(Cluster::MAX_NODES)))]
+    nodes: Option<u8>,
+
+    /// Where the management of the nodes listens, each on a port of its own as with --listen; if not given, on the same host
+    /// and any free port (--nodes)
+    #[arg(long, value_name = "ADDR", env = "DCPROXY_MANAGEMENT", requires = "nodes", value_parser = Target::to_listen_on)]
+    management: Option<Target>,
+
     /// The producer to dial, perhaps through the proxy: the node is a consumer
     #[arg(long, value_name = "HOST:PORT", env = "DCPROXY_CONNECT")]
     connect: Option<Target>,
@@ -38,7 +52,8 @@ pub(super) struct Args {
     #[command(flatten)]
     tls: Tls,
 
-    /// Where to listen for TLS (--tls); --listen is plain then
+    /// Where to listen for TLS (--tls); --listen is plain then. The nodes of a cluster (--nodes) have each a port of their own
+    /// from this one up, or if not given any free one
     #[arg(long, value_name = "ADDR", env = "DCPROXY_TLS_LISTEN", value_parser = Target::to_listen_on,
         requires_all = ["tls", "listen"])]
     tls_listen: Option<Target>,
@@ -93,8 +108,7 @@ impl Args {
             vbuckets: self.vbuckets,
             items: self.items,
             quirks: self.quirk.iter().copied().collect::<BTreeSet<_>>(),
-            // In a cluster map an address to listen on everywhere leads nowhere.
-            host: if at.ip().is_unspecified() { defaults.host.clone() } else { at.ip().to_string() },
+            host: serve::host(at),
             port: at.port(),
             ..defaults
         }
@@ -105,35 +119,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let may_have = if args.connect.is_some() { consumer::check_client } else { consumer::check_node };
     args.quirk.iter().try_for_each(|&quirk| may_have(quirk))?;
     match (&args.listen, &args.connect) {
-        (Some(listen), _) => serve(&args, listen),
+        (Some(listen), _) => serve::serve(&args, listen),
         (None, Some(producer)) => consume(&args, args.upstream_tls.to(producer, &Secrets::from_environment()?)?),
         (None, None) => Err(anyhow!("expected --listen ADDR or --connect HOST:PORT, found neither")),
     }
-}
-
-fn serve(args: &Args, listen: &Target) -> anyhow::Result<ExitStatus> {
-    let listens = [listen].into_iter().chain(&args.tls_listen);
-    let mut tls = args.tls.acceptor(listens, &Secrets::from_environment()?)?;
-    net::block_on(async {
-        let shutdown = Shutdown::on_signals()?;
-        let listener = net::listen(listen).await?;
-        let at = listener.local_addr()?;
-        let config = args.config(at);
-        let _ = io::stderr().write_all(
-            format!("user {} password {} bucket {}\n", config.user, config.password, config.bucket).as_bytes(),
-        );
-        reread_on_hangup(tls.iter().cloned().collect(), Vec::new())?;
-        let mut entrances = Vec::new();
-        if let Some(listen) = &args.tls_listen {
-            let listener = net::listen(listen).await?;
-            announce("tls", listener.local_addr()?);
-            entrances.push(Entrance { listener, tls: tls.take() });
-        }
-        announce("", at);
-        entrances.push(Entrance { listener, tls });
-        net::serve_node(entrances, Node::new(config), &shutdown).await;
-        Ok(ExitStatus::Pass)
-    })?
 }
 
 /// How long a dial may take.

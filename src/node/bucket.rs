@@ -1,5 +1,8 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::OnceLock;
 
+use serde_json::Value;
 use serde_json::json;
 
 use super::config::Config;
@@ -8,7 +11,8 @@ use super::document::Item;
 use super::manifest::Made;
 use super::producer::Reply;
 use super::producer::answer;
-use super::topology;
+use super::topology::Member;
+use super::topology::Topology;
 use super::vbucket::Vbucket;
 use super::vbucket::seconds;
 use crate::Timestamp;
@@ -21,14 +25,26 @@ use crate::wire::FrameBuilder;
 use crate::wire::Header;
 use crate::wire::Status;
 
-/// The one bucket of a node: its vbuckets, shared by all connections.
+/// A node's part of the one bucket: its vbuckets, shared by all connections. Those of other nodes are deleted here.
 #[derive(Debug)]
 pub(super) struct Bucket {
     vbuckets: Vec<Vbucket>,
-    /// Since when the vbuckets make snapshots of themselves.
-    since: Option<Timestamp>,
-    /// When which documents expire: seconds since the epoch, vbucket, collection, key. No more than there are writes.
-    expiries: BTreeSet<(u32, u16, u32, Vec<u8>)>,
+    /// Since when the vbuckets make snapshots of themselves, on all nodes.
+    since: Arc<OnceLock<Timestamp>>,
+    expiries: BTreeSet<Expiry>,
+    topology: Arc<Topology>,
+    /// Which node of the cluster this is.
+    at: usize,
+}
+
+/// When which document expires: seconds since the epoch, vbucket, collection, key. There are no more than writes.
+type Expiry = (u32, u16, u32, Vec<u8>);
+
+/// A vbucket on its way to another node, with the documents of it that expire.
+#[derive(Debug)]
+pub(super) struct Given {
+    vbucket: Vbucket,
+    expiries: BTreeSet<Expiry>,
 }
 
 /// More items than this no vbucket has: collection ids are 32 bits, and there is one a round.
@@ -38,11 +54,58 @@ const MAX_ITEMS: u64 = 1 << 36;
 const VBUCKETS_AT_FULL_PACE: u32 = 16;
 
 impl Bucket {
-    pub(super) fn new(config: &Config) -> Self {
+    /// The parts that these nodes have of it, at least one.
+    pub(super) fn spread(config: &Config, nodes: Vec<Member>) -> Vec<Self> {
         let count = config.vbuckets.clamp(1, Config::MAX_VBUCKETS);
         let items = config.items.min(MAX_ITEMS);
-        let vbuckets = (0..count).map(|number| Vbucket::new(config.seed, number, items, config.disk_items)).collect();
-        Self { vbuckets, since: None, expiries: BTreeSet::new() }
+        let parts = 0..nodes.len();
+        let topology = Arc::new(Topology::new(nodes, count));
+        let since = Arc::new(OnceLock::new());
+        let part = |at| {
+            let vbucket = |number| {
+                let mut vbucket = Vbucket::new(config.seed, number, items, config.disk_items);
+                if !topology.is_owner(at, number.into()) {
+                    vbucket.delete();
+                }
+                vbucket
+            };
+            Self {
+                vbuckets: (0..count).map(vbucket).collect(),
+                since: Arc::clone(&since),
+                expiries: BTreeSet::new(),
+                topology: Arc::clone(&topology),
+                at,
+            }
+        };
+        parts.map(part).collect()
+    }
+
+    /// Who has what.
+    pub(super) fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// The topology changed.
+    pub(super) fn set_topology(&mut self, topology: Arc<Topology>) {
+        self.topology = topology;
+    }
+
+    /// A vbucket goes to another node. A copy stays for the snapshots that its streams are inside of.
+    pub(super) fn give(&mut self, number: u16) -> Option<Given> {
+        let here = self.vbucket_mut(number)?;
+        let vbucket = here.clone();
+        here.delete();
+        let (expiries, others) = std::mem::take(&mut self.expiries).into_iter().partition(|expiry| expiry.1 == number);
+        self.expiries = others;
+        Some(Given { vbucket, expiries })
+    }
+
+    /// A vbucket came from another node.
+    pub(super) fn take(&mut self, number: u16, given: Given) {
+        if let Some(vbucket) = self.vbucket_mut(number) {
+            *vbucket = given.vbucket;
+            self.expiries.extend(given.expiries);
+        }
     }
 
     pub(super) fn vbucket(&self, number: u16) -> Option<&Vbucket> {
@@ -86,7 +149,7 @@ impl Bucket {
 
     fn grow(&mut self, config: &Config, now: Timestamp) {
         let Some(interval) = self.interval(config) else { return };
-        let since = *self.since.get_or_insert(now);
+        let since = *self.since.get_or_init(|| now);
         let snapshots = now.since(since).as_nanos() / interval;
         for vbucket in &mut self.vbuckets {
             vbucket.grow(snapshots as u64);
@@ -96,7 +159,7 @@ impl Bucket {
     /// When they grow next.
     pub(super) fn next_tick(&self, config: &Config, now: Timestamp) -> Option<Timestamp> {
         let interval = self.interval(config)?;
-        let since = self.since.unwrap_or(now);
+        let since = self.since.get().copied().unwrap_or(now);
         let left = interval - now.since(since).as_nanos() % interval;
         Some(Timestamp(now.0.saturating_add(left as u64)))
     }
@@ -142,9 +205,19 @@ impl Bucket {
 
     /// NotMyVbucket, with the cluster map.
     pub(super) fn not_my_vbucket(&self, header: &Header, config: &Config) -> Reply {
-        let map = topology::cluster_config(config, Some(self.len()));
+        let map = self.cluster_map(config, true);
         let frame = FrameBuilder::response(header.opcode, Status::NOT_MY_VBUCKET).opaque(header.opaque);
-        Reply::Frame(frame.datatype(Datatype::JSON).value(map.into_bytes()).build().to_vec())
+        Reply::Frame(frame.datatype(Datatype::JSON).value(map.to_string().into_bytes()).build().to_vec())
+    }
+
+    /// The cluster map of the bucket, or the global one, as this node gives it.
+    pub(super) fn cluster_map(&self, config: &Config, bucket: bool) -> Value {
+        self.topology.terse(config, self.at, bucket)
+    }
+
+    /// The nodes of the cluster, as this node's management gives them.
+    pub(super) fn members(&self) -> Vec<Value> {
+        self.topology.members(self.at)
     }
 
     /// How many vbuckets there are.

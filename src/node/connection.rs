@@ -4,6 +4,7 @@ use super::Node;
 use super::consumer::Output;
 use super::consumer::PassiveStreams;
 use super::front::Front;
+use super::front::Notices;
 use super::opening;
 use super::opening::Opened;
 use super::producer::IDLE_TIMEOUT;
@@ -14,9 +15,12 @@ use super::respond::LATE;
 use super::respond::Outcome;
 use crate::Timestamp;
 use crate::dcp;
+use crate::dcp::ClustermapChange;
 use crate::era::Era;
+use crate::wire::Datatype;
 use crate::wire::Deframer;
 use crate::wire::Frame;
+use crate::wire::Opaque;
 use crate::wire::Opcode;
 use crate::wire::Piece;
 use crate::wire::Status;
@@ -51,6 +55,8 @@ struct State {
     /// Bytes of `answers` that were pulled.
     pulled: usize,
     last_heard: Timestamp,
+    /// The revision of the cluster map that the client knows, or can know.
+    map_told: u64,
     doom: Option<Doom>,
     closing: Option<How>,
 }
@@ -118,6 +124,7 @@ impl Connection {
                 answers: Vec::new(),
                 pulled: 0,
                 last_heard: now,
+                map_told: 0,
                 doom: None,
                 closing: None,
             },
@@ -191,6 +198,9 @@ impl State {
         if self.closing.is_some() || self.is_mute(now) {
             return;
         }
+        if let Some(notices) = self.front.notices() {
+            self.tell_of_maps(notices);
+        }
         match &mut self.role {
             Role::None => {}
             Role::Producer(producer) => {
@@ -206,6 +216,29 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Tells of a cluster map that is newer than the client can know. Until it has logged in it knows none.
+    fn tell_of_maps(&mut self, notices: Notices) {
+        let config = self.node.config();
+        let bucket = self.node.bucket();
+        let revision = bucket.topology().revision();
+        let told = std::mem::replace(&mut self.map_told, revision);
+        let (logged_in, in_bucket) = self.front.stage();
+        if told == revision || told == 0 || !logged_in {
+            return;
+        }
+        let change = ClustermapChange {
+            epoch: (config.era >= Era::V7_0).then_some(1),
+            revision: revision.try_into().unwrap_or(i64::MAX),
+            bucket: if in_bucket { config.bucket.clone() } else { String::new() },
+        };
+        let mut notice = change.request(Opaque([0; 4]));
+        if notices == Notices::Full {
+            notice =
+                notice.datatype(Datatype::JSON).value(bucket.cluster_map(config, in_bucket).to_string().into_bytes());
+        }
+        notice.write(&mut self.answers);
     }
 
     /// Carries out what the consumer role wants done.
@@ -242,14 +275,15 @@ impl State {
                 let bucket = self.node.bucket();
                 let waiting = producer.is_waiting(&bucket);
                 let growth = waiting.then(|| {
-                    let tick = bucket.next_tick(self.node.config(), now).unwrap_or(now + WRITES_SEEN);
+                    let tick = bucket.next_tick(self.node.config(), now).unwrap_or(now + CHANGES_SEEN);
                     bucket.next_expiry().map_or(tick, |expiry| expiry.min(tick))
                 });
                 (producer.next_wakeup(self.last_heard), growth)
             }
             Role::Consumer(consumer) => (consumer.waiting_for, None),
         };
-        doom.into_iter().chain(due).chain(growth).min()
+        let maps = self.front.notices().map(|_| now + CHANGES_SEEN);
+        doom.into_iter().chain(due).chain(growth).chain(maps).min()
     }
 
     fn pull(&mut self, to: &mut Vec<u8>, budget: usize, now: Timestamp) {
@@ -363,5 +397,5 @@ impl State {
     }
 }
 
-/// How soon a waiting stream sees what another connection wrote.
-const WRITES_SEEN: Duration = Duration::from_millis(100);
+/// How soon is seen what others changed: by a waiting stream what they wrote, by a client the cluster map.
+const CHANGES_SEEN: Duration = Duration::from_millis(100);

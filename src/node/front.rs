@@ -8,13 +8,13 @@ use super::auth::Scram;
 use super::bucket::Bucket;
 use super::config::Config;
 use super::document::mix;
+use super::error_map;
 use super::kv;
 use super::manifest;
 use super::producer::Reply;
 use super::producer::answer;
 use super::states;
 use super::stats;
-use super::topology;
 use crate::Timestamp;
 use crate::dcp::Feature;
 use crate::dcp::GetAllVbSeqnos;
@@ -45,7 +45,18 @@ pub(super) struct Front {
 /// Features of HELLO that [`Feature`] has no name for, since they mean nothing to DCP.
 const TCP_NODELAY: u16 = 0x03;
 pub(super) const MUTATION_SEQNO: u16 = 0x04;
+const MAP_NOTICES: u16 = 0x0d;
 const PRESERVE_TTL: u16 = 0x14;
+const BRIEF_MAP_NOTICES: u16 = 0x1f;
+
+/// In which form a client is told of changes of the cluster map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Notices {
+    /// With the new map.
+    Full,
+    /// With its revision alone.
+    Brief,
+}
 
 impl Front {
     pub(super) fn new(config: &Config, number: u64) -> Self {
@@ -66,6 +77,22 @@ impl Front {
     /// Whether HELLO agreed on a feature.
     pub(super) fn has(&self, feature: u16) -> bool {
         self.features.contains(&feature)
+    }
+
+    /// Whether the client has logged in, and has selected the bucket.
+    pub(super) const fn stage(&self) -> (bool, bool) {
+        (self.logged_in, self.in_bucket)
+    }
+
+    /// In which form it is told of changes of the cluster map, if it asked for that (dcp-protocol.md §2: with Duplex alone).
+    pub(super) fn notices(&self) -> Option<Notices> {
+        if !self.has(Feature::DUPLEX) {
+            None
+        } else if self.has(BRIEF_MAP_NOTICES) {
+            Some(Notices::Brief)
+        } else {
+            self.has(MAP_NOTICES).then_some(Notices::Full)
+        }
     }
 
     /// What stands against DCP on this connection, if anything does.
@@ -104,11 +131,11 @@ impl Front {
             Opcode::GET_ERROR_MAP => match GetErrorMap::parse(frame) {
                 // Real producers have no map of version 0, which consumers ask for to learn how old they are.
                 Ok(GetErrorMap { version: 0 }) => answer(header, Status::KEY_ENOENT),
-                Ok(asked) => json(header, topology::error_map(asked.version)),
+                Ok(asked) => json(header, error_map::error_map(asked.version)),
                 Err(_) => answer(header, Status::EINVAL),
             },
             Opcode::GET_CLUSTER_CONFIG if self.logged_in => {
-                json(header, topology::cluster_config(config, self.in_bucket.then(|| bucket.len())))
+                json(header, bucket.cluster_map(config, self.in_bucket).to_string())
             }
             Opcode::SELECT_BUCKET if self.logged_in => {
                 self.in_bucket = frame.key() == config.bucket.as_bytes();
@@ -206,6 +233,7 @@ fn is_known(feature: u16, era: Era) -> bool {
     match feature {
         TCP_NODELAY
         | MUTATION_SEQNO
+        | MAP_NOTICES
         | Feature::XATTR
         | Feature::XERROR
         | Feature::SELECT_BUCKET
@@ -217,7 +245,9 @@ fn is_known(feature: u16, era: Era) -> bool {
         | Feature::COLLECTIONS => true,
         Feature::SYNC_REPLICATION => era >= Era::V2019_07,
         PRESERVE_TTL => era >= Era::V7_0,
-        Feature::SNAPPY_EVERYWHERE | Feature::DEDUPE_NOT_MY_VBUCKET_CLUSTERMAP => era == Era::Master,
+        Feature::SNAPPY_EVERYWHERE | Feature::DEDUPE_NOT_MY_VBUCKET_CLUSTERMAP | BRIEF_MAP_NOTICES => {
+            era == Era::Master
+        }
         _ => false,
     }
 }

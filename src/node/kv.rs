@@ -20,6 +20,8 @@ use crate::wire::Opcode;
 use crate::wire::Status;
 use crate::wire::leb128;
 
+mod counter;
+
 /// The longest value that is taken.
 const MAX_VALUE: usize = 512 * 1024;
 
@@ -33,6 +35,9 @@ const REPLICAS_TAKE: u16 = 10;
 /// Expirations up to so many seconds are counted from now on: 30 days.
 const RELATIVE: u32 = 30 * 24 * 3600;
 
+/// The extras of a GET_META that asks for the datatype too.
+const WITH_DATATYPE: u8 = 2;
+
 /// What a write has to reach before it counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Durability {
@@ -43,7 +48,17 @@ struct Durability {
 
 /// Whether the node has the command.
 pub(super) const fn is_known(opcode: Opcode) -> bool {
-    matches!(opcode, Opcode::GET | Opcode::SET | Opcode::ADD | Opcode::REPLACE | Opcode::DELETE)
+    matches!(
+        opcode,
+        Opcode::GET
+            | Opcode::GET_META
+            | Opcode::SET
+            | Opcode::ADD
+            | Opcode::REPLACE
+            | Opcode::DELETE
+            | Opcode::INCREMENT
+            | Opcode::DECREMENT
+    )
 }
 
 /// Answers a command.
@@ -66,6 +81,9 @@ fn execute(frame: &Frame<'_>, front: &Front, bucket: &mut Bucket, now: Timestamp
         return Err(Status::UNKNOWN_COLLECTION);
     }
     let vbucket = bucket.vbucket_mut(header.vbucket_or_status).ok_or(Status::NOT_MY_VBUCKET)?;
+    if header.opcode == Opcode::GET_META {
+        return meta(frame, vbucket.newest(collection, key));
+    }
     let found = vbucket.document(collection, key);
     if header.opcode == Opcode::GET {
         let found = found.ok_or(Status::KEY_ENOENT)?;
@@ -80,10 +98,16 @@ fn execute(frame: &Frame<'_>, front: &Front, bucket: &mut Bucket, now: Timestamp
     item.rev_seqno = found.as_ref().map_or(1, |found| found.rev_seqno + 1);
     let deleted = header.opcode == Opcode::DELETE;
     let there = vbucket.collections().into_iter().find(|it| it.id == collection);
+    let counted = match header.opcode {
+        Opcode::INCREMENT | Opcode::DECREMENT => Some(counter::count(frame, found.as_ref(), &mut item)?),
+        _ => None,
+    };
     if deleted {
         item.delete_time = seconds(now);
     } else {
-        write(frame, front, &mut item)?;
+        if counted.is_none() {
+            write(frame, front, &mut item)?;
+        }
         item.expiration = expiration(item.expiration, there.as_ref().and_then(|it| it.max_ttl), now);
     }
     let first = vbucket.high() + 1;
@@ -117,10 +141,27 @@ fn execute(frame: &Frame<'_>, front: &Front, bucket: &mut Bucket, now: Timestamp
         let uuid = vbucket.failover_log().first().map(|entry| entry.vb_uuid).unwrap_or_default();
         response = response.extras([uuid.to_be_bytes(), seqno.to_be_bytes()].concat());
     }
+    if let Some(number) = counted {
+        response = response.value(number.to_be_bytes().to_vec());
+    }
     if expires != 0 {
         bucket.expires(expires, header.vbucket_or_status, collection, key);
     }
     Ok(send(&response))
+}
+
+/// What GET_META tells of a document, also of a deleted one: deleted (u32), flags, expiration, revision (u64), and where the
+/// client asks for it its datatype.
+fn meta(frame: &Frame<'_>, newest: Option<Item>) -> Result<Reply, Status> {
+    let it = newest.ok_or(Status::KEY_ENOENT)?;
+    let header = frame.header();
+    let deleted = u32::from(it.outline.kind.is_removal());
+    let mut extras = [deleted, it.flags, it.expiration].map(u32::to_be_bytes).concat();
+    extras.extend(it.rev_seqno.to_be_bytes());
+    if frame.extras() == [WITH_DATATYPE] {
+        extras.push(if it.json { Datatype::JSON } else { Datatype::RAW }.0);
+    }
+    Ok(send(&FrameBuilder::response(header.opcode, Status::SUCCESS).opaque(header.opaque).cas(it.cas).extras(extras)))
 }
 
 fn key<'a>(frame: &Frame<'a>, front: &Front) -> Result<(u32, &'a [u8]), Status> {

@@ -2,7 +2,8 @@
 //!
 //! It follows the rules of one [`crate::era::Era`], and can be told to have historical bugs ([`Quirk`]). What it streams is
 //! made from its seed when it is wanted, at the speed at which it is pulled, and never kept. Bytes and times go in, bytes
-//! come out: [`Node`] is what the connections share, [`Connection`] is one of them.
+//! come out: [`Node`] is what the connections share, [`Connection`] is one of them; a [`Cluster`] is several nodes with the
+//! vbuckets of one bucket between them.
 
 pub(crate) mod auth;
 mod bucket;
@@ -12,11 +13,13 @@ pub mod consumer;
 mod controls;
 mod data;
 mod document;
+mod error_map;
 mod events;
 mod filter;
 pub(crate) mod flow;
 mod front;
 mod kv;
+mod management;
 mod manifest;
 mod noops;
 mod opening;
@@ -41,7 +44,13 @@ mod written;
 pub use config::Config;
 pub use connection::Connection;
 pub use connection::How;
+pub use management::Answer;
+pub use management::MAP_END;
+pub use management::Method;
 pub use quirk::About;
 pub use quirk::Quirk;
 pub use quirk::Role;
+pub use shared::Cluster;
 pub use shared::Node;
+pub use topology::ClusterError;
+pub use topology::Member;

@@ -26,7 +26,7 @@ pub(super) fn stat(frame: &Frame<'_>, bucket: &Bucket, config: &Config) -> Reply
         "" => vec![
             ("version".to_owned(), config.era.version_text().to_owned()),
             ("bucket".to_owned(), config.bucket.clone()),
-            ("vb_active_num".to_owned(), bucket.len().to_string()),
+            ("vb_active_num".to_owned(), vbuckets.filter(|(_, vbucket)| !vbucket.is_dead()).count().to_string()),
         ],
         "vbucket" => {
             let state = |dead| if dead { "dead" } else { "active" }.to_owned();

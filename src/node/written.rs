@@ -6,7 +6,7 @@ use super::document::Item;
 ///
 /// A write takes the next seqno; what the generator makes goes on behind it. So a vbucket's seqnos are two rows merged:
 /// this one, and the generator's, whose numbers shift by the writes that came before.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Written {
     items: Vec<Item>,
     last_of_key: BTreeMap<(u32, Vec<u8>), usize>,

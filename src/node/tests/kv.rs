@@ -192,3 +192,36 @@ fn a_durable_write_without_time_is_aborted() {
     assert_eq!(seen[5..], [O::DCP_PREPARE, O::DCP_COMMIT, O::DCP_PREPARE, O::DCP_COMMIT]);
     assert!(watcher.findings().iter().all(|finding| finding.verdict == Verdict::Pass));
 }
+
+#[test]
+fn a_counter_counts_and_stays_what_it_is() {
+    let mut peer = Peer::in_bucket(&still(Config { items: 100, ..Config::default() }), EVERYTHING);
+    let count = |opcode, delta: u64, initial: u64, expiration: u32| {
+        let extras = [&delta.to_be_bytes()[..], &initial.to_be_bytes(), &expiration.to_be_bytes()].concat();
+        FrameBuilder::request(opcode).key(key(0, "counter")).extras(extras)
+    };
+    let number = |seen: Seen| u64::from_be_bytes(seen.value().try_into().unwrap());
+    peer.asks(count(Opcode::INCREMENT, 1, 5, u32::MAX), Status::KEY_ENOENT);
+    assert_eq!(number(peer.asks(count(Opcode::INCREMENT, 1, 5, 0), Status::SUCCESS)), 5);
+    assert_eq!(number(peer.asks(count(Opcode::INCREMENT, 3, 5, 0), Status::SUCCESS)), 8);
+    assert_eq!(peer.asks(get("counter"), Status::SUCCESS).value(), b"8");
+    assert_eq!(number(peer.asks(count(Opcode::DECREMENT, 2, 5, u32::MAX), Status::SUCCESS)), 6);
+    assert_eq!(number(peer.asks(count(Opcode::DECREMENT, 9, 5, 0), Status::SUCCESS)), 0);
+    peer.asks(count(Opcode::INCREMENT, 1, 5, 0).extras([0; 12]), Status::EINVAL);
+    peer.asks(set("counter", b"-1"), Status::SUCCESS);
+    peer.asks(count(Opcode::INCREMENT, 1, 5, 0), Status::DELTA_BADVAL);
+}
+
+#[test]
+fn the_meta_data_of_a_document_outlives_it() {
+    let mut peer = Peer::in_bucket(&still(Config { items: 100, ..Config::default() }), EVERYTHING);
+    let meta = |name: &str| FrameBuilder::request(Opcode::GET_META).key(key(0, name));
+    peer.asks(meta("mine"), Status::KEY_ENOENT);
+    let written = peer.asks(set("mine", b"{}"), Status::SUCCESS);
+    let seen = peer.asks(meta("mine").extras([2]), Status::SUCCESS);
+    assert_eq!(seen.header.cas, written.header.cas);
+    assert_eq!(hex::encode(seen.frame().extras()), "00000000000000070000000000000000000000010".to_owned() + "1");
+    peer.asks(delete("mine"), Status::SUCCESS);
+    let extras = peer.asks(meta("mine"), Status::SUCCESS).bytes[24..].to_vec();
+    assert_eq!((extras.len(), &extras[..4]), (20, &[0, 0, 0, 1][..]));
+}

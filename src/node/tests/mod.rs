@@ -3,6 +3,7 @@
 
 mod anything;
 mod closing;
+mod cluster;
 mod invariants;
 mod kv;
 mod manifest;

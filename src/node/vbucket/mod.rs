@@ -17,7 +17,7 @@ mod manifest;
 const SIZES: [u64; 8] = [96, 224, 64, 320, 128, 48, 256, 160];
 
 /// One vbucket: what it holds, how it falls into snapshots, and its failover log.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Vbucket {
     author: Author,
     /// The generator's numbers up to here are on disk.
@@ -256,8 +256,13 @@ impl Vbucket {
 
     /// The document under a key, if there is one that is not deleted.
     pub(super) fn document(&self, collection: u32, key: &[u8]) -> Option<Item> {
+        self.newest(collection, key).filter(|it| !it.outline.kind.is_removal())
+    }
+
+    /// What was done last to the document under a key: it was written or deleted.
+    pub(super) fn newest(&self, collection: u32, key: &[u8]) -> Option<Item> {
         if let Some(write) = self.written.last(collection, key) {
-            return (!write.outline.kind.is_removal()).then(|| write.clone());
+            return Some(write.clone());
         }
         let birth = self.author.birth(key).filter(|&birth| birth > 0 && birth <= self.generated)?;
         let mut g = birth;
@@ -278,7 +283,7 @@ impl Vbucket {
         }
         let mut item = Item::empty();
         self.read(self.written.seqno(g), &mut item);
-        (!item.outline.kind.is_removal()).then_some(item)
+        Some(item)
     }
 
     /// The CAS of the next write.
