@@ -5,7 +5,7 @@ use std::fmt;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::net::serve_node;
+use crate::net::{Target, dial, serve_node};
 use crate::node::Config;
 use crate::node::Node;
 use crate::probe::Answer;
@@ -87,7 +87,7 @@ impl Trial {
             };
             let probe = Probe::new(self.options(access.clone())).expect("cases");
             let run = ProbeRun {
-                target: target.clone(),
+                target: target.clone().into(),
                 access: access.clone(),
                 jobs: self.jobs,
                 connect_timeout: Duration::from_secs(10),

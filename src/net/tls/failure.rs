@@ -275,3 +275,18 @@ fn ago(seconds: u64) -> String {
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tls_says_is_put_into_words() {
+        assert_eq!(said(AlertDescription::UnknownCA), "unknown ca");
+        assert_eq!(said(AlertDescription::CertificateRequired), "certificate required");
+        assert_eq!((bare("DnsName(\"a.b\")"), bare("IpAddress(::1)"), bare("c")), ("a.b", "::1", "c"));
+        for (seconds, told) in [(1, "1 second"), (7_199, "119 minutes"), (7_200, "2 hours"), (86_400 * 30, "30 days")] {
+            assert_eq!(ago(seconds), told);
+        }
+    }
+}

@@ -25,7 +25,7 @@ async fn run(config: Config, run: impl FnOnce(SearchRun) -> SearchRun) -> Result
     let target = Target::from(listener.local_addr().expect("it is bound"));
     let access = Access { login: Some((config.user.clone(), config.password.clone())), bucket: config.bucket.clone() };
     let run = run(SearchRun {
-        target,
+        target: target.into(),
         access,
         era: None,
         seed: 1,
