@@ -68,6 +68,7 @@ pub struct RecordError {
 }
 
 /// What is written.
+#[expect(clippy::large_enum_variant, reason = "nearly all are records")]
 enum Item {
     Record(Record),
     /// A line of a key log.

@@ -1,78 +1,7 @@
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError, Error};
-
-use super::Identity;
-
-/// Why TLS cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum SetUpError {
-    /// A file cannot be read.
-    #[error("cannot read {path}: {error}", path = path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// A file holds something else.
-    #[error("{path}: expected {expected}, found {found}", path = path.display())]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// What it is to hold.
-        expected: &'static str,
-        /// What it holds.
-        found: String,
-    },
-    /// A key is another certificate's.
-    #[error("{key}: expected the key of the certificate in {certificate}, found another", key = identity.key.display(), certificate = identity.certificate.display())]
-    Mismatch {
-        /// The files.
-        identity: Identity,
-    },
-    /// What is to be in a certificate cannot be.
-    #[error("expected the name of a host or an address, found '{0}'")]
-    NoName(String),
-    /// The system trusts nobody.
-    #[error("expected CA certificates on this system, found {0}: --upstream-ca FILE says whom to trust")]
-    NoRoots(String),
-    /// A certificate cannot be made.
-    #[error("cannot make a certificate: {0}")]
-    Made(String),
-    /// The secrets cannot be written.
-    #[error("cannot write the file that SSLKEYLOGFILE names, {path}: {error}", path = path.display())]
-    NoKeyLog {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// Something that TLS itself does not take.
-    #[error("cannot set up TLS: {0}")]
-    Tls(Error),
-}
-
-impl SetUpError {
-    pub(super) fn mismatch(identity: &Identity, error: Error) -> Self {
-        match error {
-            Error::InconsistentKeys(_) => Self::Mismatch { identity: identity.clone() },
-            error => Self::Unusable {
-                path: identity.certificate.clone(),
-                expected: "a certificate and its key",
-                found: error.to_string(),
-            },
-        }
-    }
-}
-
-impl From<rcgen::Error> for SetUpError {
-    fn from(error: rcgen::Error) -> Self {
-        Self::Made(error.to_string())
-    }
-}
 
 /// Why two ends did not come to speak TLS: one line, which says how to mend it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -134,6 +63,7 @@ const WANTS_CERTIFICATE: &str =
     "it may demand a client certificate: --upstream-cert FILE and --upstream-key FILE give it one";
 
 /// Why TLS with the other end cannot be, or go on, and how to mend that. `upstream` says which end it is.
+#[expect(clippy::wildcard_enum_match_arm, reason = "lists of TLS have no end")]
 pub(in crate::net) fn why(error: &Error, upstream: bool) -> String {
     match error {
         Error::InvalidCertificate(error) if upstream => why_untrusted(error),
@@ -149,12 +79,12 @@ pub(in crate::net) fn why(error: &Error, upstream: bool) -> String {
         }
         Error::InvalidMessage(_) => format!("what it says is not TLS ({error})"),
         Error::PeerIncompatible(why) => format!("there is no version or cipher of TLS that both ends have ({why:?})"),
-        #[allow(clippy::wildcard_enum_match_arm, reason = "the list has no end")]
         _ => error.to_string(),
     }
 }
 
 /// What is wrong with an upstream's certificate.
+#[expect(clippy::wildcard_enum_match_arm, reason = "lists of TLS have no end")]
 fn why_untrusted(error: &CertificateError) -> String {
     match error {
         CertificateError::Expired => "its certificate has expired: renew it".to_owned(),
@@ -183,12 +113,12 @@ fn why_untrusted(error: &CertificateError) -> String {
                 expected.to_str()
             )
         }
-        #[allow(clippy::wildcard_enum_match_arm, reason = "the list has no end")]
         _ => format!("its certificate cannot be trusted: {error}"),
     }
 }
 
 /// What is wrong with a client's certificate.
+#[expect(clippy::wildcard_enum_match_arm, reason = "lists of TLS have no end")]
 fn why_client_untrusted(error: &CertificateError) -> String {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -197,12 +127,12 @@ fn why_client_untrusted(error: &CertificateError) -> String {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "its client certificate is of a CA that --tls-client-ca does not name".to_owned()
         }
-        #[allow(clippy::wildcard_enum_match_arm, reason = "the list has no end")]
         _ => format!("its client certificate cannot be trusted: {error}"),
     }
 }
 
 /// What an upstream says by an alert (RFC 8446 §6).
+#[expect(clippy::wildcard_enum_match_arm, reason = "lists of TLS have no end")]
 fn why_refused(alert: AlertDescription) -> String {
     let said = said(alert);
     match alert {
@@ -222,12 +152,12 @@ fn why_refused(alert: AlertDescription) -> String {
         AlertDescription::UnrecognisedName => {
             format!("it knows no such host (it says: {said}): --upstream-name NAME says whom to ask for")
         }
-        #[allow(clippy::wildcard_enum_match_arm, reason = "the others need no help")]
         _ => format!("it breaks TLS off (it says: {said})"),
     }
 }
 
 /// What a client says by an alert.
+#[expect(clippy::wildcard_enum_match_arm, reason = "lists of TLS have no end")]
 fn why_refused_by_client(alert: AlertDescription) -> String {
     let said = said(alert);
     match alert {
@@ -240,7 +170,6 @@ fn why_refused_by_client(alert: AlertDescription) -> String {
             "it does not trust the certificate (it says: {said}): have it trust the CA (with --tls auto: the file of \
              --tls-ca-out) and dial a name that is in the certificate (--tls-name)"
         ),
-        #[allow(clippy::wildcard_enum_match_arm, reason = "the others need no help")]
         _ => format!("it breaks TLS off (it says: {said})"),
     }
 }

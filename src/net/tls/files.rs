@@ -17,6 +17,7 @@ pub struct Identity {
 }
 
 impl Identity {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of errors has no end")]
     pub(super) fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), SetUpError> {
         let pem = read(&self.key)?;
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| match error {

@@ -13,6 +13,7 @@ mod insecure;
 mod name;
 mod sealed;
 mod secrets;
+mod set_up;
 #[cfg(test)]
 mod tests;
 
@@ -25,12 +26,13 @@ pub use acceptor::{Acceptor, AcceptorOptions, Certificate};
 pub use authority::{Authority, AutoCertificate};
 pub use connector::{Connector, ConnectorOptions, Roots};
 pub use current::reread_on_hangup;
+pub use failure::HandshakeError;
 pub(super) use failure::why;
-pub use failure::{HandshakeError, SetUpError};
 pub use files::Identity;
 pub(super) use name::common_name;
 pub(super) use sealed::{Sealed, farewell};
 pub use secrets::Secrets;
+pub use set_up::SetUpError;
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
