@@ -5,6 +5,7 @@ mod cli;
 mod decode;
 mod node_bridge;
 mod node_client;
+mod node_cluster;
 mod probe_cli;
 #[path = "../support/program.rs"]
 mod program;
