@@ -80,13 +80,17 @@ enum Item {
 /// Takes the secrets of TLS connections into a recording, as lines of a key log.
 #[derive(Clone, Debug)]
 pub struct SecretsTape {
+    shared: Arc<Shared>,
     sender: mpsc::Sender<Item>,
 }
 
 impl SecretsTape {
+    /// Takes a line, if there is room for it and the recording has not ended.
     pub(super) fn put(&self, line: String) {
-        // One that has ended has no place for them.
-        let _ = self.sender.send(Item::Secrets(line));
+        let cost = line.len();
+        if self.shared.take_room(cost) && self.sender.send(Item::Secrets(line)).is_err() {
+            self.shared.waiting.fetch_sub(cost, Ordering::SeqCst);
+        }
     }
 }
 
@@ -172,7 +176,7 @@ impl Recorder {
 
     /// Where the secrets of TLS connections are recorded, until the recording ends.
     pub fn secrets(&self) -> SecretsTape {
-        SecretsTape { sender: self.sender.clone() }
+        SecretsTape { shared: Arc::clone(&self.shared), sender: self.sender.clone() }
     }
 
     /// Ends the recording, once all connections have ended, and tells what became of it.
@@ -227,6 +231,16 @@ impl Counted {
 }
 
 impl Shared {
+    /// Whether so much more may wait for the disk; it does then.
+    fn take_room(&self, cost: usize) -> bool {
+        let waiting = self.waiting.fetch_add(cost, Ordering::SeqCst);
+        let has_room = waiting.saturating_add(cost) <= self.limits.waiting;
+        if !has_room {
+            self.waiting.fetch_sub(cost, Ordering::SeqCst);
+        }
+        has_room
+    }
+
     fn lose(&self, record: &Record) {
         self.lost[index(record.edge)].add(record.size());
     }
@@ -251,9 +265,7 @@ impl Queue for Sender {
     fn put(&mut self, record: Record) -> Option<Record> {
         self.shared.offered[index(record.edge)].add(record.size());
         let cost = record.cost();
-        let waiting = self.shared.waiting.fetch_add(cost, Ordering::SeqCst);
-        if waiting.saturating_add(cost) > self.shared.limits.waiting {
-            self.shared.waiting.fetch_sub(cost, Ordering::SeqCst);
+        if !self.shared.take_room(cost) {
             self.shared.lose(&record);
             return Some(record);
         }
@@ -295,7 +307,10 @@ impl Writer {
                     self.write(&record);
                     self.shared.waiting.fetch_sub(record.cost(), Ordering::SeqCst);
                 }
-                Ok(Item::Secrets(lines)) => self.recording.secrets(&lines, &mut self.buffer),
+                Ok(Item::Secrets(line)) => {
+                    self.recording.secrets(&line, &mut self.buffer);
+                    self.shared.waiting.fetch_sub(line.len(), Ordering::SeqCst);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Item::End) | Err(RecvTimeoutError::Disconnected) => break,
             }

@@ -184,6 +184,11 @@ fn a_client_certificate_is_demanded_shown_and_is_a_login() {
     let users = shows(&user);
     let users: Vec<&str> = users.iter().map(String::as_str).collect();
     let proxy = sealed_proxy(&server, &node.address, &[&["--tls-client-ca", text(&ca_file)][..], &users].concat());
+    let case = "orphan/mutation/KeyEnoent";
+    let probe = ["probe", case, "--upstream", &proxy.address, "-b", "default", "--settle", "300ms", "--era", "7.0"];
+    let probe = command(&[&probe[..], &users].concat()).output().expect("it runs");
+    let stderr = String::from_utf8_lossy(&probe.stderr);
+    assert_eq!(probe.status.code(), Some(0), "the certificate is the login: {stderr}");
     let consumer = [&["node", "--connect", &proxy.address, "-u", "nobody", "--timeout", "3s"][..], &users].concat();
     let refused = command(&consumer).output().expect("it runs");
     let stderr = String::from_utf8_lossy(&refused.stderr);

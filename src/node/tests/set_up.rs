@@ -46,6 +46,16 @@ fn a_client_sets_up_its_connection() {
 }
 
 #[test]
+fn a_certificate_of_the_nodes_user_is_a_login_and_no_other() {
+    for (user, status) in [("Administrator", Status::SUCCESS), ("administrator", Status::EACCESS)] {
+        let mut peer = Peer::new(&still(Config::default()));
+        peer.connection.certified(user);
+        peer.hello(&[Feature::XERROR]);
+        peer.asks(request(Opcode::SELECT_BUCKET).key(*b"default"), status);
+    }
+}
+
+#[test]
 fn the_highest_seqno_is_that_which_the_client_can_see() {
     // Seqno 31 is an abort, 30 an expiration in the default collection, 25 a deletion in collection 8.
     let node = still(Config { items: 31, ..Config::default() });
