@@ -30,7 +30,19 @@ impl Hint {
     }
 }
 
-const TLS: &str = "TLS (a plain port was dialled where TLS was meant, or the other way round)";
+/// As [`Hint`] does, where this end is one of the two: looks at the first bytes that came.
+pub(super) fn look_at_first(bytes: &[u8]) {
+    if let Some(what) = foreign(bytes) {
+        let mend = if what == TLS {
+            " (--upstream-tls speaks it with whom is dialled, --tls with those who dial)"
+        } else {
+            ""
+        };
+        tracing::warn!("the other end speaks {what}, where memcached's protocol is expected{mend}");
+    }
+}
+
+const TLS: &str = "TLS";
 
 /// The protocol that starts so, if it is one of those that often reach a port of memcached's by mistake.
 pub(super) fn foreign(bytes: &[u8]) -> Option<&'static str> {

@@ -5,6 +5,7 @@ use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 
 use super::end::{End, Received};
+use super::hint::look_at_first;
 use super::{Clock, Leg, Stop};
 use crate::Timestamp;
 use crate::journal::How;
@@ -40,6 +41,8 @@ pub(super) struct Peer<M> {
     machine: M,
     end: End,
     clock: Clock,
+    /// Whether anything has come.
+    heard: bool,
 }
 
 /// How much is pulled at once, and how much may wait to be written.
@@ -49,7 +52,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 impl<M: Machine> Peer<M> {
     pub(super) fn new(machine: M, leg: impl Into<Leg>, clock: Clock) -> Self {
-        Self { machine, end: End::new(leg), clock }
+        Self { machine, end: End::new(leg), clock, heard: false }
     }
 
     /// Runs until the connection is closed or `stop` says so, and hands the machine back.
@@ -86,7 +89,12 @@ impl<M: Machine> Peer<M> {
         if self.reads() {
             match self.end.read() {
                 // What comes after the close is read, so that no reset takes the place of the FIN.
-                Received::Bytes(bytes) if self.machine.closing().is_none() => self.machine.feed(&bytes, now),
+                Received::Bytes(bytes) if self.machine.closing().is_none() => {
+                    if !std::mem::replace(&mut self.heard, true) {
+                        look_at_first(&bytes);
+                    }
+                    self.machine.feed(&bytes, now);
+                }
                 Received::Closed(how) => {
                     if let Some(why) = self.end.refusal() {
                         tracing::warn!("the upstream refuses the TLS connection: {why}");

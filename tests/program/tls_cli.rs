@@ -140,6 +140,9 @@ fn tls_for_plain_and_plain_for_tls_are_told_with_the_flag_that_mends_it() {
     let sealed = sealed_node(&ca.signs(&["127.0.0.1"]), &[]);
     let (_, rest) = dials_once(&sealed.address, &[]);
     assert!(rest.contains("the upstream speaks TLS") && rest.contains("--upstream-tls"), "{rest}");
+    let told = command(&["node", "--connect", &sealed.address, "--timeout", "5s"]).output().expect("it runs").stderr;
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.contains("the other end speaks TLS") && told.contains("--upstream-tls"), "{told}");
     let proxy = sealed_proxy(&ca.signs(&["127.0.0.1"]), &plain.address, &[]);
     let mut dialler = std::net::TcpStream::connect(&proxy.address).expect("connected");
     dialler.write_all(&[0x80; 24]).expect("written");
