@@ -23,7 +23,8 @@ use crate::wire::FramingError;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fate {
     Forward,
-    Replace,
+    /// By other bytes, which are the words of that one.
+    Replace(Origin),
     Drop,
     Truncate(usize),
 }
@@ -62,7 +63,8 @@ impl Fate {
     pub(super) fn named(actions: &[Action], len: u64) -> Option<Self> {
         actions.iter().find_map(|action| match action {
             Action::Forward => Some(Self::Forward),
-            Action::Replace(_) => Some(Self::Replace),
+            Action::Replace(_) => Some(Self::Replace(Origin::Tool)),
+            Action::Readdress(_) => Some(Self::Replace(Origin::Peer)),
             Action::Drop | Action::Truncate(0) => Some(Self::Drop),
             Action::Truncate(cut) if *cut as u64 >= len => Some(Self::Forward),
             Action::Truncate(cut) => Some(Self::Truncate(*cut)),
@@ -98,15 +100,14 @@ impl<O: Observer> Engine<O> {
         let mut place = Some(place);
         for action in actions {
             // Where no fate is named, the subject goes on behind what says how things go on.
-            let is_gate = matches!(action, Action::Hold { .. } | Action::Lag { .. } | Action::Pace { .. });
             if fate.is_none()
-                && !is_gate
+                && !action.is_gate()
                 && let Some(place) = place.take()
             {
                 place(self, Fate::Forward);
             }
             match action {
-                Action::Forward | Action::Replace(_) | Action::Drop | Action::Truncate(_) => {
+                Action::Forward | Action::Replace(_) | Action::Readdress(_) | Action::Drop | Action::Truncate(_) => {
                     if let (Some(place), Some(fate)) = (place.take(), fate) {
                         place(self, fate);
                     }
@@ -152,7 +153,7 @@ impl<O: Observer> Engine<O> {
     pub(super) fn tell_fate(&mut self, from: Side, fate: Option<Fate>, now: Timestamp) {
         let act = match fate {
             None | Some(Fate::Forward) => return,
-            Some(Fate::Replace) => Act::Replaced,
+            Some(Fate::Replace(_)) => Act::Replaced,
             Some(Fate::Drop) => Act::Swallowed,
             Some(Fate::Truncate(len)) => Act::Cut(len as u64),
         };
@@ -217,12 +218,12 @@ impl<O: Observer> Engine<O> {
         (self.rest[from] > 0 && !rest_is_held) || self.holds.is_split(to)
     }
 
-    /// Sends bytes in the place of a frame. They are the tool's words: what an end makes of them is not the other's doing.
+    /// Sends bytes in the place of a frame. Where they are the tool's words, what an end makes of them is not the other's doing.
     /// `left` bytes of the frame's value flow by behind them. They are read as what they are made of, with what the other
     /// end has agreed on.
-    pub(super) fn replace(&mut self, to: Side, bytes: Bytes, left: u64, now: Timestamp) {
+    pub(super) fn replace(&mut self, to: Side, bytes: Bytes, left: u64, origin: Origin, now: Timestamp) {
         let found = (bytes.len() as u64).saturating_add(left);
-        let entry = |what| Entry { at: now, edge: to, direction: Direction::To, origin: Origin::Tool, what };
+        let entry = |what| Entry { at: now, edge: to, direction: Direction::To, origin, what };
         let framed = Frame::new(&bytes).and_then(|frame| match frame.header().frame_len() {
             // Lengths that are not its own move where the next frame begins.
             expected if expected != found => Err(FramingError::Truncated { expected, found }),

@@ -10,11 +10,13 @@ use crate::journal::How;
 use crate::journal::Side;
 use crate::session::Context;
 use crate::wire::Frame;
+use crate::wire::Header;
 
 /// What happens on a connection, as an interceptor sees it.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A frame came; its head is whole, and its value where it is not longer than [`super::WHOLE_LIMIT`].
+    /// A frame came; its head is whole, and its value where it is not longer than [`super::WHOLE_LIMIT`], or than the
+    /// interceptor asked for.
     Frame {
         /// Who sent it.
         from: Side,
@@ -77,6 +79,9 @@ pub enum Action {
     /// The frame goes on as these bytes instead, in its place; they need not be a frame. Of one whose value flows by, they
     /// stand for the head, and the value follows.
     Replace(Bytes),
+    /// As [`Self::Replace`], with the same words of the same end, in which addresses lead through the tool: it stays that
+    /// end's, and the judge reads it so.
+    Readdress(Bytes),
     /// The frame, the bytes or the close goes no further.
     Drop,
     /// A frame of the tool's own is sent. The answer to a request is withheld, and comes back as [`Event::Answer`].
@@ -143,9 +148,14 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether it says how things go on from here: the event's subject goes on behind it, where no fate is named.
+    pub const fn is_gate(&self) -> bool {
+        matches!(self, Self::Hold { .. } | Self::Lag { .. } | Self::Pace { .. })
+    }
+
     /// Whether it decides what becomes of the event's subject.
     pub const fn is_fate(&self) -> bool {
-        matches!(self, Self::Forward | Self::Truncate(_) | Self::Replace(_) | Self::Drop)
+        matches!(self, Self::Forward | Self::Truncate(_) | Self::Replace(_) | Self::Readdress(_) | Self::Drop)
     }
 }
 
@@ -162,4 +172,15 @@ pub trait Interceptor: Send {
 
     /// Whether all of its steps have fired and settled.
     fn is_settled(&self) -> bool;
+
+    /// Whether it has steps to take; one that has none is waited for by nobody.
+    fn is_armed(&self) -> bool {
+        true
+    }
+
+    /// The length, in bytes, up to which a frame of this header is to be whole, where that is more than
+    /// [`super::WHOLE_LIMIT`]. So much is kept in memory.
+    fn whole_limit(&self, _from: Side, _header: &Header) -> Option<usize> {
+        None
+    }
 }

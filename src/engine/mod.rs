@@ -34,6 +34,7 @@ use crate::session::Session;
 use crate::wire::Deframer;
 use crate::wire::Frame;
 use crate::wire::FramingError;
+use crate::wire::Header;
 use crate::wire::Piece;
 use act::Fate;
 use act::Framed;
@@ -43,7 +44,8 @@ use hold::Held;
 use hold::Holds;
 use outbox::Outbox;
 
-/// Frames up to this long are looked at whole; of longer ones the head is, and the value flows by.
+/// Frames up to this long are looked at whole; of longer ones the head is, and the value flows by, unless the interceptor
+/// asks for more ([`Interceptor::whole_limit`]).
 pub const WHOLE_LIMIT: usize = 128 * 1024;
 
 /// What the driver is to do.
@@ -149,7 +151,7 @@ impl<O: Observer> Engine<O> {
         let mut deframer = std::mem::replace(&mut self.deframers[index(from)], Deframer::new(0));
         let mut input: &[u8] = &bytes;
         self.outbox.begin(&bytes);
-        while let Some(piece) = deframer.next(&mut input) {
+        while let Some(piece) = deframer.next_with(&mut input, |header| self.whole_limit(from, header)) {
             match piece {
                 Piece::Frame(frame) => self.frame(from, frame, now),
                 Piece::Value { bytes, .. } => self.value(from, bytes),
@@ -240,9 +242,9 @@ impl<O: Observer> Engine<O> {
         self.tell(&Event::Settle, now);
     }
 
-    /// Whether an interceptor decides what happens.
-    pub const fn is_armed(&self) -> bool {
-        self.interceptor.is_some()
+    /// Whether an interceptor has steps to take.
+    pub fn is_armed(&self) -> bool {
+        self.interceptor.as_ref().is_some_and(|interceptor| interceptor.is_armed())
     }
 
     /// Whether all that was armed has fired and settled; true where nothing is armed.
@@ -263,6 +265,10 @@ impl<O: Observer> Engine<O> {
     /// The one who reads the journal, and the sessions at both edges.
     pub const fn observed(&mut self) -> (&mut O, &Sessions) {
         (&mut self.observer, &self.sessions)
+    }
+
+    fn whole_limit(&self, from: Side, header: &Header) -> Option<usize> {
+        self.interceptor.as_ref()?.whole_limit(from, header)
     }
 
     fn tell(&mut self, event: &Event<'_>, now: Timestamp) {
@@ -305,7 +311,7 @@ impl<O: Observer> Engine<O> {
             self.tell_fate(from, Fate::named(&actions, len), now);
         }
         let replacement = actions.iter().find_map(|action| match action {
-            Action::Replace(bytes) => Some(bytes.clone()),
+            Action::Replace(bytes) | Action::Readdress(bytes) => Some(bytes.clone()),
             Action::Forward
             | Action::Truncate(_)
             | Action::Drop
@@ -323,7 +329,7 @@ impl<O: Observer> Engine<O> {
             let value_left = len.saturating_sub(frame.bytes().len() as u64);
             let fate = if withheld { Fate::Drop } else { fate };
             engine.rest[index(from)] = match fate {
-                Fate::Forward | Fate::Replace => value_left,
+                Fate::Forward | Fate::Replace(_) => value_left,
                 Fate::Drop => 0,
                 Fate::Truncate(len) => (len as u64).saturating_sub(frame.bytes().len() as u64),
             };
@@ -344,11 +350,11 @@ impl<O: Observer> Engine<O> {
                         engine.delivered(&entry);
                     }
                 }
-                Fate::Replace => {
+                Fate::Replace(origin) => {
                     if !engine.outbox.is_open(to) {
                         engine.rest[index(from)] = 0;
                     } else if let Some(bytes) = replacement {
-                        engine.replace(to, bytes, value_left, now);
+                        engine.replace(to, bytes, value_left, origin, now);
                     }
                 }
                 Fate::Truncate(cut) => {

@@ -37,7 +37,7 @@ enum State {
 /// Cuts the bytes of one direction into frames, however they arrive.
 ///
 /// What it yields depends on the bytes alone, not on where they were cut, but for the pieces of a long value. It keeps
-/// at most `whole_limit` bytes, or one head (under 66 KiB) where that is more.
+/// at most `whole_limit` bytes, one head (under 66 KiB) where that is more, or what [`Self::next_with`] is told.
 #[derive(Debug)]
 pub struct Deframer {
     whole_limit: u64,
@@ -64,6 +64,15 @@ impl Deframer {
     /// assert!(matches!(deframer.next(&mut input), Some(Piece::Frame(f)) if f.bytes() == bytes));
     /// ```
     pub fn next<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Option<Piece<'a>> {
+        self.next_with(input, |_| None)
+    }
+
+    /// As [`Self::next`]; a frame for whose header `limit` names a length is whole up to that length instead.
+    pub fn next_with<'a, 'b: 'a>(
+        &'a mut self,
+        input: &mut &'b [u8],
+        limit: impl Fn(&Header) -> Option<usize>,
+    ) -> Option<Piece<'a>> {
         self.partial.drain(..self.done);
         self.done = 0;
         match self.state {
@@ -79,7 +88,7 @@ impl Deframer {
                 self.state = if left == 0 { State::Framing } else { State::InValue(left) };
                 Some(Piece::Value { bytes, last: left == 0 })
             }
-            State::Framing => self.frame(input),
+            State::Framing => self.frame(input, limit),
         }
     }
 
@@ -101,14 +110,18 @@ impl Deframer {
         }
     }
 
-    fn frame<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Option<Piece<'a>> {
+    fn frame<'a, 'b: 'a>(
+        &'a mut self,
+        input: &mut &'b [u8],
+        limit: impl Fn(&Header) -> Option<usize>,
+    ) -> Option<Piece<'a>> {
         if self.partial.is_empty() {
             let bytes: &'b [u8] = input;
-            match self.wanted(bytes) {
+            match self.wanted(bytes, &limit) {
                 Ok(len) if len <= bytes.len() && !bytes.is_empty() => {
                     let (taken, rest) = bytes.split_at_checked(len)?;
                     *input = rest;
-                    return self.emit(taken);
+                    return Self::emit(&mut self.state, taken);
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -118,11 +131,10 @@ impl Deframer {
             }
         }
         loop {
-            match self.wanted(&self.partial) {
+            match self.wanted(&self.partial, &limit) {
                 Ok(len) if len <= self.partial.len() => {
                     self.done = len;
-                    let (whole_limit, state) = (self.whole_limit, &mut self.state);
-                    return Self::emit_from(whole_limit, state, self.partial.get(..len)?);
+                    return Self::emit(&mut self.state, self.partial.get(..len)?);
                 }
                 Ok(len) => {
                     if input.is_empty() {
@@ -143,7 +155,7 @@ impl Deframer {
     }
 
     /// How many bytes are needed to go on: the header, then the head or the whole frame.
-    fn wanted(&self, bytes: &[u8]) -> Result<usize, FramingError> {
+    fn wanted(&self, bytes: &[u8], limit: &impl Fn(&Header) -> Option<usize>) -> Result<usize, FramingError> {
         if let Some(&magic) = bytes.first()
             && !super::Magic(magic).is_known()
         {
@@ -151,24 +163,15 @@ impl Deframer {
         }
         let Ok(header) = Header::parse_slice(bytes) else { return Ok(HEADER_LEN) };
         header.check()?;
-        if header.frame_len() <= self.whole_limit {
-            Ok(usize::try_from(header.frame_len()).unwrap_or(usize::MAX))
-        } else {
-            Ok(header.head_len())
-        }
+        let is_whole = header.frame_len() <= self.whole_limit
+            || limit(&header).is_some_and(|limit| header.frame_len() <= limit as u64);
+        if is_whole { Ok(usize::try_from(header.frame_len()).unwrap_or(usize::MAX)) } else { Ok(header.head_len()) }
     }
 
-    fn emit<'s>(&mut self, bytes: &'s [u8]) -> Option<Piece<'s>> {
-        Self::emit_from(self.whole_limit, &mut self.state, bytes)
-    }
-
-    fn emit_from<'s>(whole_limit: u64, state: &mut State, bytes: &'s [u8]) -> Option<Piece<'s>> {
+    fn emit<'s>(state: &mut State, bytes: &'s [u8]) -> Option<Piece<'s>> {
         let frame = Frame::new(bytes).ok()?;
-        if frame.header().frame_len() > whole_limit {
-            *state = match frame.header().value_len() {
-                0 => State::Framing,
-                left => State::InValue(left.into()),
-            };
+        if !frame.is_whole() {
+            *state = State::InValue(frame.header().value_len().into());
         }
         Some(Piece::Frame(frame))
     }
@@ -243,6 +246,26 @@ mod tests {
             assert_eq!(run(limit, &single), whole);
             assert_eq!(whole.1, bytes, "no byte is lost");
             assert_eq!(whole.0.len(), if limit == 100 { 4 } else { 3 });
+        }
+    }
+
+    #[test]
+    fn a_chosen_frame_is_whole_beyond_the_limit_however_it_is_cut() {
+        let bytes = sample();
+        let is_set = |header: &Header| (header.opcode == Opcode::SET).then_some(400);
+        for (size, most) in [(1, 400), (7, 400), (1000, 400), (7, 300)] {
+            let mut deframer = Deframer::new(100);
+            let mut whole = Vec::new();
+            for mut chunk in bytes.chunks(size) {
+                let limit = |header: &Header| is_set(header).map(|limit: usize| limit.min(most));
+                while let Some(piece) = deframer.next_with(&mut chunk, limit) {
+                    if let Piece::Frame(frame) = piece {
+                        whole.push(frame.is_whole());
+                    }
+                }
+            }
+            assert_eq!(whole, [true, most == 400, true], "in pieces of {size}, at most {most}");
+            assert!(deframer.at_boundary());
         }
     }
 

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use super::Datatype;
 use super::FrameInfos;
 use super::FramingError;
 use super::HEADER_LEN;
@@ -91,6 +92,21 @@ impl<'a> Frame<'a> {
         if self.is_whole() { self.bytes.get(self.header.head_len()..) } else { None }
     }
 
+    /// The bytes of the same frame with another value: its head as it is but for the datatype and the length.
+    pub fn with_value(&self, value: &[u8], datatype: Datatype) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.header.head_len().saturating_add(value.len()));
+        bytes.extend_from_slice(self.bytes.get(..self.header.head_len()).unwrap_or(self.bytes));
+        let body_len = (self.header.prefix_len() as usize).saturating_add(value.len());
+        let body_len = u32::try_from(body_len).unwrap_or(u32::MAX).to_be_bytes();
+        for (at, byte) in (5..).zip([datatype.0]).chain((8..).zip(body_len)) {
+            if let Some(slot) = bytes.get_mut(at) {
+                *slot = byte;
+            }
+        }
+        bytes.extend_from_slice(value);
+        bytes
+    }
+
     fn part(&self, from: usize, len: usize) -> &'a [u8] {
         self.bytes.get(from..from.saturating_add(len)).unwrap_or_default()
     }
@@ -108,6 +124,17 @@ mod tests {
         assert_eq!(frame.extras(), [0; 4]);
         assert_eq!(frame.key(), b"");
         assert_eq!(frame.value(), Some(&[][..]));
+    }
+
+    #[test]
+    fn another_value_changes_the_length_and_the_datatype_alone() {
+        let bytes = hex::decode("085503000402001200000008000012100000000000000000220047000000007b").unwrap();
+        let frame = Frame::whole(&bytes).unwrap();
+        assert_eq!(frame.with_value(b"{", Datatype(2)), bytes);
+        let other = frame.with_value(b"{}", Datatype::JSON);
+        let expected = "08550300040100120000000900001210000000000000000022004700000000".to_owned() + "7b7d";
+        assert_eq!(hex::encode(&other), expected);
+        assert_eq!(Frame::whole(&other).unwrap().value(), Some(&b"{}"[..]));
     }
 
     #[test]
