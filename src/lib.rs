@@ -6,6 +6,7 @@
 
 pub mod capture;
 pub mod cli;
+pub mod cluster;
 pub mod dcp;
 pub mod engine;
 pub mod era;

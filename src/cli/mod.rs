@@ -6,6 +6,7 @@
 
 mod acting;
 mod check;
+mod cluster;
 mod decode;
 mod demo;
 mod fuzz;

@@ -1,6 +1,8 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::acting::Acting;
+use super::cluster::Cluster;
 use super::judging::Judging;
 use super::recording::Recording;
 use super::tls::{Tls, UpstreamTls};
@@ -8,7 +10,7 @@ use super::{announce, output};
 use crate::net;
 use crate::net::proxy::{Options, Summary, serve};
 use crate::net::tls::{Secrets, reread_on_hangup};
-use crate::net::{Doors, Judged, Limits, Route, Shutdown, Target};
+use crate::net::{ClusterDoors, Door, Doors, Judged, Limits, Route, Shutdown, Target};
 use crate::report::Report;
 use crate::units;
 use crate::verdict::ExitStatus;
@@ -32,6 +34,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     upstream_tls: UpstreamTls,
+
+    #[command(flatten)]
+    cluster: Cluster,
 
     #[command(flatten)]
     acting: Acting,
@@ -95,8 +100,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         let shutdown = Shutdown::on_signals()?;
         reread_on_hangup(route.tls.iter().cloned().collect(), route.upstream.tls.iter().cloned().collect())?;
         let listener = net::listen(&args.listen).await?;
-        announce("", listener.local_addr()?);
-        let doors = Doors::one(listener, route);
+        let at = listener.local_addr()?;
+        announce("", at);
+        let doors = match args.cluster.options() {
+            None => Doors::one(listener, route),
+            Some(options) => {
+                let (doors, changes) = Doors::changing(vec![Door { listener, route: Arc::new(route.clone()) }]);
+                judged.lead_through(ClusterDoors::new(options, at, &route, changes));
+                doors
+            }
+        };
         anyhow::Ok(serve(doors, options, &mut judged, &shutdown).await)
     })??;
     let report = judged.report(&summary);

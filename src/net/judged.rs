@@ -4,8 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Ending;
 use super::proxy::{Counted, Served, Summary};
-use super::{Clock, Recorder, Run, Tapped};
+use super::{Clock, ClusterDoors, Recorder, Run, Tapped};
 use crate::capture::write::{Ends, Tape};
+use crate::cluster::Rewriting;
 use crate::engine::Interceptor;
 use crate::journal::Side;
 use crate::report::{Connection, Report};
@@ -29,6 +30,8 @@ pub struct Judged {
     recorder: Option<Recorder>,
     /// The addresses of the connection whose core is made next.
     joined: Option<Ends>,
+    /// Where the proxy stands in for the nodes of a cluster, if it does.
+    cluster: Option<ClusterDoors>,
 }
 
 /// Connections that a report lists; a proxy may serve for weeks.
@@ -47,6 +50,7 @@ impl Judged {
             errors: Vec::new(),
             recorder: None,
             joined: None,
+            cluster: None,
         }
     }
 
@@ -55,6 +59,11 @@ impl Judged {
     pub fn recorded(mut self, recorder: Recorder) -> Self {
         self.recorder = Some(recorder);
         self
+    }
+
+    /// Rewrites cluster maps too, so that they lead through these.
+    pub fn lead_through(&mut self, doors: ClusterDoors) {
+        self.cluster = Some(doors);
     }
 
     /// What the run came to.
@@ -95,14 +104,19 @@ impl Served for Judged {
     fn core(&mut self, id: u64, dialler: SocketAddr, upstream: SocketAddr) -> Self::Core {
         self.addresses.insert(id, (dialler, upstream));
         let terms = self.plan.terms(self.judge);
-        let tape = self.recorder.as_ref().zip(self.joined.take()).map(|(recorder, ends)| {
+        let ends = self.joined.take();
+        let tape = self.recorder.as_ref().zip(ends).map(|(recorder, ends)| {
             let scenarios = self.plan.scenarios.iter().map(|scenario| scenario.name.clone()).collect();
             let run = Run { seed: self.plan.seed, scenarios, terms: terms.clone() };
             Box::new(Tape::new(id, ends, run.to_string(), Clock::start().now(), recorder.queue()))
         });
         let judge = Judge::new(terms, id, dialler.to_string(), upstream.to_string());
         let runner = || Box::new(Runner::new(self.plan.clone(), id).judging(self.judge)) as Box<dyn Interceptor>;
-        Tapped::new(self.armed().then(runner), judge, tape, self.plan.seed)
+        let mut interceptor = self.armed().then(runner);
+        if let (Some(doors), Some(ends)) = (&self.cluster, ends) {
+            interceptor = Some(Box::new(Rewriting::new(interceptor, doors.directory(ends.accepted_at))));
+        }
+        Tapped::new(interceptor, judge, tape, self.plan.seed)
     }
 
     fn finished(&mut self, id: u64, mut core: Self::Core, ending: &Ending) -> Counted {

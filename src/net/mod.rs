@@ -5,6 +5,7 @@
 
 mod client;
 mod clock;
+mod cluster;
 mod core;
 mod dial;
 mod doors;
@@ -33,6 +34,7 @@ mod unsent;
 
 pub use client::{consume, consume_for};
 pub use clock::Clock;
+pub use cluster::{ClusterDoors, ClusterOptions};
 pub use core::{Core, Progress};
 pub use dial::{DialError, Target, Upstream, dial};
 pub use doors::{Change, Door, Doors, Route};

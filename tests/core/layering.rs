@@ -15,6 +15,7 @@ const ARROWS: &str = "
     verdict -> journal
     session -> wire dcp era journal
     engine -> wire dcp era journal session
+    cluster -> wire dcp journal engine
     fault -> units wire dcp era journal session engine
     invariant -> wire dcp journal session verdict
     filter -> wire dcp journal session

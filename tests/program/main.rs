@@ -2,6 +2,7 @@
 
 mod captures;
 mod cli;
+mod cluster;
 mod decode;
 mod node_bridge;
 mod node_client;

@@ -1,0 +1,6 @@
+//! A proxy that stands in for every node of a cluster: a listener for each service of each, made as maps name them.
+
+mod doors;
+mod listening;
+
+pub use doors::{ClusterDoors, ClusterOptions};

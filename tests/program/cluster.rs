@@ -1,0 +1,300 @@
+//! `proxy --cluster` between a client and the three nodes of `node --nodes 3`: whatever the client learns leads to the proxy.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStderr, Command};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use base64::Engine;
+use dcproxy::dcp::Hello;
+use dcproxy::wire::{Frame, FrameBuilder, HEADER_LEN, Header, Opaque, Opcode, ServerOpcode, Status};
+use serde_json::Value;
+
+use crate::program::command;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A program, and what it says on stderr, line by line.
+struct Told {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Told {
+    fn start(args: &[&str]) -> Self {
+        let mut child = command(args).spawn().expect("it starts");
+        let stderr: BufReader<ChildStderr> = BufReader::new(child.stderr.take().expect("piped"));
+        let (sender, lines) = channel();
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, lines }
+    }
+
+    /// The first line from now on that begins so, without that.
+    fn says(&self, start: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it never says {start}"));
+            if let Some(rest) = line.strip_prefix(start) {
+                return rest.to_owned();
+            }
+        }
+    }
+
+    fn listens(&self, what: &str) -> SocketAddr {
+        self.says(&format!("{what}listening on ")).trim().parse().expect("an address")
+    }
+
+    /// Ends it as a user does; the exit code and the lines that were not read.
+    fn end(mut self) -> (Option<i32>, Vec<String>) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "INT", &pid]).status().expect("kill").success());
+        let code = self.child.wait().expect("it ends").code();
+        (code, self.lines.try_iter().collect())
+    }
+}
+
+/// A test that fails leaves no process behind.
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Three nodes, and the proxy before the first of them.
+struct Bed {
+    nodes: Told,
+    management: Vec<SocketAddr>,
+    kv: Vec<SocketAddr>,
+    proxy: Told,
+    at: SocketAddr,
+    /// The ports of the proxy that it told of, each with the node.
+    doors: BTreeMap<u16, String>,
+}
+
+impl Bed {
+    fn start(more: &[&str]) -> Self {
+        let nodes =
+            Told::start(&["node", "--listen", "127.0.0.1:0", "--nodes", "3", "--items", "20", "--vbuckets", "6"]);
+        let management: Vec<SocketAddr> = (0..3).map(|_| nodes.listens("management ")).collect();
+        let kv: Vec<SocketAddr> = (0..3).map(|_| nodes.listens("")).collect();
+        // By another name than the one in maps.
+        let upstream = format!("localhost:{}", kv[0].port());
+        let proxy =
+            Told::start(&[&["proxy", "--cluster", "--listen", "0", "--upstream", &upstream][..], more].concat());
+        let at = proxy.listens("");
+        let doors = BTreeMap::from([(at.port(), kv[0].to_string())]);
+        Self { nodes, management, kv, proxy, at, doors }
+    }
+
+    /// Takes in which listeners the proxy has made.
+    fn look(&mut self) {
+        while let Ok(line) = self.proxy.lines.try_recv() {
+            let Some((at, node)) = line.strip_prefix("listening on ").and_then(|rest| rest.split_once(" for ")) else {
+                continue;
+            };
+            let at: SocketAddr = at.parse().expect("an address");
+            self.doors.insert(at.port(), node.to_owned());
+        }
+    }
+
+    /// The node behind a port of the proxy that a map named. The listener was told of before the map was sent.
+    fn behind(&mut self, port: u16) -> String {
+        self.look();
+        self.doors.get(&port).unwrap_or_else(|| panic!("{port} is none of {:?}", self.doors)).clone()
+    }
+
+    /// Changes the cluster, at its own management.
+    fn change(&self, what: &str) {
+        let answer = http(self.management[0], &format!("POST /dcproxy/{what} HTTP/1.1"));
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    /// The servers of a map, each as the node that the proxy says is behind it; every address in the map is the proxy's.
+    fn servers(&mut self, map: &Value) -> Vec<(SocketAddr, String)> {
+        let nodes: BTreeSet<u16> = self.kv.iter().chain(&self.management).map(SocketAddr::port).collect();
+        let text = map.to_string();
+        for port in nodes {
+            assert!(!text.contains(&format!(":{port}")) || self.doors.contains_key(&port), "{port} in {text}");
+        }
+        let servers = map["vBucketServerMap"]["serverList"].as_array().expect("servers").clone();
+        let ext = map["nodesExt"].as_array().expect("nodes").clone();
+        for (server, node) in servers.iter().zip(&ext) {
+            let at: SocketAddr = server.as_str().expect("text").parse().expect("an address");
+            assert_eq!(node["services"]["kv"], at.port(), "{text}");
+        }
+        let mut all = Vec::new();
+        for server in servers {
+            let at: SocketAddr = server.as_str().expect("text").parse().expect("an address");
+            assert!(at.ip().is_loopback());
+            all.push((at, self.behind(at.port())));
+        }
+        all
+    }
+}
+
+/// What an HTTP server answers.
+fn http(at: SocketAddr, request: &str) -> String {
+    let login = base64::engine::general_purpose::STANDARD.encode("Administrator:password");
+    let mut stream = TcpStream::connect(at).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    let head = format!("{request}\r\nHost: {at}\r\nAuthorization: Basic {login}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+/// A KV client on one connection.
+struct Client {
+    stream: TcpStream,
+    notices: VecDeque<Vec<u8>>,
+    asked: u32,
+}
+
+const MAP_NOTICES: u16 = 0x0d;
+const FEATURES: [u16; 6] = [0x03, 0x07, 0x08, 0x0b, 0x0c, MAP_NOTICES];
+
+impl Client {
+    fn dial(at: SocketAddr) -> Self {
+        let stream = TcpStream::connect(at).expect("connected");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        let mut client = Self { stream, notices: VecDeque::new(), asked: 0 };
+        let hello = Hello { agent: "test".to_owned(), features: FEATURES.to_vec() };
+        client.asks(&hello.request(Opaque([0; 4])), Status::SUCCESS);
+        let login = FrameBuilder::request(Opcode::SASL_AUTH).key(*b"PLAIN").value(*b"\0Administrator\0password");
+        client.asks(&login, Status::SUCCESS);
+        client.asks(&FrameBuilder::request(Opcode::SELECT_BUCKET).key(*b"default"), Status::SUCCESS);
+        client
+    }
+
+    fn frame(&mut self) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER_LEN];
+        self.stream.read_exact(&mut bytes).expect("a header");
+        let header = Header::parse_slice(&bytes).expect("whole");
+        bytes.resize(usize::try_from(header.frame_len()).expect("short"), 0);
+        self.stream.read_exact(&mut bytes[HEADER_LEN..]).expect("a body");
+        bytes
+    }
+
+    /// The value of the answer, which is to have this status.
+    fn asks(&mut self, request: &FrameBuilder, status: Status) -> Vec<u8> {
+        self.asked += 1;
+        let opaque = Opaque(self.asked.to_be_bytes());
+        self.stream.write_all(&request.clone().opaque(opaque).build()).expect("written");
+        loop {
+            let bytes = self.frame();
+            let frame = Frame::whole(&bytes).expect("whole");
+            if frame.header().is_response() && frame.header().opaque == opaque {
+                assert_eq!(frame.header().status(), Some(status), "{frame:?}");
+                return frame.value().unwrap_or_default().to_vec();
+            }
+            self.notices.push_back(bytes);
+        }
+    }
+
+    fn map(&mut self) -> Value {
+        let map = self.asks(&FrameBuilder::request(Opcode::GET_CLUSTER_CONFIG), Status::SUCCESS);
+        serde_json::from_slice(&map).expect("JSON")
+    }
+
+    /// The map of the next notice.
+    fn notice(&mut self) -> Value {
+        let bytes = if let Some(bytes) = self.notices.pop_front() { bytes } else { self.frame() };
+        let frame = Frame::whole(&bytes).expect("whole");
+        assert_eq!(frame.header().server_opcode(), Some(ServerOpcode::CLUSTERMAP_CHANGE_NOTIFICATION));
+        serde_json::from_slice(frame.value().expect("whole")).expect("JSON")
+    }
+
+    fn set(&mut self, vbucket: u16, status: Status) -> Vec<u8> {
+        let set = FrameBuilder::request(Opcode::SET).vbucket(vbucket).extras([0; 8]).key(*b"key").value(*b"1");
+        self.asks(&set, status)
+    }
+}
+
+fn owner(map: &Value, vbucket: u16) -> usize {
+    let owner = &map["vBucketServerMap"]["vBucketMap"][usize::from(vbucket)][0];
+    usize::try_from(owner.as_u64().expect("a number")).expect("small")
+}
+
+#[test]
+fn a_client_that_comes_in_by_the_proxy_stays_behind_it_as_nodes_leave_and_join() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("r.pcapng");
+    let recording = file.to_string_lossy().into_owned();
+    let mut bed = Bed::start(&["--record", &recording, "--cluster-ports", "1024-65535"]);
+    let mut first = Client::dial(bed.at);
+    let map = first.map();
+    let servers = bed.servers(&map);
+    let behind = |servers: &[(SocketAddr, String)]| servers.iter().map(|(_, node)| node.clone()).collect::<Vec<_>>();
+    let kv: Vec<String> = bed.kv.iter().map(ToString::to_string).collect();
+    assert_eq!(behind(&servers), kv);
+    assert_eq!(servers[0].0, bed.at, "the node that was dialled is behind the first listener");
+
+    // Each vbucket is where the map says, and those who have it not say where, in the proxy's words.
+    let mut clients: Vec<Client> = servers.iter().map(|(at, _)| Client::dial(*at)).collect();
+    for vbucket in 0..6 {
+        for (at, client) in clients.iter_mut().enumerate() {
+            if at == owner(&map, vbucket) {
+                client.set(vbucket, Status::SUCCESS);
+            } else {
+                let told: Value = serde_json::from_slice(&client.set(vbucket, Status::NOT_MY_VBUCKET)).expect("JSON");
+                assert_eq!(bed.servers(&told), servers);
+            }
+        }
+    }
+
+    bed.change("leave/2");
+    let told = first.notice();
+    assert_eq!((behind(&bed.servers(&told)), told["rev"].as_u64()), (kv[..2].to_vec(), Some(2)));
+    assert_eq!(first.map(), told);
+    let left = servers[2].0;
+    // The listener goes when the change has been heard of, by a task that may have more to do.
+    let began = std::time::Instant::now();
+    while TcpStream::connect(left).is_ok() {
+        assert!(began.elapsed() < PATIENCE, "{left} still accepts connections");
+    }
+    clients[2].asks(&FrameBuilder::request(Opcode::NOOP), Status::SUCCESS);
+
+    bed.change("join/2");
+    let told = first.notice();
+    let servers = bed.servers(&told);
+    assert_eq!(behind(&servers), kv);
+    let mut third = Client::dial(servers[2].0);
+    let vbucket = (0..6).find(|vbucket| owner(&told, *vbucket) == 2).expect("it has some");
+    third.set(vbucket, Status::SUCCESS);
+
+    drop((first, clients, third));
+    let (code, lines) = bed.proxy.end();
+    assert_eq!(code, Some(0), "nothing was armed: {lines:?}");
+    assert!(lines.iter().all(|line| !line.contains("WARN") || line.contains("recording to")), "{lines:?}");
+    let check = command(&["check", &recording]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&check.stdout).into_owned() + &String::from_utf8_lossy(&check.stderr);
+    assert!(!matches!(check.status.code(), Some(1 | 2)), "{said}");
+    assert_eq!(bed.nodes.end().0, Some(0));
+}
+
+/// What cannot be done is one line that says so, and the client does not get away.
+#[test]
+fn where_there_is_no_port_for_a_node_the_map_is_kept_back_and_the_user_is_told() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("bound").port();
+    let bed = Bed::start(&["--cluster-ports", &format!("{port}-{port}")]);
+    let mut client = Client::dial(bed.at);
+    for _ in 0..2 {
+        client.asks(&FrameBuilder::request(Opcode::GET_CLUSTER_CONFIG), Status::ETMPFAIL);
+    }
+    let refused = client.set(1, Status::NOT_MY_VBUCKET);
+    assert!(refused.is_empty(), "a refusal without a map");
+    drop(client);
+    let (code, lines) = bed.proxy.end();
+    let told: Vec<&String> = lines.iter().filter(|line| line.contains("--cluster-ports")).collect();
+    assert_eq!((code, told.len()), (Some(0), 1), "{lines:?}");
+    assert!(
+        told[0].contains("a cluster map was kept from the client") && told[0].contains(&port.to_string()),
+        "{told:?}"
+    );
+}
