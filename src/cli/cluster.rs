@@ -2,7 +2,8 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 use super::output;
-use crate::net::ClusterOptions;
+use crate::net;
+use crate::net::{ClusterDoors, ClusterOptions, NoTarget, Target};
 
 /// The flags of a proxy that stands in for all nodes of a cluster.
 #[derive(clap::Args, Debug)]
@@ -14,6 +15,12 @@ pub(super) struct Cluster {
     /// The ports for the listeners of the nodes, two for each: FIRST-LAST; any free ones if not given
     #[arg(long, value_name = "FIRST-LAST", env = "DCPROXY_CLUSTER_PORTS", value_parser = ports, requires = "cluster")]
     cluster_ports: Option<RangeInclusive<u16>>,
+
+    /// Where the management port of a node is proxied, for clients that begin there: ADDR=HOST:PORT, such as
+    /// 8091=node1:8091. That of every node that a map names is proxied in any case, on any free port
+    #[arg(long, value_name = "ADDR=HOST:PORT", env = "DCPROXY_CLUSTER_MANAGEMENT", value_parser = pair,
+        requires = "cluster")]
+    cluster_management: Option<(Target, Target)>,
 
     /// The host that cluster maps name, where clients reach the proxy by another than that of --listen
     #[arg(long, value_name = "HOST", env = "DCPROXY_CLUSTER_HOST", requires = "cluster")]
@@ -30,11 +37,27 @@ impl Cluster {
         };
         self.cluster.then_some(options)
     }
+
+    /// Begins to serve the management port that the user named.
+    pub(super) async fn manage(&self, doors: &ClusterDoors) -> anyhow::Result<()> {
+        if let Some((listen, node)) = &self.cluster_management {
+            let listener = net::listen(listen).await?;
+            super::announce("management", listener.local_addr()?);
+            doors.manage(listener, node)?;
+        }
+        Ok(())
+    }
 }
 
 /// One plain line on stderr, whatever the log settings.
 fn announce(at: SocketAddr, node: &str) {
     output::remark(&format!("listening on {at} for {node}"));
+}
+
+fn pair(text: &str) -> Result<(Target, Target), String> {
+    let pair = text.split_once('=').map(|(listen, node)| Ok((Target::to_listen_on(listen)?, node.parse()?)));
+    let pair = pair.and_then(|pair: Result<_, NoTarget>| pair.ok());
+    pair.ok_or_else(|| format!("expected ADDR=HOST:PORT, such as 8091=node1:8091, found '{text}'"))
 }
 
 fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
@@ -49,6 +72,16 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_management_port_is_a_pair_of_addresses() {
+        let target = |host: &str, port| Target { host: host.to_owned(), port };
+        assert_eq!(pair("8091=node1:8092"), Ok((target("127.0.0.1", 8091), target("node1", 8092))));
+        assert_eq!(pair("[::1]:0=[::2]:1"), Ok((target("::1", 0), target("::2", 1))));
+        for text in ["", "8091", "8091=", "=node1:1", "8091=node1"] {
+            assert!(pair(text).is_err_and(|why| why.contains(&format!("found '{text}'"))));
+        }
+    }
 
     #[test]
     fn ports_are_a_range() {

@@ -106,7 +106,9 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
             None => Doors::one(listener, route),
             Some(options) => {
                 let (doors, changes) = Doors::changing(vec![Door { listener, route: Arc::new(route.clone()) }]);
-                judged.lead_through(ClusterDoors::new(options, at, &route, changes));
+                let cluster = ClusterDoors::new(options, at, &route, changes);
+                args.cluster.manage(&cluster).await?;
+                judged.lead_through(cluster);
                 doors
             }
         };

@@ -126,6 +126,12 @@ pub enum Trouble {
          these cannot be dialled from here, dial a node by the host and port of the map, or by its alternate address"
     )]
     UnknownNode(String),
+    /// Something was asked of a management port that the proxy does not pass on.
+    #[error(
+        "{0} was refused: of management ports the proxy passes on GET of what holds cluster maps, and no more; for all \
+         else dial the node"
+    )]
+    NotProxied(String),
     /// What the upstream says is no frames (any more): a map in it would not be seen.
     #[error("the upstream's bytes are no memcached frames (any more): cluster maps in them are not rewritten")]
     NotFramed,

@@ -10,6 +10,7 @@
 mod carrier;
 mod directory;
 mod json;
+mod management;
 mod map;
 mod network;
 mod place;
@@ -21,6 +22,10 @@ pub use directory::Identity;
 pub use directory::Revision;
 pub use directory::Service;
 pub use directory::Trouble;
+pub use management::Document;
+pub use management::MAP_END;
+pub use management::MapStream;
+pub use management::document;
 pub use map::rewrite;
 pub use place::Place;
 pub use rewriting::Rewriting;

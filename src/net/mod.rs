@@ -36,7 +36,7 @@ pub use client::{consume, consume_for};
 pub use clock::Clock;
 pub use cluster::{ClusterDoors, ClusterOptions};
 pub use core::{Core, Progress};
-pub use dial::{DialError, Target, Upstream, dial};
+pub use dial::{DialError, NoTarget, Target, Upstream, dial};
 pub use doors::{Change, Door, Doors, Route};
 pub use judged::Judged;
 pub use leg::Leg;

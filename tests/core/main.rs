@@ -2,6 +2,7 @@
 
 mod captures_invariants;
 mod captures_read;
+mod cluster_maps;
 mod consumer;
 mod consumer_quirks;
 mod damage;

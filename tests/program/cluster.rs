@@ -73,27 +73,37 @@ struct Bed {
     at: SocketAddr,
     /// The ports of the proxy that it told of, each with the node.
     doors: BTreeMap<u16, String>,
+    /// What else the proxy has said.
+    said: Vec<String>,
 }
 
 impl Bed {
     fn start(more: &[&str]) -> Self {
+        Self::with(|_| more.iter().map(|&arg| arg.to_owned()).collect())
+    }
+
+    /// What else the proxy is told may depend on where the nodes' management is.
+    fn with(more: impl FnOnce(&[SocketAddr]) -> Vec<String>) -> Self {
         let nodes =
             Told::start(&["node", "--listen", "127.0.0.1:0", "--nodes", "3", "--items", "20", "--vbuckets", "6"]);
         let management: Vec<SocketAddr> = (0..3).map(|_| nodes.listens("management ")).collect();
         let kv: Vec<SocketAddr> = (0..3).map(|_| nodes.listens("")).collect();
         // By another name than the one in maps.
         let upstream = format!("localhost:{}", kv[0].port());
-        let proxy =
-            Told::start(&[&["proxy", "--cluster", "--listen", "0", "--upstream", &upstream][..], more].concat());
+        let more = more(&management);
+        let mut args = vec!["proxy", "--cluster", "--listen", "0", "--upstream", &upstream];
+        args.extend(more.iter().map(String::as_str));
+        let proxy = Told::start(&args);
         let at = proxy.listens("");
         let doors = BTreeMap::from([(at.port(), kv[0].to_string())]);
-        Self { nodes, management, kv, proxy, at, doors }
+        Self { nodes, management, kv, proxy, at, doors, said: Vec::new() }
     }
 
     /// Takes in which listeners the proxy has made.
     fn look(&mut self) {
         while let Ok(line) = self.proxy.lines.try_recv() {
             let Some((at, node)) = line.strip_prefix("listening on ").and_then(|rest| rest.split_once(" for ")) else {
+                self.said.push(line);
                 continue;
             };
             let at: SocketAddr = at.parse().expect("an address");
@@ -105,6 +115,15 @@ impl Bed {
     fn behind(&mut self, port: u16) -> String {
         self.look();
         self.doors.get(&port).unwrap_or_else(|| panic!("{port} is none of {:?}", self.doors)).clone()
+    }
+
+    /// Ends the proxy; its exit code and all that it said but where it listens.
+    fn end(mut self) -> (Option<i32>, Vec<String>) {
+        self.look();
+        let (code, rest) = self.proxy.end();
+        self.nodes.end();
+        self.said.extend(rest);
+        (code, self.said)
     }
 
     /// Changes the cluster, at its own management.
@@ -268,13 +287,12 @@ fn a_client_that_comes_in_by_the_proxy_stays_behind_it_as_nodes_leave_and_join()
     third.set(vbucket, Status::SUCCESS);
 
     drop((first, clients, third));
-    let (code, lines) = bed.proxy.end();
+    let (code, lines) = bed.end();
     assert_eq!(code, Some(0), "nothing was armed: {lines:?}");
     assert!(lines.iter().all(|line| !line.contains("WARN") || line.contains("recording to")), "{lines:?}");
     let check = command(&["check", &recording]).output().expect("it runs");
     let said = String::from_utf8_lossy(&check.stdout).into_owned() + &String::from_utf8_lossy(&check.stderr);
     assert!(!matches!(check.status.code(), Some(1 | 2)), "{said}");
-    assert_eq!(bed.nodes.end().0, Some(0));
 }
 
 /// What cannot be done is one line that says so, and the client does not get away.
@@ -290,11 +308,85 @@ fn where_there_is_no_port_for_a_node_the_map_is_kept_back_and_the_user_is_told()
     let refused = client.set(1, Status::NOT_MY_VBUCKET);
     assert!(refused.is_empty(), "a refusal without a map");
     drop(client);
-    let (code, lines) = bed.proxy.end();
+    let (code, lines) = bed.end();
     let told: Vec<&String> = lines.iter().filter(|line| line.contains("--cluster-ports")).collect();
     assert_eq!((code, told.len()), (Some(0), 1), "{lines:?}");
     assert!(
         told[0].contains("a cluster map was kept from the client") && told[0].contains(&port.to_string()),
         "{told:?}"
     );
+}
+
+/// An HTTP answer: its status line and its body, of which chunks are taken apart.
+fn answer(text: &str) -> (String, String) {
+    let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
+    let status = head.lines().next().expect("a line").to_owned();
+    (status, body.to_owned())
+}
+
+#[test]
+fn a_client_that_begins_at_the_management_port_stays_behind_the_proxy_too() {
+    let mut bed = Bed::with(|management| vec!["--cluster-management".to_owned(), format!("0={}", management[1])]);
+    let management = bed.proxy.listens("management ");
+    bed.doors.insert(management.port(), bed.management[1].to_string());
+
+    let get = |path: &str| http(management, &format!("GET {path} HTTP/1.1"));
+    for path in
+        ["/pools/default/b/default", "/pools/default/buckets/default", "/pools/default", "/pools/default/nodeServices"]
+    {
+        let (status, body) = answer(&get(path));
+        assert_eq!(status, "HTTP/1.1 200 OK", "{path}");
+        let map: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"));
+        let ports: Vec<u16> = bed.kv.iter().chain(&bed.management).map(SocketAddr::port).collect();
+        for port in ports {
+            assert!(!body.contains(&format!(":{port}")), "{path} names port {port} of a node: {body}");
+        }
+        if path.ends_with("/b/default") {
+            let servers = bed.servers(&map);
+            assert_eq!(servers.len(), 3);
+            // The second node's management is where the client began, the others' have listeners of their own.
+            assert_eq!(map["nodesExt"][1]["services"]["mgmt"], management.port());
+            let first = map["nodesExt"][0]["services"]["mgmt"].as_u64().expect("a port");
+            let other = SocketAddr::new(management.ip(), u16::try_from(first).expect("a port"));
+            assert_eq!(answer(&http(other, "GET /pools HTTP/1.1")).0, "HTTP/1.1 200 OK");
+            Client::dial(servers[2].0).asks(&FrameBuilder::request(Opcode::NOOP), Status::SUCCESS);
+        }
+    }
+    assert!(get("/pools").contains("\"uri\":\"/pools/default\""));
+
+    // What is no map is not passed on, and what the node refuses is refused.
+    let refused = |request: &str| answer(&http(management, request));
+    assert_eq!(refused("GET /settings/web HTTP/1.1").0, "HTTP/1.1 404 Not Found");
+    let (status, why) = refused("POST /dcproxy/leave/0 HTTP/1.1");
+    assert!(
+        status == "HTTP/1.1 403 Forbidden" && why.contains("of a management port it proxies GET"),
+        "{status} {why}"
+    );
+    let mut stranger = TcpStream::connect(management).expect("connected");
+    stranger.write_all(b"GET /pools HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("written");
+    let mut text = String::new();
+    stranger.read_to_string(&mut text).expect("an answer");
+    assert!(text.starts_with("HTTP/1.1 401 "), "{text}");
+
+    // Each map of a stream is rewritten, the listeners of a node that has joined are there before it is named.
+    let login = base64::engine::general_purpose::STANDARD.encode("Administrator:password");
+    let mut stream = TcpStream::connect(management).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    let head = format!("GET /pools/default/bs/default HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("written");
+    let mut lines = BufReader::new(stream).lines().map(|line| line.expect("text")).filter(|line| line.starts_with('{'));
+    let mut next = || serde_json::from_str::<Value>(&lines.next().expect("a map")).expect("JSON");
+    assert_eq!(bed.servers(&next()).len(), 3);
+    bed.change("leave/2");
+    assert_eq!(bed.servers(&next()).len(), 2);
+    bed.change("join/2");
+    let servers = bed.servers(&next());
+    assert_eq!((servers.len(), servers[2].1.clone()), (3, bed.kv[2].to_string()));
+    Client::dial(servers[2].0).asks(&FrameBuilder::request(Opcode::NOOP), Status::SUCCESS);
+
+    let (code, said) = bed.end();
+    assert_eq!(code, Some(0), "{said:?}");
+    let told = said.iter().filter(|line| line.contains("was refused: of management ports")).count();
+    assert_eq!(told, 2, "{said:?}");
+    assert!(!said.iter().any(|line| line.contains("password") || line.contains(&login)), "{said:?}");
 }

@@ -1,12 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::AbortHandle;
 
 use super::listening::Room;
+use super::management::{self, Desk};
 use crate::cluster::{Directory, Identity, Place, Revision, Service, Trouble};
 use crate::net::tls::{Acceptor, Connector};
 use crate::net::{Change, Door, Route, Target, Upstream};
@@ -53,8 +57,10 @@ struct State {
 #[derive(Clone, Debug)]
 struct Spot {
     at: SocketAddr,
-    /// The proxy's first listener stays, whatever maps say.
-    stays: bool,
+    /// The user named it: it stays, whatever maps say.
+    is_first: bool,
+    /// What accepts for it, where that is not the proxy, until it is aborted.
+    serving: Option<AbortHandle>,
 }
 
 /// More listeners are not made: a cluster has fewer nodes.
@@ -68,7 +74,7 @@ impl ClusterDoors {
     /// Those of a proxy whose first listener is `first` and leads where `route` says; `changes` makes more of them.
     pub fn new(options: ClusterOptions, first: SocketAddr, route: &Route, changes: UnboundedSender<Change>) -> Self {
         let offered = if route.tls.is_some() { Service::KvTls } else { Service::Kv };
-        let spot = Spot { at: first, stays: true };
+        let spot = Spot { at: first, is_first: true, serving: None };
         let state = State {
             room: Room { ip: first.ip(), ports: options.ports.clone() },
             options,
@@ -82,13 +88,33 @@ impl ClusterDoors {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
+    /// Serves the management port of a node on a listener that stays, for clients that begin there. TLS is spoken at its
+    /// edges as at those of the first listener.
+    ///
+    /// # Errors
+    /// The listener is none any more.
+    pub fn manage(&self, listener: TcpListener, node: &Target) -> io::Result<()> {
+        let at = listener.local_addr()?;
+        let mut state = self.lock();
+        let offered = if state.tls.is_some() { Service::ManagementTls } else { Service::Management };
+        let serving = Some(management::serve(listener, state.desk(self, node.clone())));
+        state.spots.insert((offered, place(node)), Spot { at, is_first: true, serving });
+        Ok(())
+    }
+
+    /// Serves no management port any more. The other listeners are the proxy's.
+    pub fn close(&self) {
+        let spots = std::mem::take(&mut self.lock().spots);
+        spots.into_values().filter_map(|spot| spot.serving).for_each(|serving| serving.abort());
+    }
+
     /// The directory for a connection that was accepted at this address.
     pub(in crate::net) fn directory(&self, accepted_at: SocketAddr) -> Box<dyn Directory> {
         let state = self.lock();
         let mut spots = state.spots.iter().filter(|(_, spot)| spot.at.port() == accepted_at.port());
         // By another name it may be there twice; what was dialled is what was not said by a map.
-        let found = spots.clone().find(|(_, spot)| spot.stays).or_else(|| spots.next());
-        let is_first = found.is_some_and(|(_, spot)| spot.stays);
+        let found = spots.clone().find(|(_, spot)| spot.is_first).or_else(|| spots.next());
+        let is_first = found.is_some_and(|(_, spot)| spot.is_first);
         let (offered, here) = found.map(|((offered, place), _)| (*offered, place.clone())).unzip();
         let host = match (&state.options.host, state.room.ip) {
             (Some(host), _) => host.clone(),
@@ -133,7 +159,7 @@ impl Directory for Seen {
     }
 
     fn port(&mut self, offered: Service, node: &Place) -> Result<u16, String> {
-        self.doors.lock().port(offered, node)
+        self.doors.lock().port(&self.doors, offered, node)
     }
 
     fn also_called(&mut self, offered: Service, node: &Place) {
@@ -167,12 +193,22 @@ impl State {
         if offered.is_tls() != self.tls.is_some() {
             return None;
         }
-        // The management is offered where its listeners are served.
-        let kv = matches!(offered, Service::Kv | Service::KvTls);
-        kv.then_some(if self.upstream_tls.is_some() { Service::KvTls } else { Service::Kv })
+        Some(match (offered, self.upstream_tls.is_some()) {
+            (_, true) => offered.over_tls(),
+            (Service::Kv | Service::KvTls, false) => Service::Kv,
+            (Service::Management | Service::ManagementTls, false) => Service::Management,
+        })
     }
 
-    fn port(&mut self, offered: Service, node: &Place) -> Result<u16, String> {
+    fn upstream(&self, target: Target) -> Upstream {
+        Upstream { target, tls: self.upstream_tls.clone() }
+    }
+
+    fn desk(&self, doors: &ClusterDoors, target: Target) -> Desk {
+        Desk { doors: doors.clone(), upstream: self.upstream(target), tls: self.tls.clone() }
+    }
+
+    fn port(&mut self, doors: &ClusterDoors, offered: Service, node: &Place) -> Result<u16, String> {
         if let Some(spot) = self.spots.get(&(offered, node.clone())) {
             return Ok(spot.at.port());
         }
@@ -191,11 +227,17 @@ impl State {
             ),
         })?;
         let target = Target { host: node.host.clone(), port: node.port };
-        let route = Route { upstream: Upstream { target, tls: self.upstream_tls.clone() }, tls: self.tls.clone() };
-        // Nobody serves them any more where this fails: the proxy ends.
-        let _ = self.changes.send(Change::Open(Door { listener, route: Arc::new(route) }));
+        let serving = match offered {
+            Service::Kv | Service::KvTls => {
+                let route = Arc::new(Route { upstream: self.upstream(target), tls: self.tls.clone() });
+                // Nobody serves them any more where this fails: the proxy ends.
+                let _ = self.changes.send(Change::Open(Door { listener, route }));
+                None
+            }
+            Service::Management | Service::ManagementTls => Some(management::serve(listener, self.desk(doors, target))),
+        };
         (self.options.announce)(at, &node.to_string());
-        self.spots.insert((offered, node.clone()), Spot { at, stays: false });
+        self.spots.insert((offered, node.clone()), Spot { at, is_first: false, serving });
         Ok(at.port())
     }
 
@@ -210,14 +252,17 @@ impl State {
         }
         self.maps.insert(map.bucket.clone(), (revision, nodes.clone()));
         let is_named = |spot: &(Service, Place)| self.maps.values().any(|(_, named)| named.contains(spot));
-        let gone: Vec<_> = self.spots.iter().filter(|(which, spot)| !spot.stays && !is_named(which)).collect();
-        let gone: Vec<_> = gone.into_iter().map(|(which, spot)| (which.clone(), spot.at)).collect();
-        for (which, at) in gone {
+        let gone = self.spots.iter().filter(|(which, spot)| !spot.is_first && !is_named(which));
+        let gone: Vec<_> = gone.map(|(which, spot)| (which.clone(), spot.clone())).collect();
+        for (which, Spot { at, serving, .. }) in gone {
             self.spots.remove(&which);
             // By another name it may be wanted still.
             if !self.spots.values().any(|spot| spot.at == at) {
                 tracing::info!("{} has left the cluster: nothing more is accepted for it on {at}", which.1);
-                let _ = self.changes.send(Change::Close(at));
+                match serving {
+                    Some(serving) => serving.abort(),
+                    None => drop(self.changes.send(Change::Close(at))),
+                }
             }
         }
     }

@@ -2,5 +2,6 @@
 
 mod doors;
 mod listening;
+mod management;
 
 pub use doors::{ClusterDoors, ClusterOptions};

@@ -8,6 +8,7 @@ use rustls::server::WebPkiClientVerifier;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::current::Current;
 use super::{AutoCertificate, HandshakeError, Identity, Secrets, SetUpError, files, provider};
@@ -62,6 +63,16 @@ impl Acceptor {
     /// # Errors
     /// The other end does not speak TLS, cannot agree, does not trust this end or is not trusted.
     pub async fn accept(&self, stream: TcpStream, limit: Duration) -> Result<Leg, HandshakeError> {
+        let (stream, tls) = self.accept_stream(stream, limit).await?.into_inner();
+        Ok(Leg::over_tls(stream, tls.into()))
+    }
+
+    /// As [`Self::accept`], for those who read and write as on any other stream.
+    pub(in crate::net) async fn accept_stream(
+        &self,
+        stream: TcpStream,
+        limit: Duration,
+    ) -> Result<TlsStream<TcpStream>, HandshakeError> {
         let accepting = async {
             let mut first = [0; 8];
             match stream.peek(&mut first).await {
@@ -73,8 +84,7 @@ impl Acceptor {
                 Ok(_) | Err(_) => {}
             }
             let accepted = TlsAcceptor::from(self.config.now()).accept(stream).await;
-            let (stream, tls) = accepted.map_err(|error| HandshakeError::of_client(&error))?.into_inner();
-            Ok(Leg::over_tls(stream, tls.into()))
+            accepted.map_err(|error| HandshakeError::of_client(&error))
         };
         timeout(limit, accepting).await.unwrap_or(Err(HandshakeError::TimedOut(limit)))
     }

@@ -5,6 +5,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::current::Current;
 use super::insecure::Anybody;
@@ -67,14 +68,22 @@ impl Connector {
     /// # Errors
     /// The other end does not speak TLS, cannot agree, is not to be trusted or does not trust this end.
     pub async fn connect(&self, stream: TcpStream, host: &str) -> Result<Leg, HandshakeError> {
+        let (stream, tls) = self.connect_stream(stream, host).await?.into_inner();
+        Ok(Leg::over_tls(stream, tls.into()))
+    }
+
+    /// As [`Self::connect`], for those who read and write as on any other stream.
+    pub(in crate::net) async fn connect_stream(
+        &self,
+        stream: TcpStream,
+        host: &str,
+    ) -> Result<TlsStream<TcpStream>, HandshakeError> {
         let name = match &self.name {
             Some(name) => name.clone(),
             None => server_name(host).map_err(|error| HandshakeError::Failed(error.to_string()))?,
         };
         let connected = TlsConnector::from(self.config.now()).connect(name, stream).await;
-        let (stream, tls) =
-            connected.map_err(|error| HandshakeError::of_upstream(&error, self.has_identity))?.into_inner();
-        Ok(Leg::over_tls(stream, tls.into()))
+        connected.map_err(|error| HandshakeError::of_upstream(&error, self.has_identity))
     }
 }
 

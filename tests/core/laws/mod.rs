@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // helpers of tests
 
 #[path = "../../support/playbook.rs"]
-mod book;
+pub(crate) mod book;
 mod l1_transparency;
 mod l2_fates;
 mod l2_framing;
