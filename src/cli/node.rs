@@ -2,13 +2,13 @@ use std::collections::BTreeSet;
 use std::io;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::anyhow;
 
+use super::login::Login;
 use super::tls::{Tls, UpstreamTls};
-use super::{login, output, values};
+use super::{output, values};
 use crate::era::Era;
 use crate::net;
 use crate::net::tls::Secrets;
@@ -25,7 +25,8 @@ mod serve;
 ///
 /// With --listen it takes logins, streams what it makes from its seed with all message types on every vbucket, and answers
 /// as kv_engine of its era does; DCP_OPEN makes it producer or consumer. User, password and bucket are printed at start.
-/// With --connect it dials a producer, streams all vbuckets, and tells at the end what it has received.
+/// With --connect it dials a producer, logs in (as the embedded node's own user if no --user is given), streams all vbuckets, and
+/// tells at the end what it has received. A token given to --listen is one that it lets in with.
 #[derive(clap::Args, Debug)]
 #[command(group(clap::ArgGroup::new("way").required(true).args(["listen", "connect"])))]
 pub(super) struct Args {
@@ -61,13 +62,8 @@ pub(super) struct Args {
     #[command(flatten)]
     upstream_tls: UpstreamTls,
 
-    /// The user to log in with (--connect)
-    #[arg(short, long, value_name = "USER", env = "DCPROXY_USER", default_value_t = Config::default().user)]
-    user: String,
-
-    /// The file that holds the password (--connect); if not given, DCPROXY_PASSWORD is read, else it is "password"
-    #[arg(long, value_name = "FILE", env = "DCPROXY_PASSWORD_FILE")]
-    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    login: Login,
 
     /// The bucket to stream (--connect)
     #[arg(long, value_name = "BUCKET", env = "DCPROXY_BUCKET", default_value_t = Config::default().bucket)]
@@ -100,18 +96,19 @@ pub(super) struct Args {
 }
 
 impl Args {
-    fn config(&self, at: SocketAddr) -> Config {
+    fn config(&self, at: SocketAddr) -> anyhow::Result<Config> {
         let defaults = Config::default();
-        Config {
+        Ok(Config {
             era: self.era,
             seed: self.seed,
             vbuckets: self.vbuckets,
             items: self.items,
             quirks: self.quirk.iter().copied().collect::<BTreeSet<_>>(),
+            token: self.login.token()?,
             host: serve::host(at),
             port: at.port(),
             ..defaults
-        }
+        })
     }
 }
 
@@ -131,9 +128,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const VIOLATIONS_TOLD: usize = 20;
 
 fn consume(args: &Args, producer: Upstream) -> anyhow::Result<ExitStatus> {
-    let password = login::given(args.password_file.as_deref())?.unwrap_or_else(|| Config::default().password);
+    let defaults = Config::default();
     let config = ClientConfig {
-        login: Some((args.user.clone(), password)),
+        login: Some(args.login.credentials_or((defaults.user, defaults.password), &producer.target, args.upstream_tls.wire())?),
+        nonce: Some(format!("node{:016x}", net::Clock::start().now().0)),
         bucket: args.bucket.clone(),
         quirks: args.quirk.iter().copied().collect(),
         ..ClientConfig::new(args.era, 0..args.vbuckets)

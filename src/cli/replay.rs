@@ -7,13 +7,14 @@ use clap::ValueEnum;
 
 use super::acting::Acting;
 use super::judging::Judging;
+use super::login::Login;
 use super::tls::UpstreamTls;
-use super::{announce, input, login, output};
+use super::{announce, input, output};
 use crate::journal::Role;
 use crate::net;
 use crate::net::tls::Secrets;
 use crate::net::{Rounds, Shutdown, Target, replay_against, replay_to};
-use crate::replay::{Credentials, Ensemble, Options, Recording, Speed};
+use crate::replay::{Ensemble, Options, Recording, Speed};
 use crate::report::Report;
 use crate::units;
 use crate::verdict::ExitStatus;
@@ -21,9 +22,10 @@ use crate::verdict::ExitStatus;
 /// Plays one end of recorded connections against a live other end, and judges that
 ///
 /// It follows the conversation: what the recorded end said is said once all that it had waited for has come live. Opaques,
-/// uuids and flow control are those of the live connection, no-ops are answered, and the login is the user's. Exit code: 0
-/// all was played and the live end did nothing wrong, 1 a verdict failed or --diff found a difference, 3 the live end did not
-/// do what the recording waits for, or there was too little evidence.
+/// uuids and flow control are those of the live connection, no-ops are answered, and the login is the user's: with --as
+/// consumer it logs in, with --as producer it demands that login. Exit code: 0 all was played and the live end did nothing
+/// wrong, 1 a verdict failed or --diff found a difference, 2 the live end cannot be reached or logged in to, 3 it did not do
+/// what the recording waits for, or there was too little evidence.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// The capture: pcap or pcapng, also .gz; - is stdin
@@ -67,13 +69,8 @@ pub(super) struct Args {
     #[command(flatten)]
     judging: Judging,
 
-    /// The user to log in with (--as consumer), or whose login is demanded (--as producer)
-    #[arg(short, long, value_name = "USER", env = "DCPROXY_USER")]
-    user: Option<String>,
-
-    /// The file that holds the password; if not given, the environment variable DCPROXY_PASSWORD is read
-    #[arg(long, value_name = "FILE", env = "DCPROXY_PASSWORD_FILE")]
-    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    login: Login,
 
     /// The bucket to select in place of the recorded one
     #[arg(long, value_name = "BUCKET", env = "DCPROXY_BUCKET")]
@@ -122,17 +119,6 @@ impl Args {
         }
     }
 
-    fn credentials(&self) -> anyhow::Result<Option<Credentials>> {
-        let Some(user) = self.user.clone() else {
-            if self.password_file.is_some() {
-                bail!("expected --user with --password-file, found none");
-            }
-            return Ok(None);
-        };
-        let password = login::password(&user, self.password_file.as_deref())?;
-        Ok(Some(Credentials { user, password }))
-    }
-
     fn recording(&self) -> anyhow::Result<Recording> {
         let wanted: BTreeSet<u32> = self.connections.iter().copied().collect();
         let chosen = (!wanted.is_empty()).then_some(&wanted);
@@ -164,7 +150,7 @@ impl Args {
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let address = args.address()?;
-    let credentials = args.credentials()?;
+    let credentials = args.login.credentials(address, args.tls.wire())?;
     let recording = args.recording()?;
     if credentials.is_none() && args.end == End::Producer {
         output::remark("every PLAIN login is accepted; --user demands one");

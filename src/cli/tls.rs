@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
+use super::login::Wire;
 use super::{output, values};
 use crate::net::tls::{
     Acceptor, AcceptorOptions, Authority, AutoCertificate, Certificate, Connector, ConnectorOptions, Identity, Roots,
@@ -99,9 +100,7 @@ impl UpstreamTls {
     /// What agrees on TLS with the end that is dialled, if that is asked for.
     pub(super) fn connector(&self, secrets: &Secrets) -> anyhow::Result<Option<Connector>> {
         let identity = self.upstream_cert.clone().zip(self.upstream_key.clone());
-        let implied =
-            self.upstream_ca.is_some() || identity.is_some() || self.upstream_name.is_some() || self.upstream_insecure;
-        if !self.upstream_tls && !implied {
+        if !self.is_wanted() {
             return Ok(None);
         }
         let roots = match &self.upstream_ca {
@@ -121,6 +120,19 @@ impl UpstreamTls {
             secrets: secrets.clone(),
         };
         Ok(Some(Connector::new(options)?))
+    }
+
+    /// Who may read what is sent to the end that is dialled. Whoever answers is no secret's keeper.
+    pub(super) const fn wire(&self) -> Wire {
+        if self.is_wanted() && !self.upstream_insecure { Wire::Sealed } else { Wire::Open }
+    }
+
+    const fn is_wanted(&self) -> bool {
+        self.upstream_tls
+            || self.upstream_ca.is_some()
+            || self.upstream_cert.is_some()
+            || self.upstream_name.is_some()
+            || self.upstream_insecure
     }
 
     /// A place to dial, with what is spoken there.

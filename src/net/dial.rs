@@ -43,6 +43,11 @@ impl FromStr for Target {
 }
 
 impl Target {
+    /// Whether what is sent there stays on this machine, as far as the name says.
+    pub fn is_loopback(&self) -> bool {
+        self.host.eq_ignore_ascii_case("localhost") || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
     /// Reads an address to listen on: like any target, but a port alone (`11210`, `:11210`) is one of loopback.
     ///
     /// # Errors

@@ -86,7 +86,7 @@ impl Rehearsal {
         let upstream = Target::from(node_listener.local_addr()?);
         let target = Target::from(proxy_listener.local_addr()?);
         let doors = Doors::one(proxy_listener, upstream);
-        self.client.login = Some((self.node.user.clone(), self.node.password.clone()));
+        self.client.login = Some((self.node.user.clone(), self.node.password.clone()).into());
         self.client.bucket.clone_from(&self.node.bucket);
         let embedded = Shutdown::new();
         let outside = Shutdown::new();

@@ -1,4 +1,5 @@
-//! The server's side of SASL: PLAIN (RFC 4616) and SCRAM (RFC 5802, RFC 7677) with SHA-1, SHA-256 and SHA-512.
+//! SASL: PLAIN (RFC 4616), SCRAM (RFC 5802, RFC 7677) with SHA-1, SHA-256 and SHA-512, and OAUTHBEARER (RFC 7628). Here the
+//! server's side; the client's is in [`client`].
 
 use std::fmt;
 
@@ -11,12 +12,21 @@ use sha2::Digest;
 use sha2::Sha256;
 use sha2::Sha512;
 
+use crate::wire::Status;
+
 mod client;
+mod credentials;
 
-pub(crate) use client::Login;
+pub(crate) use client::Next;
+pub use client::Refusal;
+pub(crate) use client::SignOn;
+pub use credentials::Credentials;
+pub use credentials::Mechanism;
+pub use credentials::NoMechanism;
+pub use credentials::Secret;
 
-/// The mechanisms on offer, as SASL_LIST_MECHS names them.
-pub(crate) const MECHANISMS: &str = "SCRAM-SHA512 SCRAM-SHA256 SCRAM-SHA1 PLAIN";
+/// The mechanisms on offer, as SASL_LIST_MECHS names them, where there are passwords only.
+const MECHANISMS: &str = "SCRAM-SHA512 SCRAM-SHA256 SCRAM-SHA1 PLAIN";
 
 /// Rounds of PBKDF2, as kv_engine has them.
 const ITERATIONS: u32 = 4096;
@@ -26,6 +36,15 @@ const ITERATIONS: u32 = 4096;
 pub(crate) struct Account<'a> {
     pub(crate) user: &'a str,
     pub(crate) password: &'a str,
+    /// The bearer token that lets in too.
+    pub(crate) token: Option<&'a str>,
+}
+
+impl Account<'_> {
+    /// The mechanisms on offer, as SASL_LIST_MECHS names them.
+    pub(crate) fn mechanisms(&self) -> String {
+        if self.token.is_some() { format!("{MECHANISMS} {}", Mechanism::OauthBearer) } else { MECHANISMS.to_owned() }
+    }
 }
 
 /// What a step of a login came to.
@@ -37,6 +56,17 @@ pub(crate) enum Outcome {
     Continue(Vec<u8>),
     /// Refused.
     Refused,
+}
+
+impl Outcome {
+    /// The status and the value of the answer that says so.
+    pub(crate) fn said(self) -> (Status, Vec<u8>) {
+        match self {
+            Self::Done(value) => (Status::SUCCESS, value),
+            Self::Continue(value) => (Status::AUTH_CONTINUE, value),
+            Self::Refused => (Status::AUTH_ERROR, Vec::new()),
+        }
+    }
 }
 
 impl fmt::Debug for Outcome {
@@ -83,6 +113,7 @@ pub(crate) fn begin(
 ) -> (Outcome, Option<Scram>) {
     let hash = match mechanism {
         b"PLAIN" => return (plain(payload, account), None),
+        b"OAUTHBEARER" => return (bearer(payload, account), None),
         b"SCRAM-SHA1" => Hash::Sha1,
         b"SCRAM-SHA256" => Hash::Sha256,
         b"SCRAM-SHA512" => Hash::Sha512,
@@ -104,6 +135,25 @@ fn plain(payload: &[u8], account: Account<'_>) -> Outcome {
             Outcome::Done(Vec::new())
         }
         _ => Outcome::Refused,
+    }
+}
+
+/// RFC 7628 §3.1: `n,a=user,`, then key=value pairs between bytes of 1. Of a token that lets nobody in the client is told
+/// why, and says that it knows before it is refused (§3.2.3).
+fn bearer(payload: &[u8], account: Account<'_>) -> Outcome {
+    let let_in = || {
+        let message = std::str::from_utf8(payload).ok()?;
+        let (header, pairs) = message.split_once('\x01')?;
+        let identity = header.strip_prefix("n,")?.strip_suffix(',')?;
+        let user = identity.strip_prefix("a=").map(|user| user.replace("=2C", ",").replace("=3D", "="));
+        let token = pairs.strip_suffix("\x01\x01")?.split('\x01').find_map(|pair| pair.strip_prefix("auth=Bearer "))?;
+        let is_user = user.map_or(identity.is_empty(), |user| user == account.user);
+        Some(is_user && account.token == Some(token))
+    };
+    match let_in() {
+        Some(true) => Outcome::Done(Vec::new()),
+        Some(false) if account.token.is_some() => Outcome::Continue(br#"{"status":"invalid_token"}"#.to_vec()),
+        Some(false) | None => Outcome::Refused,
     }
 }
 
@@ -210,7 +260,7 @@ impl Hash {
 mod tests {
     use super::*;
 
-    const ACCOUNT: Account<'_> = Account { user: "user", password: "pencil" };
+    const ACCOUNT: Account<'_> = Account { user: "user", password: "pencil", token: None };
 
     fn login(mechanism: &str, nonce: &str, salt: &str, messages: [&str; 4]) {
         let [client_first, server_first, client_final, server_final] = messages;
@@ -299,6 +349,25 @@ mod tests {
         for payload in [&b"\0user\0pen"[..], b"\0guest\0pencil", b"user\0pencil", b"", b"\0user\0pencil\0"] {
             assert_eq!(login(payload), Outcome::Refused);
         }
+    }
+
+    #[test]
+    fn a_token_lets_in_where_there_is_one() {
+        let account = Account { token: Some("tok"), ..ACCOUNT };
+        let login = |payload: &[u8], account| begin(b"OAUTHBEARER", payload, account, "", b"").0;
+        for good in [&b"n,a=user,\x01auth=Bearer tok\x01\x01"[..], b"n,,\x01host=h\x01auth=Bearer tok\x01\x01"] {
+            assert_eq!(login(good, account), Outcome::Done(Vec::new()));
+            assert_eq!(login(good, ACCOUNT), Outcome::Refused);
+        }
+        for other in [&b"n,a=user,\x01auth=Bearer other\x01\x01"[..], b"n,a=me,\x01auth=Bearer tok\x01\x01"] {
+            assert!(matches!(login(other, account), Outcome::Continue(_)));
+        }
+        for nonsense in
+            [&b""[..], b"n,,", b"n,,\x01\x01", b"n,,\x01auth=Bearer tok", b"\xff", b"y,,\x01auth=Bearer tok\x01\x01"]
+        {
+            assert_eq!(login(nonsense, account), Outcome::Refused);
+        }
+        assert!(account.mechanisms().ends_with(" PLAIN OAUTHBEARER") && !ACCOUNT.mechanisms().contains("OAUTH"));
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Config {
     pub user: String,
     /// With which password.
     pub password: String,
+    /// The bearer token that lets in too (OAUTHBEARER); `None` offers no such login.
+    pub token: Option<String>,
     /// The name of its bucket.
     pub bucket: String,
     /// The host name that it gives itself in cluster maps.
@@ -52,6 +54,7 @@ impl Default for Config {
             quirks: BTreeSet::new(),
             user: "Administrator".to_owned(),
             password: "password".to_owned(),
+            token: None,
             bucket: "default".to_owned(),
             host: "127.0.0.1".to_owned(),
             port: 11210,
@@ -60,7 +63,7 @@ impl Default for Config {
 }
 
 impl fmt::Debug for Config {
-    /// The password is left out (law L9).
+    /// Password and token are left out (law L9).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("era", &self.era)
@@ -83,7 +86,8 @@ mod tests {
 
     #[test]
     fn the_password_is_not_shown() {
-        let config = Config { password: "secret-of-mine".to_owned(), ..Config::default() };
+        let token = Some("secret-of-mine-too".to_owned());
+        let config = Config { password: "secret-of-mine".to_owned(), token, ..Config::default() };
         assert!(!format!("{config:?}").contains("secret-of-mine"));
     }
 }

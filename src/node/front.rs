@@ -2,7 +2,6 @@ use std::collections::BTreeSet;
 
 use super::auth;
 use super::auth::Account;
-use super::auth::MECHANISMS;
 use super::auth::Outcome;
 use super::auth::Scram;
 use super::bucket::Bucket;
@@ -119,8 +118,8 @@ impl Front {
         match header.opcode {
             Opcode::HELLO => self.hello(frame, config.era),
             Opcode::SASL_LIST_MECHS => {
-                let mechanisms = SaslMechanisms { mechanisms: MECHANISMS.split(' ').map(str::to_owned).collect() };
-                send(&mechanisms.response(header.opaque))
+                let mechanisms = account(config).mechanisms().split(' ').map(str::to_owned).collect();
+                send(&SaslMechanisms { mechanisms }.response(header.opaque))
             }
             Opcode::SASL_AUTH => self.sasl_auth(frame, config),
             Opcode::SASL_STEP => self.sasl_step(frame, config),
@@ -215,18 +214,14 @@ impl Front {
     }
 
     fn login(&mut self, header: &Header, outcome: Outcome) -> Reply {
-        let (status, value) = match outcome {
-            Outcome::Done(value) => (Status::SUCCESS, value),
-            Outcome::Continue(value) => (Status::AUTH_CONTINUE, value),
-            Outcome::Refused => (Status::AUTH_ERROR, Vec::new()),
-        };
+        let (status, value) = outcome.said();
         self.logged_in = status == Status::SUCCESS;
         send(&FrameBuilder::response(header.opcode, status).opaque(header.opaque).value(value))
     }
 }
 
 fn account(config: &Config) -> Account<'_> {
-    Account { user: &config.user, password: &config.password }
+    Account { user: &config.user, password: &config.password, token: config.token.as_deref() }
 }
 
 fn is_known(feature: u16, era: Era) -> bool {

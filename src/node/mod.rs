@@ -41,6 +41,11 @@ mod topology;
 mod vbucket;
 mod written;
 
+pub use auth::Credentials;
+pub use auth::Mechanism;
+pub use auth::NoMechanism;
+pub use auth::Refusal;
+pub use auth::Secret;
 pub use config::Config;
 pub use connection::Connection;
 pub use connection::How;

@@ -6,11 +6,11 @@ use crate::Timestamp;
 use crate::dcp::Feature;
 use crate::dcp::Hello;
 use crate::dcp::HelloResponse;
-use crate::dcp::SaslAuth;
-use crate::dcp::SaslListMechs;
-use crate::dcp::SaslMechanisms;
 use crate::dcp::SelectBucket;
-use crate::node::auth::Login;
+use crate::node::Credentials;
+use crate::node::auth::Next;
+use crate::node::auth::Refusal;
+use crate::node::auth::SignOn;
 use crate::wire::Deframer;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
@@ -23,8 +23,8 @@ use crate::wire::Status;
 /// How to get in: the login and the bucket.
 #[derive(Clone)]
 pub struct Access {
-    /// User and password; `None` does not log in.
-    pub login: Option<(String, String)>,
+    /// Who logs in; `None` does not.
+    pub login: Option<Credentials>,
     /// The bucket to select.
     pub bucket: String,
 }
@@ -66,21 +66,13 @@ pub enum Failure {
     /// It said nothing.
     #[error("the producer has not answered {0} for {1:?}")]
     Mute(Opcode, Duration),
-    /// The login was refused.
-    #[error("the login of '{user}' was refused: {status}")]
+    /// The login came to nothing.
+    #[error("login of {who} refused: {why}")]
     Login {
-        /// Who wanted in.
-        user: String,
-        /// What was said.
-        status: Status,
-    },
-    /// The login cannot be made.
-    #[error("the login of '{user}' cannot be made: {what}")]
-    NoLogin {
-        /// Who wanted in.
-        user: String,
-        /// What is missing.
-        what: String,
+        /// Who wanted in, and where.
+        who: String,
+        /// Why not.
+        why: Refusal,
     },
     /// There is no such bucket, or it is not the user's.
     #[error("the bucket '{bucket}' cannot be selected: {status}{hint}")]
@@ -107,7 +99,7 @@ pub struct Errand<S> {
     script: S,
     deframer: Deframer,
     ready: Vec<u8>,
-    login: Option<Login>,
+    login: Option<SignOn>,
     /// What is awaited, and the place of its answer.
     awaited: BTreeMap<Opaque, (Opcode, usize)>,
     answers: Vec<Option<Answer>>,
@@ -260,7 +252,6 @@ impl<S: Script> Errand<S> {
 
     /// What comes after an answer of the set-up.
     fn set_up(&mut self, frame: &Frame<'_>, answer: &Answer) {
-        let user = self.access.login.as_ref().map(|(user, _)| user.clone()).unwrap_or_default();
         match (answer.opcode, answer.status) {
             (Opcode::HELLO, status) => {
                 // Servers that know no HELLO know no collections either.
@@ -269,24 +260,20 @@ impl<S: Script> Errand<S> {
                 {
                     self.collections = hello.features.contains(&Feature::COLLECTIONS);
                 }
-                if self.access.login.is_some() {
-                    self.ask(&[SaslListMechs.request(Opaque::default())]);
-                } else {
-                    self.select_bucket();
+                match self.access.login.clone() {
+                    Some(credentials) => {
+                        let (login, next) = SignOn::begin(credentials, Some(&self.nonce));
+                        self.login = Some(login);
+                        self.log_in(next);
+                    }
+                    None => self.select_bucket(),
                 }
             }
-            (Opcode::SASL_LIST_MECHS, Status::SUCCESS) => self.log_in(&SaslMechanisms::parse(frame).mechanisms),
-            (Opcode::SASL_LIST_MECHS, Status::UNKNOWN_COMMAND | Status::NOT_SUPPORTED) => self.select_bucket(),
-            (Opcode::SASL_AUTH, Status::AUTH_CONTINUE) => self.prove(&answer.value),
-            (Opcode::SASL_AUTH | Opcode::SASL_STEP, Status::SUCCESS) => {
-                if self.login.take().is_some_and(|login| login.is_proven(&answer.value)) {
-                    self.select_bucket();
-                } else {
-                    let what = "the producer does not prove that it knows the password".to_owned();
-                    self.over = Some(Err(Failure::NoLogin { user, what }));
+            (Opcode::SASL_LIST_MECHS | Opcode::SASL_AUTH | Opcode::SASL_STEP, _) => {
+                if let Some(next) = self.login.as_mut().map(|login| login.answer(frame)) {
+                    self.log_in(next);
                 }
             }
-            (Opcode::SASL_AUTH | Opcode::SASL_STEP, status) => self.over = Some(Err(Failure::Login { user, status })),
             (Opcode::SELECT_BUCKET, Status::SUCCESS) => self.go_on(),
             (Opcode::SELECT_BUCKET, status) => {
                 let hint = match status {
@@ -301,29 +288,16 @@ impl<S: Script> Errand<S> {
         }
     }
 
-    fn log_in(&mut self, offered: &[String]) {
-        let Some((user, password)) = &self.access.login else { return };
-        match Login::begin(offered, user, password, &self.nonce) {
-            Some((login, message)) => {
-                let auth = SaslAuth { mechanism: login.mechanism().to_owned() };
-                self.ask(&[auth.request(Opcode::SASL_AUTH, &message, Opaque::default())]);
-                self.login = Some(login);
+    fn log_in(&mut self, next: Next) {
+        match next {
+            Next::Ask(request) => self.ask(&[request]),
+            Next::In => {
+                self.login = None;
+                self.select_bucket();
             }
-            None => {
-                let what = format!("expected SCRAM or PLAIN, found the offer of '{}'", offered.join(" "));
-                self.over = Some(Err(Failure::NoLogin { user: user.clone(), what }));
-            }
-        }
-    }
-
-    fn prove(&mut self, challenge: &[u8]) {
-        let Some(login) = &mut self.login else { return };
-        let mechanism = login.mechanism().to_owned();
-        match login.proof(challenge) {
-            Ok(proof) => self.ask(&[SaslAuth { mechanism }.request(Opcode::SASL_STEP, &proof, Opaque::default())]),
-            Err(what) => {
-                let user = self.access.login.as_ref().map(|(user, _)| user.clone()).unwrap_or_default();
-                self.over = Some(Err(Failure::NoLogin { user, what: what.to_owned() }));
+            Next::Refused(why) => {
+                let who = self.access.login.as_ref().map(Credentials::who).unwrap_or_default();
+                self.over = Some(Err(Failure::Login { who, why }));
             }
         }
     }

@@ -16,7 +16,6 @@ mod script;
 mod stage;
 mod talk;
 
-pub use options::Credentials;
 pub use options::Options;
 pub use options::Speed;
 pub use player::Player;

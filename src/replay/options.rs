@@ -2,6 +2,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::node::Credentials;
+
 /// How a recording is to be played.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -32,22 +34,6 @@ impl Default for Options {
             bucket: None,
             seed: 0,
         }
-    }
-}
-
-/// A user and the password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user.
-    pub user: String,
-    /// The password.
-    pub password: String,
-}
-
-/// The password does not show (law L9).
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
     }
 }
 
@@ -115,10 +101,8 @@ mod tests {
 
     #[test]
     fn the_password_does_not_show() {
-        let options = Options {
-            credentials: Some(Credentials { user: "u".to_owned(), password: "secret-of-mine".to_owned() }),
-            ..Options::default()
-        };
+        let options =
+            Options { credentials: Some(("u".to_owned(), "secret-of-mine".to_owned()).into()), ..Options::default() };
         assert!(!format!("{options:?}").contains("secret-of-mine"));
     }
 }

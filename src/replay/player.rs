@@ -110,6 +110,14 @@ impl Player {
         }
     }
 
+    /// Why the live end does not let the user in, where it does not.
+    pub fn refused(&self) -> Option<&str> {
+        match &self.end {
+            Playing::Consumer(consumer) => consumer.refused(),
+            Playing::Producer(_) => None,
+        }
+    }
+
     /// Whether the recording was played to its end, and with `diff` what the live end did differently from it.
     pub fn findings(&self, diff: bool) -> Vec<Finding> {
         match &self.end {

@@ -166,6 +166,12 @@ impl Ensemble {
             connection.add_finding(finding, self.judge, producer, began);
         }
         self.report.add_connection(connection);
+        // It is the same for all.
+        if let Some(why) = stage.player().player.refused()
+            && !self.report.errors.iter().any(|error| error == why)
+        {
+            self.report.errors.push(why.to_owned());
+        }
     }
 
     /// A connection could not be had.

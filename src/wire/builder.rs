@@ -54,6 +54,11 @@ impl FrameBuilder {
         Self::new(Magic::SERVER_REQUEST, opcode.0, 0)
     }
 
+    /// Its opcode.
+    pub const fn opcode(&self) -> Opcode {
+        Opcode(self.opcode)
+    }
+
     /// Sets the vbucket of a request.
     #[must_use]
     pub const fn vbucket(mut self, vbucket: u16) -> Self {

@@ -27,7 +27,7 @@ fn node(era: Era) -> Node {
 fn client_config(node: &Node) -> ClientConfig {
     let config = node.config();
     ClientConfig {
-        login: Some((config.user.clone(), config.password.clone())),
+        login: Some((config.user.clone(), config.password.clone()).into()),
         bucket: config.bucket.clone(),
         end: End::ToLatest,
         ..ClientConfig::new(config.era, 0..config.vbuckets)

@@ -31,7 +31,7 @@ fn text(bytes: &[u8]) -> String {
 fn what_keeps_it_from_the_start_is_one_line_and_exit_2() {
     let node = node(&["--items", "100"]);
     for (upstream, password, args, told) in [
-        (node.address.as_str(), "wrong", vec!["-b", "default"], "the login of 'Administrator' was refused: AuthError"),
+        (node.address.as_str(), "wrong", vec!["-b", "default"], "refused: AuthError; check the user and the password"),
         (&node.address, "password", vec!["-b", "other"], "the bucket 'other' cannot be selected: KeyEnoent"),
         (&node.address, "password", vec!["-b", "default", "nonsense"], "expected the id of a case"),
         ("127.0.0.1:1", "password", vec!["-b", "default"], "cannot connect to 127.0.0.1:1"),

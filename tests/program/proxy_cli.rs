@@ -200,7 +200,7 @@ fn the_scenario_passes_a_node_and_fails_one_with_a_quirk() {
             let file = report.to_string_lossy();
             let scenario = ["--once", "--scenario", "orphaned-responses", "--report", &file];
             let proxy = start(&[&["proxy", "--listen", "0", "--upstream", &upstream][..], &scenario].concat());
-            let login = Some(("Administrator".to_owned(), "password".to_owned()));
+            let login = Some(("Administrator".to_owned(), "password".to_owned()).into());
             let config = ClientConfig { login, ..ClientConfig::new(Era::V7_0, 0..4) };
             let client = consume(&Target::from(proxy.address), PATIENCE, config, &Shutdown::new()).await;
             client.expect("it connects");

@@ -161,7 +161,7 @@ impl Talk {
         let first = number.wrapping_mul(7) as u16 % VBUCKETS;
         let vbuckets = (0..2 + number as u16 % 4).map(|n| (first + n) % VBUCKETS);
         let client = ClientConfig {
-            login: Some((config.user.clone(), config.password.clone())),
+            login: Some((config.user.clone(), config.password.clone()).into()),
             name: format!("made-{number}"),
             snappy: number.is_multiple_of(3),
             window: (1 << 20) >> (number % 3),

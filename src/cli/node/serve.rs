@@ -17,7 +17,7 @@ pub(super) fn serve(args: &Args, listen: &Target) -> anyhow::Result<ExitStatus> 
     net::block_on(async {
         let shutdown = Shutdown::on_signals()?;
         let nodes = Nodes::listen(args, listen, tls.as_ref()).await?;
-        let config = args.config(nodes.first()?);
+        let config = args.config(nodes.first()?)?;
         output::remark(&format!("user {} password {} bucket {}", config.user, config.password, config.bucket));
         reread_on_hangup(tls.into_iter().collect(), Vec::new())?;
         nodes.announce();

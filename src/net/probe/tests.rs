@@ -82,7 +82,7 @@ impl Trial {
                 tokio::spawn(async move { serve_node([listener], node, &served).await })
             };
             let access = Access {
-                login: Some(("Administrator".to_owned(), "password".to_owned())),
+                login: Some(("Administrator".to_owned(), "password".to_owned()).into()),
                 bucket: "default".to_owned(),
             };
             let probe = Probe::new(self.options(access.clone())).expect("cases");

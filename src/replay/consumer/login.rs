@@ -2,20 +2,18 @@
 
 use super::Consumer;
 use crate::Timestamp;
-use crate::dcp::SaslAuth;
-use crate::dcp::SaslListMechs;
-use crate::dcp::SaslMechanisms;
-use crate::node::auth;
+use crate::node::auth::Next;
+use crate::node::auth::SignOn;
 use crate::wire::Frame;
 use crate::wire::Opaque;
-use crate::wire::Opcode;
-use crate::wire::Status;
 
 /// How far the login is.
 #[derive(Debug, Default)]
 pub(super) struct Login {
     asked: Option<Opaque>,
-    scram: Option<auth::Login>,
+    under_way: Option<SignOn>,
+    /// Why it came to nothing.
+    refused: Option<String>,
 }
 
 impl Login {
@@ -25,64 +23,44 @@ impl Login {
 }
 
 impl Consumer {
-    pub(super) fn begin_login(&mut self) {
-        let opaque = self.talk.own_opaque();
-        self.talk.say(&SaslListMechs.request(opaque));
-        self.login.asked = Some(opaque);
+    pub(super) fn begin_login(&mut self, now: Timestamp) {
+        let Some(credentials) = self.options.credentials.clone() else { return };
+        let nonce = format!("dcproxy{:016x}{:08x}", self.options.seed ^ now.0, self.script.number);
+        let (login, next) = SignOn::begin(credentials, Some(&nonce));
+        self.login.under_way = Some(login);
+        self.log_in(next, now);
+    }
+
+    pub(in crate::replay) fn refused(&self) -> Option<&str> {
+        self.login.refused.as_deref()
     }
 
     /// Takes a response if it is one to the login.
     pub(super) fn login_response(&mut self, frame: &Frame<'_>, now: Timestamp) -> bool {
-        let header = frame.header();
-        if self.login.asked != Some(header.opaque) {
+        if self.login.asked != Some(frame.header().opaque) {
             return false;
         }
         self.login.asked = None;
-        let status = header.status().unwrap_or(Status::SUCCESS);
-        let value = frame.value().unwrap_or_default();
-        match (header.opcode, status) {
-            (Opcode::SASL_LIST_MECHS, Status::SUCCESS) => self.choose(&SaslMechanisms::parse(frame).mechanisms, now),
-            // A server without logins: it was none of them that the recording was made with.
-            (Opcode::SASL_LIST_MECHS, Status::UNKNOWN_COMMAND | Status::NOT_SUPPORTED) => {}
-            (Opcode::SASL_AUTH, Status::AUTH_CONTINUE) => self.prove(value, now),
-            (Opcode::SASL_AUTH | Opcode::SASL_STEP, Status::SUCCESS) => {
-                if self.login.scram.as_ref().is_some_and(|login| !login.is_proven(value)) {
-                    self.stop("a live end that proves to know the password", "another proof, or none", now);
-                }
-            }
-            (opcode, status) => {
-                self.stop("the login with the given user to be accepted", &format!("{opcode} answered {status}"), now);
-            }
+        if let Some(next) = self.login.under_way.as_mut().map(|login| login.answer(frame)) {
+            self.log_in(next, now);
         }
         true
     }
 
-    fn choose(&mut self, offered: &[String], now: Timestamp) {
-        let Some(credentials) = &self.options.credentials else { return };
-        let nonce = format!("dcproxy{:016x}{:08x}", self.options.seed ^ now.0, self.script.number);
-        match auth::Login::begin(offered, &credentials.user, &credentials.password, &nonce) {
-            Some((login, message)) => {
-                self.say_sasl(Opcode::SASL_AUTH, login.mechanism(), &message);
-                self.login.scram = Some(login);
+    fn log_in(&mut self, next: Next, now: Timestamp) {
+        match next {
+            Next::Ask(request) => {
+                let opaque = self.talk.own_opaque();
+                self.talk.say(&request.opaque(opaque));
+                self.login.asked = Some(opaque);
             }
-            None => {
-                let found = format!("the offer of '{}'", offered.join(" "));
-                self.stop("a login with SCRAM-SHA512, SCRAM-SHA256, SCRAM-SHA1 or PLAIN", &found, now);
+            // A server without logins: it was none of them that the recording was made with.
+            Next::In => self.login.under_way = None,
+            Next::Refused(why) => {
+                let who = self.options.credentials.as_ref().map(|it| it.who()).unwrap_or_default();
+                self.stop(&format!("the login of {who} to be accepted"), &format!("refused: {why}"), now);
+                self.login.refused = Some(format!("login of {who} refused: {why}"));
             }
         }
-    }
-
-    fn prove(&mut self, challenge: &[u8], now: Timestamp) {
-        let Some(login) = &mut self.login.scram else { return };
-        match (login.proof(challenge), login.mechanism()) {
-            (Ok(proof), mechanism) => self.say_sasl(Opcode::SASL_STEP, mechanism, &proof),
-            (Err(what), _) => self.stop("a challenge as SCRAM has it", what, now),
-        }
-    }
-
-    fn say_sasl(&mut self, opcode: Opcode, mechanism: &str, message: &[u8]) {
-        let opaque = self.talk.own_opaque();
-        self.talk.say(&SaslAuth { mechanism: mechanism.to_owned() }.request(opcode, message, opaque));
-        self.login.asked = Some(opaque);
     }
 }

@@ -20,7 +20,7 @@ impl Consumer {
     pub(super) fn take_step(&mut self, now: Timestamp) {
         let Some(step) = self.steps.get(self.next).cloned() else { return };
         match step.what {
-            What::Login => self.begin_login(),
+            What::Login => self.begin_login(now),
             What::Ack => self.give_back(),
             What::Request => {
                 if !self.request(step.line) {

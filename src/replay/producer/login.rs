@@ -2,6 +2,7 @@
 
 use super::Producer;
 use crate::dcp;
+use crate::node::Secret;
 use crate::node::auth;
 use crate::node::auth::Account;
 use crate::node::auth::Outcome;
@@ -28,11 +29,15 @@ impl Producer {
             };
             return self.talk.say(&answer);
         };
-        let account = Account { user: &credentials.user, password: &credentials.password };
+        let (password, token) = match &credentials.secret {
+            Secret::Password(password) => (password.as_str(), None),
+            Secret::Token(token) => ("", Some(token.as_str())),
+        };
+        let account = Account { user: &credentials.user, password, token };
         let outcome = match header.opcode {
             Opcode::SASL_LIST_MECHS => {
                 let offer = dcp::response(header.opcode, Status::SUCCESS, header.opaque);
-                return self.talk.say(&offer.value(auth::MECHANISMS.as_bytes()));
+                return self.talk.say(&offer.value(account.mechanisms().into_bytes()));
             }
             Opcode::SASL_AUTH => {
                 self.nonces += 1;
@@ -45,11 +50,7 @@ impl Producer {
             }
             _ => self.scram.take().map_or(Outcome::Refused, |scram| scram.finish(payload, account)),
         };
-        let (status, value) = match outcome {
-            Outcome::Done(value) => (Status::SUCCESS, value),
-            Outcome::Continue(value) => (Status::AUTH_CONTINUE, value),
-            Outcome::Refused => (Status::AUTH_ERROR, Vec::new()),
-        };
+        let (status, value) = outcome.said();
         self.talk.say(&FrameBuilder::response(header.opcode, status).opaque(header.opaque).value(value));
     }
 }

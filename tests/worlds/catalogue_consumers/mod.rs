@@ -84,7 +84,7 @@ fn scenarios() -> Vec<Scenario> {
 fn client(scenario: &Scenario, node: &Config, quirk: Option<Quirk>) -> ClientConfig {
     let settings = &scenario.consumer;
     let mut config = ClientConfig::new(node.era, 0..node.vbuckets);
-    config.login = Some((node.user.clone(), node.password.clone()));
+    config.login = Some((node.user.clone(), node.password.clone()).into());
     config.quirks = BTreeSet::from_iter(quirk);
     config.sync_writes = settings.sync_writes.unwrap_or(config.sync_writes);
     config.stream_ids = settings.stream_ids.unwrap_or(config.stream_ids);

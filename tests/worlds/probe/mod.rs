@@ -40,7 +40,7 @@ fn node(era: Era, quirk: Option<Quirk>) -> Config {
 fn options(select: &[&str]) -> Options {
     Options {
         access: Access {
-            login: Some(("Administrator".to_owned(), "password".to_owned())),
+            login: Some(("Administrator".to_owned(), "password".to_owned()).into()),
             bucket: "default".to_owned(),
         },
         era: None,
@@ -187,8 +187,8 @@ fn what_keeps_it_from_the_start_is_told_in_a_line() {
         World::new(config).prepare(&mut probe).expect_err("refused")
     };
     let config = || node(Era::V7_0, None);
-    let wrong = told(config(), |it| it.access.login = Some(("Administrator".to_owned(), "not-it".to_owned())));
-    assert_eq!(wrong, "the login of 'Administrator' was refused: AuthError");
+    let wrong = told(config(), |it| it.access.login = Some(("Administrator".to_owned(), "not-it".to_owned()).into()));
+    assert_eq!(wrong, "login of Administrator refused: AuthError; check the user and the password");
     let wrong = told(config(), |it| it.access.bucket = "other".to_owned());
     assert_eq!(wrong, "the bucket 'other' cannot be selected: KeyEnoent (there is none of that name)");
     let wrong = told(config(), |it| it.vbuckets = Some(vec![1, 9]));

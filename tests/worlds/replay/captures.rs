@@ -8,7 +8,6 @@ use dcproxy::node::Node;
 use dcproxy::node::Quirk;
 use dcproxy::node::consumer::Client;
 use dcproxy::node::consumer::ClientConfig;
-use dcproxy::replay::Credentials;
 use dcproxy::replay::Ensemble;
 use dcproxy::replay::Options;
 use dcproxy::replay::Player;
@@ -107,11 +106,7 @@ fn names() -> Vec<String> {
 
 fn options() -> Options {
     let login = Config::default();
-    Options {
-        speed: Speed::Max,
-        credentials: Some(Credentials { user: login.user, password: login.password }),
-        ..Options::default()
-    }
+    Options { speed: Speed::Max, credentials: Some((login.user, login.password).into()), ..Options::default() }
 }
 
 /// The connections of a capture that are played, for one end.

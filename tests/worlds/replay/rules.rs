@@ -14,7 +14,6 @@ use dcproxy::journal::Role;
 use dcproxy::node::Config;
 use dcproxy::node::Connection;
 use dcproxy::node::Node;
-use dcproxy::replay::Credentials;
 use dcproxy::replay::Options;
 use dcproxy::replay::Player;
 use dcproxy::replay::Recording;
@@ -238,7 +237,7 @@ fn a_live_end_that_closes_early_is_no_completed_replay() {
 fn it_logs_in_with_the_given_user_by_the_best_mechanism() {
     let config = Config::default();
     for (password, verdict) in [(config.password.as_str(), Verdict::Pass), ("wrong", Verdict::Inconclusive)] {
-        let credentials = Credentials { user: config.user.clone(), password: password.to_owned() };
+        let credentials = (config.user.clone(), password.to_owned()).into();
         let options = Options { credentials: Some(credentials), ..options(Speed::Max) };
         let recording = record(CLOSES, Role::Consumer, None);
         let node = Node::new(Config { era: "2019-07".parse().expect("an era"), ..config.clone() });
@@ -253,7 +252,7 @@ fn it_logs_in_with_the_given_user_by_the_best_mechanism() {
 fn a_replayed_producer_demands_the_given_user() {
     for (password, verdict) in [("right", Verdict::Pass), ("wrong", Verdict::Inconclusive)] {
         let with = |password: &str| Options {
-            credentials: Some(Credentials { user: "u".to_owned(), password: password.to_owned() }),
+            credentials: Some(("u".to_owned(), password.to_owned()).into()),
             ..options(Speed::Max)
         };
         let (producers, consumers) = (record(PLAIN, Role::Producer, None), record(PLAIN, Role::Consumer, None));

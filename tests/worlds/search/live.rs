@@ -23,7 +23,8 @@ fn node(quirk: &str) -> Config {
 async fn run(config: Config, run: impl FnOnce(SearchRun) -> SearchRun) -> Result<(Search, Vec<String>), String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let target = Target::from(listener.local_addr().expect("it is bound"));
-    let access = Access { login: Some((config.user.clone(), config.password.clone())), bucket: config.bucket.clone() };
+    let access =
+        Access { login: Some((config.user.clone(), config.password.clone()).into()), bucket: config.bucket.clone() };
     let run = run(SearchRun {
         target: target.into(),
         access,
@@ -105,7 +106,7 @@ fn vbuckets_are_taken_over_only_where_that_is_allowed() {
 fn a_wrong_password_is_an_error_that_says_so() {
     net::block_on(async {
         let wrong = |run: SearchRun| {
-            let login = Some(("Administrator".to_owned(), "wrong".to_owned()));
+            let login = Some(("Administrator".to_owned(), "wrong".to_owned()).into());
             SearchRun { access: Access { login, ..run.access.clone() }, ..run }
         };
         let error = run(node_without(), wrong).await.expect_err("nobody is let in");

@@ -60,7 +60,7 @@ fn play(search: &Search, job: &Job, era: Era, quirk: Option<Quirk>) -> Stage<Con
         quirks: BTreeSet::from_iter(quirk),
         ..Config::default()
     });
-    let login = Some((node.config().user.clone(), node.config().password.clone()));
+    let login = Some((node.config().user.clone(), node.config().password.clone()).into());
     let config = ClientConfig { login, ..ClientConfig::new(era, []) };
     let stage = search.stage(job, config, ("consumer", "producer"), START);
     let dice = fastrand::Rng::with_seed(job.scenario.seed.unwrap_or_default());

@@ -60,7 +60,7 @@ fn run(seed: u64, era: Era, quirk: Option<Quirk>, leaves: Leaves) -> Run {
         ..Config::default()
     });
     let config = node.config();
-    let login = Some((config.user.clone(), config.password.clone()));
+    let login = Some((config.user.clone(), config.password.clone()).into());
     // The whole run takes some three to twelve seconds.
     let at = START + Duration::from_micros(dice.of(1..4_000_000));
     let how = *dice.pick(&[How::Fin, How::Reset]);

@@ -4,6 +4,7 @@ use std::fmt;
 use crate::dcp::Feature;
 use crate::dcp::Open;
 use crate::era::Era;
+use crate::node::Credentials;
 use crate::node::Quirk;
 use crate::wire::Opcode;
 
@@ -23,8 +24,8 @@ pub enum End {
 pub struct ClientConfig {
     /// Whose names of controls it uses.
     pub era: Era,
-    /// User and password; `None` does not log in.
-    pub login: Option<(String, String)>,
+    /// Who logs in; `None` does not.
+    pub login: Option<Credentials>,
     /// What SCRAM is to be begun with: printable, without a comma, another for each connection. With it the client asks how
     /// one may log in and takes the best that both know; without, it logs in with PLAIN.
     pub nonce: Option<String>,

@@ -10,11 +10,10 @@ use crate::dcp::GetFailoverLog;
 use crate::dcp::Hello;
 use crate::dcp::Message;
 use crate::dcp::Open;
-use crate::dcp::SaslAuth;
-use crate::dcp::SaslListMechs;
-use crate::dcp::SaslMechanisms;
 use crate::dcp::SelectBucket;
-use crate::node::auth::Login;
+use crate::node::Credentials;
+use crate::node::auth::Next;
+use crate::node::auth::SignOn;
 use crate::wire::Frame;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
@@ -24,9 +23,7 @@ impl Request {
     const fn opcode(&self) -> Opcode {
         match self {
             Self::Hello => Opcode::HELLO,
-            Self::Mechanisms => Opcode::SASL_LIST_MECHS,
-            Self::Login => Opcode::SASL_AUTH,
-            Self::Proof => Opcode::SASL_STEP,
+            Self::Login(opcode) => *opcode,
             Self::SelectBucket => Opcode::SELECT_BUCKET,
             Self::Open => Opcode::DCP_OPEN,
             Self::Control(_) => Opcode::DCP_CONTROL,
@@ -71,11 +68,7 @@ impl Client {
             Some(Request::FailoverLog(vbucket)) => self.failover_log_response(vbucket, frame, now),
             Some(Request::Stream(vbucket)) => self.stream_response(vbucket, frame, now),
             Some(Request::Close(vbucket)) => self.close_response(vbucket, status, now),
-            // A server without logins.
-            Some(Request::Mechanisms) if matches!(status, Status::UNKNOWN_COMMAND | Status::NOT_SUPPORTED) => {
-                self.select_bucket();
-            }
-            Some(Request::Login) if status == Status::AUTH_CONTINUE => self.prove(frame, now),
+            Some(Request::Login(_)) => self.login_response(frame, now),
             Some(request) if status != Status::SUCCESS => {
                 self.fail(now, &format!("expected {} to succeed, found {status}", request.opcode()));
             }
@@ -84,21 +77,13 @@ impl Client {
                     Ok(Message::HelloResponse(response)) => self.features.extend(response.features),
                     _ => self.violation(now, None, "expected features in answer to HELLO, found none".to_owned()),
                 }
-                match (&self.config.login, &self.config.nonce) {
-                    (Some(_), Some(_)) => {
-                        let opaque = self.ask(Request::Mechanisms);
-                        self.write(&SaslListMechs.request(opaque));
+                match self.config.login.clone() {
+                    Some(credentials) => {
+                        let (login, next) = SignOn::begin(credentials, self.config.nonce.as_deref());
+                        self.login = Some(login);
+                        self.log_in(next, now);
                     }
-                    (Some(_), None) => self.log_in(&["PLAIN".to_owned()], now),
-                    (None, _) => self.select_bucket(),
-                }
-            }
-            Some(Request::Mechanisms) => self.log_in(&SaslMechanisms::parse(frame).mechanisms, now),
-            Some(Request::Login | Request::Proof) => {
-                if self.login.take().is_some_and(|login| login.is_proven(frame.value().unwrap_or_default())) {
-                    self.select_bucket();
-                } else {
-                    self.fail(now, "expected a producer that proves to know the password, found another proof or none");
+                    None => self.select_bucket(),
                 }
             }
             Some(Request::SelectBucket) => self.open(),
@@ -107,34 +92,26 @@ impl Client {
         }
     }
 
-    /// Begins a login with the best of the mechanisms on offer.
-    fn log_in(&mut self, offered: &[String], now: Timestamp) {
-        let Some((user, password)) = &self.config.login else { return };
-        let nonce = self.config.nonce.as_deref().unwrap_or_default();
-        match Login::begin(offered, user, password, nonce) {
-            Some((login, message)) => {
-                let opaque = self.ask(Request::Login);
-                let auth = SaslAuth { mechanism: login.mechanism().to_owned() };
-                self.write(&auth.request(Opcode::SASL_AUTH, &message, opaque));
-                self.login = Some(login);
-            }
-            None => {
-                let found = offered.join(" ");
-                let wanted = "expected a login with SCRAM-SHA512, SCRAM-SHA256, SCRAM-SHA1 or PLAIN";
-                self.fail(now, &format!("{wanted}, found the offer of '{found}'"));
-            }
+    fn login_response(&mut self, frame: &Frame<'_>, now: Timestamp) {
+        if let Some(next) = self.login.as_mut().map(|login| login.answer(frame)) {
+            self.log_in(next, now);
         }
     }
 
-    fn prove(&mut self, frame: &Frame<'_>, now: Timestamp) {
-        let Some(login) = &mut self.login else { return };
-        let mechanism = login.mechanism().to_owned();
-        match login.proof(frame.value().unwrap_or_default()) {
-            Ok(proof) => {
-                let opaque = self.ask(Request::Proof);
-                self.write(&SaslAuth { mechanism }.request(Opcode::SASL_STEP, &proof, opaque));
+    fn log_in(&mut self, next: Next, now: Timestamp) {
+        match next {
+            Next::Ask(request) => {
+                let opaque = self.ask(Request::Login(request.opcode()));
+                self.write(&request.opaque(opaque));
             }
-            Err(what) => self.fail(now, what),
+            Next::In => {
+                self.login = None;
+                self.select_bucket();
+            }
+            Next::Refused(why) => {
+                let who = self.config.login.as_ref().map(Credentials::who).unwrap_or_default();
+                self.fail(now, &format!("login of {who} refused: {why}"));
+            }
         }
     }
 

@@ -23,7 +23,7 @@ use crate::dcp::CloseStream;
 use crate::dcp::Feature;
 use crate::dcp::Negotiated;
 use crate::node::Quirk;
-use crate::node::auth::Login;
+use crate::node::auth::SignOn;
 use crate::wire::Deframer;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
@@ -83,16 +83,14 @@ pub struct Client {
     noops: u64,
     /// STREAM_ENDs that came.
     ends: usize,
-    login: Option<Login>,
+    login: Option<SignOn>,
 }
 
 /// A request of the client's that awaits its answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Request {
     Hello,
-    Mechanisms,
-    Login,
-    Proof,
+    Login(Opcode),
     SelectBucket,
     Open,
     Control(String),
