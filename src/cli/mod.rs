@@ -5,6 +5,7 @@
 //! `tracing`; an error that it returns becomes one line on stderr and exit code 2.
 
 mod acting;
+mod bridge;
 mod check;
 mod cluster;
 mod decode;
@@ -56,6 +57,7 @@ enum Command {
     Demo(demo::Args),
     Proxy(Box<proxy::Args>),
     Probe(Box<probe::Args>),
+    Bridge(Box<bridge::Args>),
     Node(Box<node::Args>),
     Decode(decode::Args),
     Check(check::Args),
@@ -70,6 +72,7 @@ impl Command {
             Self::Demo(args) => demo::run(args),
             Self::Proxy(args) => proxy::run(*args),
             Self::Probe(args) => probe::run(*args),
+            Self::Bridge(args) => bridge::run(*args),
             Self::Node(args) => node::run(*args),
             Self::Decode(args) => decode::run(args),
             Self::Check(args) => check::run(args),

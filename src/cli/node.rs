@@ -130,7 +130,11 @@ const VIOLATIONS_TOLD: usize = 20;
 fn consume(args: &Args, producer: Upstream) -> anyhow::Result<ExitStatus> {
     let defaults = Config::default();
     let config = ClientConfig {
-        login: Some(args.login.credentials_or((defaults.user, defaults.password), &producer.target, args.upstream_tls.wire())?),
+        login: Some(args.login.credentials_or(
+            (defaults.user, defaults.password),
+            &producer.target,
+            args.upstream_tls.wire(),
+        )?),
         nonce: Some(format!("node{:016x}", net::Clock::start().now().0)),
         bucket: args.bucket.clone(),
         quirks: args.quirk.iter().copied().collect(),

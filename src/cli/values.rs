@@ -80,24 +80,35 @@ fn short(opcode: Opcode) -> String {
 
 /// More vbuckets than this are not streamed: each connection remembers what it has of each.
 const MAX_VBUCKETS: usize = 16;
+/// A bucket has no more than this.
+const MAX_OF_BUCKET: usize = 1024;
 
 /// A list of vbuckets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Vbuckets(pub(crate) Vec<u16>);
 
 pub(crate) fn vbuckets(text: &str) -> Result<Vbuckets, String> {
-    let wrong = || format!("expected 1 to {MAX_VBUCKETS} vbuckets, such as 0-3,17, found '{text}'");
+    list(text, MAX_VBUCKETS)
+}
+
+/// As [`vbuckets`], of which there may be as many as a bucket has.
+pub(crate) fn all_vbuckets(text: &str) -> Result<Vbuckets, String> {
+    list(text, MAX_OF_BUCKET)
+}
+
+fn list(text: &str, most: usize) -> Result<Vbuckets, String> {
+    let wrong = || format!("expected 1 to {most} vbuckets, such as 0-3,17, found '{text}'");
     let mut all = BTreeSet::new();
     for part in text.split(',').map(str::trim) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let number = |text: &str| text.parse::<u16>().map_err(|_| wrong());
         let (first, last) = (number(first)?, number(last)?);
-        if first > last || usize::from(last - first) >= MAX_VBUCKETS {
+        if first > last || usize::from(last - first) >= most {
             return Err(wrong());
         }
         all.extend(first..=last);
     }
-    if all.is_empty() || all.len() > MAX_VBUCKETS { Err(wrong()) } else { Ok(Vbuckets(all.into_iter().collect())) }
+    if all.is_empty() || all.len() > most { Err(wrong()) } else { Ok(Vbuckets(all.into_iter().collect())) }
 }
 
 /// Reads a seed, decimal or with `0x`; use it as `value_parser = values::seed`.

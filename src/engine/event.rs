@@ -31,6 +31,8 @@ pub enum Event<'a> {
     Answer {
         /// Who answered.
         from: Side,
+        /// Its bytes.
+        frame: Frame<'a>,
         /// What it says.
         head: &'a FrameHead,
     },

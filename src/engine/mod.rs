@@ -122,7 +122,7 @@ const fn index(side: Side) -> usize {
 impl<O: Observer> Engine<O> {
     /// A connection through the tool. `key_seed` seeds the hashes of keys in the journal.
     pub fn new(interceptor: Option<Box<dyn Interceptor>>, observer: O, key_seed: u64) -> Self {
-        Self {
+        let mut engine = Self {
             deframers: [Deframer::new(WHOLE_LIMIT), Deframer::new(WHOLE_LIMIT)],
             rest: [0, 0],
             rest_is_held: [false; 2],
@@ -139,7 +139,10 @@ impl<O: Observer> Engine<O> {
             outbox: Outbox::default(),
             late: [Vec::new(), Vec::new()],
             announced: None,
-        }
+        };
+        // An interceptor may have something to say before anybody else has.
+        engine.announce();
+        engine
     }
 
     /// Takes in bytes that were read from an end.
@@ -300,7 +303,9 @@ impl<O: Observer> Engine<O> {
         let What::Frame(head) = &entry.what else { return };
         let actions = match &mut self.interceptor {
             None => Vec::new(),
-            Some(interceptor) if withheld => interceptor.on_event(&Event::Answer { from, head }, &self.sessions, now),
+            Some(interceptor) if withheld => {
+                interceptor.on_event(&Event::Answer { from, frame, head }, &self.sessions, now)
+            }
             Some(interceptor) => {
                 interceptor.on_event(&Event::Frame { from, frame, head, context: &context }, &self.sessions, now)
             }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::Ending;
 use super::proxy::{Counted, Served, Summary};
 use super::{Clock, ClusterDoors, Recorder, Run, Tapped};
+use crate::bridge::{self, Bridge};
 use crate::capture::write::{Ends, Tape};
 use crate::cluster::Rewriting;
 use crate::engine::Interceptor;
@@ -28,6 +29,8 @@ pub struct Judged {
     has_producer: bool,
     errors: Vec<String>,
     recorder: Option<Recorder>,
+    /// What joins the two ends of each connection, where both were dialled.
+    bridge: Option<(bridge::Config, bridge::Progress)>,
     /// The addresses of the connection whose core is made next.
     joined: Option<Ends>,
     /// Where the proxy stands in for the nodes of a cluster, if it does.
@@ -49,6 +52,7 @@ impl Judged {
             has_producer: false,
             errors: Vec::new(),
             recorder: None,
+            bridge: None,
             joined: None,
             cluster: None,
         }
@@ -64,6 +68,18 @@ impl Judged {
     /// Rewrites cluster maps too, so that they lead through these.
     pub fn lead_through(&mut self, doors: ClusterDoors) {
         self.cluster = Some(doors);
+    }
+
+    /// Joins the two ends of each connection: both were dialled, the consumer node in the place of the one that dials.
+    #[must_use]
+    pub fn bridged(mut self, config: bridge::Config, progress: bridge::Progress) -> Self {
+        self.bridge = Some((config, progress));
+        self
+    }
+
+    /// Something kept the run from being whole: one line.
+    pub(super) fn error(&mut self, told: String) {
+        self.errors.push(told);
     }
 
     /// What the run came to.
@@ -115,6 +131,10 @@ impl Served for Judged {
         let mut interceptor = self.armed().then(runner);
         if let (Some(doors), Some(ends)) = (&self.cluster, ends) {
             interceptor = Some(Box::new(Rewriting::new(interceptor, doors.directory(ends.accepted_at))));
+        }
+        if let Some((config, progress)) = &self.bridge {
+            let config = bridge::Config { nonce: format!("{}{id:08x}", config.nonce), ..config.clone() };
+            interceptor = Some(Box::new(Bridge::new(config, progress.clone(), interceptor)));
         }
         Tapped::new(interceptor, judge, tape, self.plan.seed)
     }

@@ -3,6 +3,7 @@
 //! A [`Link`] is one connection: one task, two sockets, one core. [`proxy::serve`] accepts, dials and starts links;
 //! what a connection's core is, and what becomes of it, is for a [`proxy::Served`] to say.
 
+mod bridge;
 mod client;
 mod clock;
 mod cluster;
@@ -32,6 +33,7 @@ mod tapped;
 pub mod tls;
 mod unsent;
 
+pub use bridge::{BridgeRun, bridge};
 pub use client::{consume, consume_for};
 pub use clock::Clock;
 pub use cluster::{ClusterDoors, ClusterOptions};

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -197,15 +198,7 @@ impl<S: Served> Server<'_, S> {
     }
 
     fn start(&mut self, id: u64, (dialler, upstream): Legs, target: Target) {
-        let ends = || {
-            std::io::Result::Ok(Ends {
-                dialler: dialler.peer_addr()?,
-                accepted_at: dialler.local_addr()?,
-                dialled_from: upstream.local_addr()?,
-                upstream: upstream.peer_addr()?,
-            })
-        };
-        let Ok(ends) = ends() else {
+        let Ok(ends) = ends(&dialler, &upstream) else {
             // One of them was reset between the dial and now; dropping both tells the other.
             tracing::warn!(connection = id, "the connection was reset before it began");
             self.accepts = true;
@@ -223,8 +216,18 @@ impl<S: Served> Server<'_, S> {
     }
 }
 
+/// All addresses of a connection.
+pub(super) fn ends(dialler: &Leg, upstream: &Leg) -> io::Result<Ends> {
+    Ok(Ends {
+        dialler: dialler.peer_addr()?,
+        accepted_at: dialler.local_addr()?,
+        dialled_from: upstream.local_addr()?,
+        upstream: upstream.peer_addr()?,
+    })
+}
+
 /// Runs a link; where it panics, its core is handed back all the same. The third is [`Link::refusal`].
-async fn guarded<C: Core>(
+pub(super) async fn guarded<C: Core>(
     mut link: Link<C>,
     until_settled: bool,
     stop: watch::Receiver<Stop>,

@@ -5,12 +5,10 @@ use std::time::Duration;
 use crate::Timestamp;
 use crate::dcp::Feature;
 use crate::dcp::Hello;
-use crate::dcp::HelloResponse;
-use crate::dcp::SelectBucket;
 use crate::node::Credentials;
-use crate::node::auth::Next;
-use crate::node::auth::Refusal;
-use crate::node::auth::SignOn;
+use crate::node::NoEntry;
+use crate::node::entry::Entry;
+use crate::node::entry::Step;
 use crate::wire::Deframer;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
@@ -66,27 +64,9 @@ pub enum Failure {
     /// It said nothing.
     #[error("the producer has not answered {0} for {1:?}")]
     Mute(Opcode, Duration),
-    /// The login came to nothing.
-    #[error("login of {who} refused: {why}")]
-    Login {
-        /// Who wanted in, and where.
-        who: String,
-        /// Why not.
-        why: Refusal,
-    },
-    /// There is no such bucket, or it is not the user's.
-    #[error("the bucket '{bucket}' cannot be selected: {status}{hint}")]
-    Bucket {
-        /// Which.
-        bucket: String,
-        /// What was said.
-        status: Status,
-        /// What may help.
-        hint: &'static str,
-    },
-    /// Another request of the set-up was refused.
-    #[error("expected {0} to succeed, found {1}")]
-    Refused(Opcode, Status),
+    /// It does not let the connection in.
+    #[error(transparent)]
+    NoEntry(#[from] NoEntry),
 }
 
 /// A connection of key-value requests: it logs in, selects the bucket and does what its script says.
@@ -94,16 +74,13 @@ pub enum Failure {
 /// Sans-IO, as bytes and times, with the contract of [`crate::node::Connection`].
 #[derive(Debug)]
 pub struct Errand<S> {
-    access: Access,
-    nonce: String,
+    entry: Entry,
     script: S,
     deframer: Deframer,
     ready: Vec<u8>,
-    login: Option<SignOn>,
     /// What is awaited, and the place of its answer.
     awaited: BTreeMap<Opaque, (Opcode, usize)>,
     answers: Vec<Option<Answer>>,
-    collections: bool,
     next_opaque: u32,
     since: Timestamp,
     over: Option<Result<(), Failure>>,
@@ -117,20 +94,6 @@ const MUTATION_SEQNO: u16 = 0x04;
 impl<S: Script> Errand<S> {
     /// An errand on a connection that was just made. `nonce` is as in [`crate::node::consumer::ClientConfig::nonce`].
     pub fn new(access: Access, nonce: String, script: S, now: Timestamp) -> Self {
-        let mut errand = Self {
-            access,
-            nonce,
-            script,
-            deframer: Deframer::new(MAX_FRAME_LEN),
-            ready: Vec::new(),
-            login: None,
-            awaited: BTreeMap::new(),
-            answers: Vec::new(),
-            collections: false,
-            next_opaque: 0,
-            since: now,
-            over: None,
-        };
         let features = vec![
             MUTATION_SEQNO,
             Feature::XERROR,
@@ -139,7 +102,20 @@ impl<S: Script> Errand<S> {
             Feature::SYNC_REPLICATION,
             Feature::COLLECTIONS,
         ];
-        errand.ask(&[Hello { agent: "dcproxy-probe".to_owned(), features }.request(Opaque::default())]);
+        let hello = Hello { agent: "dcproxy-probe".to_owned(), features };
+        let (entry, first) = Entry::begin(&hello, access.login, nonce, access.bucket);
+        let mut errand = Self {
+            entry,
+            script,
+            deframer: Deframer::new(MAX_FRAME_LEN),
+            ready: Vec::new(),
+            awaited: BTreeMap::new(),
+            answers: Vec::new(),
+            next_opaque: 0,
+            since: now,
+            over: None,
+        };
+        errand.ask(&[first]);
         errand
     }
 
@@ -227,7 +203,11 @@ impl<S: Script> Errand<S> {
         let answer = Answer { opcode, status, value: frame.value().unwrap_or_default().to_vec() };
         match opcode {
             Opcode::HELLO | Opcode::SASL_LIST_MECHS | Opcode::SASL_AUTH | Opcode::SASL_STEP | Opcode::SELECT_BUCKET => {
-                self.set_up(frame, &answer);
+                match self.entry.answer(frame) {
+                    Step::Ask(request) => self.ask(&[request]),
+                    Step::In => self.go_on(),
+                    Step::Failed(why) => self.over = Some(Err(why.into())),
+                }
             }
             _ => {
                 if let Some(place) = self.answers.get_mut(at) {
@@ -242,68 +222,11 @@ impl<S: Script> Errand<S> {
 
     fn go_on(&mut self) {
         let answers: Vec<Answer> = std::mem::take(&mut self.answers).into_iter().flatten().collect();
-        let requests = self.script.next(&answers, self.collections);
+        let requests = self.script.next(&answers, self.entry.features().contains(&Feature::COLLECTIONS));
         if requests.is_empty() {
             self.over = Some(Ok(()));
         } else {
             self.ask(&requests);
         }
-    }
-
-    /// What comes after an answer of the set-up.
-    fn set_up(&mut self, frame: &Frame<'_>, answer: &Answer) {
-        match (answer.opcode, answer.status) {
-            (Opcode::HELLO, status) => {
-                // Servers that know no HELLO know no collections either.
-                if status == Status::SUCCESS
-                    && let Ok(hello) = HelloResponse::parse(frame)
-                {
-                    self.collections = hello.features.contains(&Feature::COLLECTIONS);
-                }
-                match self.access.login.clone() {
-                    Some(credentials) => {
-                        let (login, next) = SignOn::begin(credentials, Some(&self.nonce));
-                        self.login = Some(login);
-                        self.log_in(next);
-                    }
-                    None => self.select_bucket(),
-                }
-            }
-            (Opcode::SASL_LIST_MECHS | Opcode::SASL_AUTH | Opcode::SASL_STEP, _) => {
-                if let Some(next) = self.login.as_mut().map(|login| login.answer(frame)) {
-                    self.log_in(next);
-                }
-            }
-            (Opcode::SELECT_BUCKET, Status::SUCCESS) => self.go_on(),
-            (Opcode::SELECT_BUCKET, status) => {
-                let hint = match status {
-                    Status::KEY_ENOENT => " (there is none of that name)",
-                    Status::EACCESS if self.access.login.is_none() => " (give --user)",
-                    Status::EACCESS => " (the user has no access to it, or there is none of that name)",
-                    _ => "",
-                };
-                self.over = Some(Err(Failure::Bucket { bucket: self.access.bucket.clone(), status, hint }));
-            }
-            (opcode, status) => self.over = Some(Err(Failure::Refused(opcode, status))),
-        }
-    }
-
-    fn log_in(&mut self, next: Next) {
-        match next {
-            Next::Ask(request) => self.ask(&[request]),
-            Next::In => {
-                self.login = None;
-                self.select_bucket();
-            }
-            Next::Refused(why) => {
-                let who = self.access.login.as_ref().map(Credentials::who).unwrap_or_default();
-                self.over = Some(Err(Failure::Login { who, why }));
-            }
-        }
-    }
-
-    fn select_bucket(&mut self) {
-        let bucket = self.access.bucket.clone();
-        self.ask(&[SelectBucket { bucket }.request(Opaque::default())]);
     }
 }

@@ -21,6 +21,7 @@ const ARROWS: &str = "
     filter -> wire dcp journal session
     scenario -> units wire dcp era journal session engine fault invariant filter verdict report
     node -> wire dcp era
+    bridge -> wire dcp journal session engine node
     capture -> wire dcp journal session
     report -> verdict
     stage -> journal engine scenario

@@ -45,7 +45,7 @@ fn consumes(address: &str, ca: Option<&Path>) {
         };
         let tls = ca.map(|ca| Connector::new(options(ca)).expect("usable"));
         let upstream = Upstream { target: address.parse().expect("an address"), tls };
-        let login = Some(("Administrator".to_owned(), "password".to_owned()));
+        let login = Some(("Administrator".to_owned(), "password".to_owned()).into());
         let config = ClientConfig { login, ..ClientConfig::new(Era::V7_0, 0..4) };
         consume(upstream, PATIENCE, config, &Shutdown::new()).await.expect("it connects");
     });

@@ -19,7 +19,7 @@ fn asking() -> (Playbook, Heard) {
             let frame = FrameBuilder::request(Opcode::NOOP).opaque(head.header.opaque).build();
             vec![Action::Drop, inject(U, &frame)]
         }
-        Event::Answer { from, head } => {
+        Event::Answer { from, head, .. } => {
             told.lock().unwrap().push(format!("{from:?} {} {}", head.header.opcode, head.header.opaque));
             vec![Action::Forward] // cannot make it go on
         }
