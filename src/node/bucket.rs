@@ -6,6 +6,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::config::Config;
+use super::consumer::Taken;
 use super::data::Kind;
 use super::document::Item;
 use super::manifest::Made;
@@ -35,6 +36,8 @@ pub(super) struct Bucket {
     topology: Arc<Topology>,
     /// Which node of the cluster this is.
     at: usize,
+    /// The bytes of what streams have brought.
+    taken: usize,
 }
 
 /// When which document expires: seconds since the epoch, vbucket, collection, key. There are no more than writes.
@@ -49,6 +52,9 @@ pub(super) struct Given {
 
 /// More items than this no vbucket has: collection ids are 32 bits, and there is one a round.
 const MAX_ITEMS: u64 = 1 << 36;
+
+/// The most bytes of what streams have brought that are kept, in all vbuckets.
+const MAX_TAKEN: usize = 512 * 1024 * 1024;
 
 /// Above so many vbuckets the interval between their snapshots grows, so that a node's own traffic stays small.
 const VBUCKETS_AT_FULL_PACE: u32 = 16;
@@ -75,6 +81,7 @@ impl Bucket {
                 expiries: BTreeSet::new(),
                 topology: Arc::clone(&topology),
                 at,
+                taken: 0,
             }
         };
         parts.map(part).collect()
@@ -114,6 +121,20 @@ impl Bucket {
 
     pub(super) fn vbucket_mut(&mut self, number: u16) -> Option<&mut Vbucket> {
         self.vbuckets.get_mut(usize::from(number))
+    }
+
+    /// Takes in what a consumer's stream has brought.
+    pub(super) fn take_in(&mut self, number: u16, taken: Taken) {
+        let Some(vbucket) = self.vbucket_mut(number) else { return };
+        let before = vbucket.taken_bytes();
+        vbucket.take(taken);
+        let after = vbucket.taken_bytes();
+        self.taken = self.taken.saturating_sub(before).saturating_add(after);
+    }
+
+    /// Whether there is no room for more of what streams bring.
+    pub(super) const fn is_full(&self) -> bool {
+        self.taken >= MAX_TAKEN
     }
 
     /// A takeover gave the vbucket away.
@@ -189,9 +210,8 @@ impl Bucket {
             return answer(header, Status::UNKNOWN_COLLECTION);
         }
         let wanted = |vbucket: &Vbucket| match asked.state {
-            None | Some(0 | 1) => !vbucket.is_dead(),
-            Some(4) => vbucket.is_dead() && !vbucket.is_deleted(),
-            Some(_) => false,
+            None | Some(0) => !vbucket.is_dead(),
+            Some(state) => vbucket.state().is_some_and(|it| u32::from(it.number()) == state),
         };
         let seqno = |vbucket: &Vbucket| match asked.collection_id {
             Some(id) => vbucket.high_of_collection(id),

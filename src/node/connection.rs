@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::Node;
+use super::bucket::Bucket;
 use super::consumer::Output;
 use super::consumer::PassiveStreams;
 use super::front::Front;
@@ -13,6 +14,8 @@ use super::producer::Reply;
 use super::producer::answer;
 use super::respond::LATE;
 use super::respond::Outcome;
+use super::states;
+use super::vbucket::Vbucket;
 use crate::Timestamp;
 use crate::dcp;
 use crate::dcp::ClustermapChange;
@@ -20,6 +23,7 @@ use crate::era::Era;
 use crate::wire::Datatype;
 use crate::wire::Deframer;
 use crate::wire::Frame;
+use crate::wire::Header;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
 use crate::wire::Piece;
@@ -76,6 +80,22 @@ struct Consumer {
     waiting_for: Option<Timestamp>,
 }
 
+impl Consumer {
+    /// Sees what the node has of the vbucket that a frame is about, before the frame is looked at.
+    fn look(&mut self, header: &Header, bucket: &Bucket) {
+        if !header.is_request() || !(header.opcode.is_dcp() || states::is_known(header.opcode)) {
+            return;
+        }
+        let number = header.vbucket_or_status;
+        let vbucket = bucket.vbucket(number);
+        self.streams.see(number, vbucket.and_then(Vbucket::state));
+        self.streams.set_full(bucket.is_full());
+        if let Some(vbucket) = vbucket.filter(|_| header.opcode == Opcode::DCP_ADD_STREAM) {
+            self.streams.begin_at(number, vbucket);
+        }
+    }
+}
+
 impl Role {
     fn new(opened: Opened, now: Timestamp) -> Self {
         match opened {
@@ -85,7 +105,8 @@ impl Role {
                 Self::Producer(Box::new(producer))
             }
             Opened::Consumer(config) => {
-                Self::Consumer(Box::new(Consumer { streams: PassiveStreams::new(config, now), waiting_for: None }))
+                let streams = PassiveStreams::new(config, now).kept();
+                Self::Consumer(Box::new(Consumer { streams, waiting_for: None }))
             }
         }
     }
@@ -318,7 +339,13 @@ impl State {
             return;
         }
         if let Role::Consumer(consumer) = &mut self.role {
+            consumer.look(header, &self.node.bucket());
             let is_its_own = consumer.streams.frame(frame, now);
+            let taken = consumer.streams.taken();
+            if !taken.is_empty() {
+                let mut bucket = self.node.bucket();
+                taken.into_iter().for_each(|(vbucket, taken)| bucket.take_in(vbucket, taken));
+            }
             self.drain_consumer(now);
             if is_its_own {
                 return;

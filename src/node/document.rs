@@ -110,6 +110,11 @@ impl Author {
         }
     }
 
+    /// The uuid of a branch of the vbucket's history.
+    pub(super) const fn uuid(self, generation: u64) -> u64 {
+        mix(self.seed ^ 0xfa11_0e00 ^ (self.vbucket as u64) << 8 ^ generation) >> 16 | 1 << 40
+    }
+
     /// The key that the generator's seqno `birth` wrote first.
     pub(super) fn key(self, birth: u64, to: &mut Vec<u8>) {
         to.extend_from_slice(b"order-");

@@ -10,6 +10,7 @@ use super::front::MUTATION_SEQNO;
 use super::front::send;
 use super::producer::Reply;
 use super::producer::answer;
+use super::vbucket::Vbucket;
 use super::vbucket::seconds;
 use crate::Timestamp;
 use crate::dcp::Feature;
@@ -64,7 +65,7 @@ pub(super) const fn is_known(opcode: Opcode) -> bool {
 /// Answers a command.
 pub(super) fn request(frame: &Frame<'_>, front: &Front, bucket: &mut Bucket, config: &Config, now: Timestamp) -> Reply {
     let header = frame.header();
-    let alive = bucket.vbucket(header.vbucket_or_status).is_some_and(|vbucket| !vbucket.is_dead());
+    let alive = bucket.vbucket(header.vbucket_or_status).is_some_and(Vbucket::is_active);
     if !alive {
         return bucket.not_my_vbucket(header, config);
     }

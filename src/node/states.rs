@@ -2,6 +2,7 @@
 
 use super::bucket::Bucket;
 use super::config::Config;
+use super::consumer::VbucketState;
 use super::front::send;
 use super::producer::Reply;
 use super::producer::answer;
@@ -17,16 +18,17 @@ pub(super) const fn is_known(opcode: Opcode) -> bool {
     matches!(opcode, Opcode::SET_VBUCKET | Opcode::GET_VBUCKET | Opcode::DEL_VBUCKET)
 }
 
-/// Answers a command. A vbucket is active, dead, or deleted for good; as a replica the node plays none, which is answered
-/// with NotSupported.
+/// Answers a command. A vbucket that is not there can be made anew as a replica.
 pub(super) fn request(frame: &Frame<'_>, bucket: &mut Bucket, config: &Config) -> Reply {
     let header = frame.header();
-    let Some(vbucket) = bucket.vbucket_mut(header.vbucket_or_status).filter(|vbucket| !vbucket.is_deleted()) else {
-        return bucket.not_my_vbucket(header, config);
-    };
+    let wanted = SetVbucket::parse(frame).and_then(|set| VbucketState::of(set.state));
+    let makes =
+        header.opcode == Opcode::SET_VBUCKET && matches!(wanted, Some(VbucketState::Replica | VbucketState::Pending));
+    let there = bucket.vbucket_mut(header.vbucket_or_status).filter(|vbucket| makes || !vbucket.is_deleted());
+    let Some(vbucket) = there else { return bucket.not_my_vbucket(header, config) };
     match header.opcode {
         Opcode::GET_VBUCKET => {
-            let state = u32::from(if vbucket.is_dead() { SetVbucketState::DEAD } else { SetVbucketState::ACTIVE });
+            let state = u32::from(vbucket.state().map_or(SetVbucketState::DEAD, VbucketState::number));
             let response = FrameBuilder::response(header.opcode, Status::SUCCESS).opaque(header.opaque);
             send(&response.value(state.to_be_bytes().to_vec()))
         }
@@ -35,12 +37,8 @@ pub(super) fn request(frame: &Frame<'_>, bucket: &mut Bucket, config: &Config) -
             answer(header, Status::SUCCESS)
         }
         _ => {
-            match SetVbucket::parse(frame).map(|set| set.state) {
-                Some(SetVbucketState::ACTIVE) => vbucket.revive(),
-                Some(SetVbucketState::DEAD) => vbucket.die(),
-                Some(_) => return answer(header, Status::NOT_SUPPORTED),
-                None => return answer(header, Status::EINVAL),
-            }
+            let Some(state) = wanted else { return answer(header, Status::EINVAL) };
+            vbucket.set_state(state);
             answer(header, Status::SUCCESS)
         }
     }

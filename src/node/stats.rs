@@ -1,8 +1,10 @@
 use super::bucket::Bucket;
 use super::config::Config;
+use super::consumer::VbucketState;
 use super::front::send;
 use super::producer::Reply;
 use super::producer::answer;
+use super::vbucket::Vbucket;
 use crate::dcp::StatResponse;
 use crate::wire::Frame;
 use crate::wire::Status;
@@ -29,8 +31,13 @@ pub(super) fn stat(frame: &Frame<'_>, bucket: &Bucket, config: &Config) -> Reply
             ("vb_active_num".to_owned(), vbuckets.filter(|(_, vbucket)| !vbucket.is_dead()).count().to_string()),
         ],
         "vbucket" => {
-            let state = |dead| if dead { "dead" } else { "active" }.to_owned();
-            vbuckets.map(|(number, vbucket)| (format!("vb_{number}"), state(vbucket.is_dead()))).collect()
+            let state = |vbucket: &Vbucket| match vbucket.state() {
+                Some(VbucketState::Active) => "active",
+                Some(VbucketState::Replica) => "replica",
+                Some(VbucketState::Pending) => "pending",
+                Some(VbucketState::Dead) | None => "dead",
+            };
+            vbuckets.map(|(number, vbucket)| (format!("vb_{number}"), state(vbucket).to_owned())).collect()
         }
         "vbucket-seqno" => vbuckets
             .flat_map(|(number, vbucket)| {

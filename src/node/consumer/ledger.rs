@@ -231,6 +231,13 @@ impl VbucketLedger {
         self.recent.push_back(item);
     }
 
+    /// Begins behind what is there from before.
+    pub(super) fn begin_at(&mut self, seqno: u64, snapshot: Option<Snapshot>, log: Vec<FailoverEntry>) {
+        self.last_seqno = seqno;
+        self.snapshot = snapshot;
+        self.failover_log = log;
+    }
+
     pub(super) const fn advance(&mut self, seqno: u64) {
         self.last_seqno = seqno;
     }

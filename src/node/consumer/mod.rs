@@ -30,6 +30,7 @@ pub use ledger::VbucketLedger;
 pub use ledger::item_hash;
 pub use passive::PassiveConfig;
 pub use passive::PassiveStreams;
+pub(super) use passive::Taken;
 pub use passive::VbucketState;
 pub use pulled::Pulled;
 pub use quirks::WrongQuirk;

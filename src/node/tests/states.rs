@@ -60,11 +60,27 @@ fn a_backfill_ends_when_its_vbucket_is_deleted() {
 }
 
 #[test]
-fn states_that_the_node_does_not_play_are_refused() {
-    let mut manager = Peer::in_bucket(&still(Config::default()), EVERYTHING);
-    manager.asks(set(2), Status::NOT_SUPPORTED);
-    manager.asks(set(3), Status::NOT_SUPPORTED);
+fn a_vbucket_is_what_a_manager_makes_of_it() {
+    let mut manager = Peer::in_bucket(&still(Config { items: 100, ..Config::default() }), EVERYTHING);
+    for number in [2, 3, 4, 1] {
+        manager.asks(set(number), Status::SUCCESS);
+        assert_eq!(state(&mut manager), [0, 0, 0, number]);
+        let write = FrameBuilder::request(Opcode::SET).vbucket(1).extras([0; 8]).key(*b"\0k").value(*b"1");
+        manager.asks(write, if number == 1 { Status::SUCCESS } else { Status::NOT_MY_VBUCKET });
+    }
     manager.asks(set(9), Status::EINVAL);
     manager.asks(FrameBuilder::request(Opcode::SET_VBUCKET).vbucket(1).extras([0, 0, 0, 4]), Status::SUCCESS);
     manager.asks(FrameBuilder::request(Opcode::SET_VBUCKET).vbucket(9).extras([4]), Status::NOT_MY_VBUCKET);
+}
+
+#[test]
+fn a_deleted_vbucket_can_be_made_anew_as_a_replica_without_data() {
+    let node = still(Config { items: 100, ..Config::default() });
+    let mut manager = Peer::in_bucket(&node, EVERYTHING);
+    manager.asks(FrameBuilder::request(Opcode::DEL_VBUCKET).vbucket(1), Status::SUCCESS);
+    manager.asks(set(2), Status::SUCCESS);
+    assert_eq!(state(&mut manager), [0, 0, 0, 2]);
+    let bucket = node.bucket();
+    assert_eq!(bucket.vbucket(1).unwrap().high(), 0);
+    assert_eq!(bucket.vbucket(2).unwrap().high(), 100);
 }

@@ -14,6 +14,9 @@ const MAX_MANIFESTS: usize = 10_000;
 impl Vbucket {
     /// The collections that are there, without the default one.
     pub(in crate::node) fn collections(&self) -> Vec<Collection> {
+        if let Some(copy) = &self.copy {
+            return copy.collections().to_vec();
+        }
         let own = data::collections(self.generated).map(|it| Collection {
             id: it.id,
             scope: it.scope,
@@ -25,12 +28,18 @@ impl Vbucket {
 
     /// The scopes that are there, without the default one.
     pub(in crate::node) fn scopes(&self) -> Vec<Scope> {
+        if let Some(copy) = &self.copy {
+            return copy.scopes().to_vec();
+        }
         let own = data::has_scope(self.generated).then(|| Scope { id: data::SCOPE, name: data::SCOPE_NAME.to_owned() });
         own.into_iter().chain(self.made.scopes.iter().cloned()).collect()
     }
 
     /// Whether the collection is there.
     pub(in crate::node) fn has_collection(&self, id: u32) -> bool {
+        if let Some(copy) = &self.copy {
+            return id == 0 || copy.collections().iter().any(|it| it.id == id);
+        }
         id == 0
             || data::collections(self.generated).any(|it| it.id == id)
             || self.made.collections.iter().any(|it| it.id == id)
@@ -38,6 +47,9 @@ impl Vbucket {
 
     /// Whether the scope is there.
     pub(in crate::node) fn has_scope(&self, id: u32) -> bool {
+        if let Some(copy) = &self.copy {
+            return id == 0 || copy.scopes().iter().any(|it| it.id == id);
+        }
         id == 0
             || (id == data::SCOPE && data::has_scope(self.generated))
             || self.made.scopes.iter().any(|it| it.id == id)
@@ -45,6 +57,9 @@ impl Vbucket {
 
     /// The uid of its manifest.
     pub(in crate::node) fn manifest_uid(&self) -> u64 {
+        if let Some(copy) = &self.copy {
+            return copy.uid();
+        }
         data::manifest_uid(self.generated) + self.uid_shift(self.generated + 1)
     }
 
@@ -65,6 +80,10 @@ impl Vbucket {
             let mut item = item.clone();
             item.outline.kind = *kind;
             item.outline.seqno = self.high() + 1;
+            if let Some(copy) = &mut self.copy {
+                copy.append(item);
+                continue;
+            }
             self.written.push(item);
         }
         self.uid_shifts.push((self.generated, uid.saturating_sub(data::manifest_uid(self.generated))));

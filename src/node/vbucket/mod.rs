@@ -10,8 +10,11 @@ use super::written::Place;
 use super::written::Written;
 use crate::Timestamp;
 use crate::dcp::FailoverEntry;
+use copied::Copied;
 
+mod copied;
 mod manifest;
+mod replica;
 
 /// Sizes of the memory snapshots, one after the other: all but the smallest hold every type of message.
 const SIZES: [u64; 8] = [96, 224, 64, 320, 128, 48, 256, 160];
@@ -33,11 +36,17 @@ pub(super) struct Vbucket {
     made: Made,
     /// The generator's number at which clients changed the manifest, and the uids that they had used up then.
     uid_shifts: Vec<(u64, u64)>,
+    /// What it holds instead of all that, once it has followed another node's.
+    copy: Option<Box<Copied>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     Active,
+    /// It follows an active one.
+    Replica,
+    /// As [`Self::Replica`], and is about to become active.
+    Pending,
     /// It was handed over or set dead, and has no more to give.
     Dead,
     /// It is gone for good; what streams it still has are to end.
@@ -66,27 +75,39 @@ impl Vbucket {
             revived: Vec::new(),
             made: Made::default(),
             uid_shifts: Vec::new(),
+            copy: None,
         }
     }
 
     /// Goes on to `snapshots` small snapshots since the start.
     pub(super) fn grow(&mut self, snapshots: u64) {
-        if self.state == State::Active {
+        if self.state == State::Active && self.copy.is_none() {
             self.generated = self.base.saturating_add(snapshots.saturating_mul(ROUND));
         }
     }
 
     /// It was handed over, or set dead.
     pub(super) fn die(&mut self) {
-        if self.state == State::Active {
+        if self.state != State::Deleted {
             self.state = State::Dead;
         }
     }
 
     /// It becomes active again, and so begins a new branch of its history.
     pub(super) fn revive(&mut self) {
-        if self.state == State::Dead {
+        if matches!(self.state, State::Dead | State::Replica | State::Pending) {
             self.state = State::Active;
+            let high = self.high();
+            if let Some(copy) = &mut self.copy {
+                let mut log = copy.log();
+                let vb_uuid = self.author.uuid(high << 8 | 3);
+                if log.first().is_none_or(|newest| newest.seqno != high || high == 0) {
+                    log.insert(0, FailoverEntry { vb_uuid, seqno: high });
+                    log.truncate(MAX_FAILOVERS);
+                    copy.set_log(log);
+                }
+                return;
+            }
             if self.revived.last() != Some(&self.high()) {
                 self.revived.push(self.high());
             }
@@ -103,7 +124,12 @@ impl Vbucket {
 
     /// Whether nothing can be had of it: it was handed over, set dead, or deleted.
     pub(super) fn is_dead(&self) -> bool {
-        self.state != State::Active
+        matches!(self.state, State::Dead | State::Deleted)
+    }
+
+    /// Whether it serves clients.
+    pub(super) fn is_active(&self) -> bool {
+        self.state == State::Active
     }
 
     /// Whether it was deleted.
@@ -112,15 +138,19 @@ impl Vbucket {
     }
 
     /// Its highest seqno.
-    pub(super) const fn high(&self) -> u64 {
+    pub(super) fn high(&self) -> u64 {
+        if let Some(copy) = &self.copy {
+            return copy.high();
+        }
         self.generated.saturating_add(self.written.len())
     }
 
     /// Its failover log, newest first: one failover at a third of the first items, and one for each time it came back.
     pub(super) fn failover_log(&self) -> Vec<FailoverEntry> {
-        let uuid = |generation: u64| {
-            mix(self.author.seed ^ 0xfa11_0e00 ^ u64::from(self.author.vbucket) << 8 ^ generation) >> 16 | 1 << 40
-        };
+        if let Some(copy) = &self.copy {
+            return copy.log();
+        }
+        let uuid = |generation| self.author.uuid(generation);
         let mut log = vec![FailoverEntry { vb_uuid: uuid(0), seqno: 0 }];
         if self.base >= 3 {
             log.insert(0, FailoverEntry { vb_uuid: uuid(1), seqno: self.base / 3 });
@@ -134,6 +164,9 @@ impl Vbucket {
 
     /// The snapshot that goes on behind `seqno`, if there is one.
     pub(super) fn snapshot_behind(&self, seqno: u64) -> Option<Span> {
+        if let Some(copy) = &self.copy {
+            return copy.snapshot_behind(seqno);
+        }
         let next = seqno + 1;
         if next > self.high() {
             return None;
@@ -169,6 +202,9 @@ impl Vbucket {
 
     /// What `seqno` is.
     pub(super) fn outline(&self, seqno: u64) -> Outline {
+        if let Some(copy) = &self.copy {
+            return copy.find(seqno).map_or_else(|| gap(seqno), |item| item.outline);
+        }
         match self.written.place(seqno) {
             Place::Written(at) => self.written.item(at).outline,
             Place::Generated(g) => self.shifted(g, seqno),
@@ -177,6 +213,13 @@ impl Vbucket {
 
     /// Fills `item` with what `seqno` wrote.
     pub(super) fn read(&self, seqno: u64, item: &mut Item) {
+        if let Some(copy) = &self.copy {
+            match copy.find(seqno) {
+                Some(found) => item.clone_from(found),
+                None => item.outline = gap(seqno),
+            }
+            return;
+        }
         match self.written.place(seqno) {
             Place::Written(at) => item.clone_from(self.written.item(at)),
             Place::Generated(g) => {
@@ -251,6 +294,9 @@ impl Vbucket {
     }
 
     fn last_of(&self, end: u64, value: impl Fn(&Outline) -> Option<u64>) -> Option<u64> {
+        if let Some(copy) = &self.copy {
+            return copy.last_of(end, value);
+        }
         (1..=end).rev().find_map(|seqno| value(&self.outline(seqno)))
     }
 
@@ -261,6 +307,9 @@ impl Vbucket {
 
     /// What was done last to the document under a key: it was written or deleted.
     pub(super) fn newest(&self, collection: u32, key: &[u8]) -> Option<Item> {
+        if let Some(copy) = &self.copy {
+            return copy.newest(collection, key);
+        }
         if let Some(write) = self.written.last(collection, key) {
             return Some(write.clone());
         }
@@ -293,7 +342,7 @@ impl Vbucket {
 
     /// The time of a document has come: it expires, unless it was written again, deleted, or its collection is gone.
     pub(super) fn expire(&mut self, collection: u32, key: &[u8], due: u32, now: Timestamp) {
-        if self.is_dead() || !self.has_collection(collection) {
+        if !self.is_active() || !self.has_collection(collection) {
             return;
         }
         let Some(found) = self.document(collection, key).filter(|found| found.expiration == due) else { return };
@@ -311,10 +360,19 @@ impl Vbucket {
             return false;
         }
         for item in items {
+            if let Some(copy) = &mut self.copy {
+                copy.append(item);
+                continue;
+            }
             self.written.push(item);
         }
         true
     }
+}
+
+/// A seqno that a copy does not have: it is left out of every snapshot.
+fn gap(seqno: u64) -> Outline {
+    Outline { seqno, superseded: Some(seqno), ..Item::empty().outline }
 }
 
 /// Seconds since the epoch.

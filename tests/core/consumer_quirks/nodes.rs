@@ -17,6 +17,7 @@ use dcproxy::dcp::Prepare;
 use dcproxy::dcp::SaslAuth;
 use dcproxy::dcp::SelectBucket;
 use dcproxy::dcp::SetVbucket;
+use dcproxy::dcp::SetVbucket;
 use dcproxy::dcp::SetVbucketState;
 use dcproxy::dcp::SnapshotMarker;
 use dcproxy::dcp::StreamEnd;
@@ -212,7 +213,7 @@ impl Rig {
     fn with(quirks: &[Quirk], hold: bool) -> Self {
         let era = Era::V7_0;
         let quirks = quirks.iter().copied().collect();
-        let node = Node::new(Config { era, interval: None, quirks, ..Config::default() });
+        let node = Node::new(Config { era, items: 0, interval: None, quirks, ..Config::default() });
         let now = Timestamp(1_000_000_000);
         let mut rig = Self {
             engine: engine(era),
@@ -234,6 +235,7 @@ impl Rig {
             Hello { agent: "manager".into(), features }.request(opaque),
             SaslAuth { mechanism: "PLAIN".into() }.request(Opcode::SASL_AUTH, login.as_bytes(), opaque),
             SelectBucket { bucket: config.bucket.clone() }.request(opaque),
+            SetVbucket { state: SetVbucketState::REPLICA }.request(1, opaque),
             open.request(opaque),
         ] {
             rig.say(request);

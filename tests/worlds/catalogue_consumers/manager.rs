@@ -11,6 +11,8 @@ use dcproxy::dcp::Hello;
 use dcproxy::dcp::Open;
 use dcproxy::dcp::SaslAuth;
 use dcproxy::dcp::SelectBucket;
+use dcproxy::dcp::SetVbucket;
+use dcproxy::dcp::SetVbucketState;
 use dcproxy::era::Era;
 use dcproxy::journal::How;
 use dcproxy::node;
@@ -77,6 +79,13 @@ impl Manager {
         let consumer_name = (era >= Era::V6_5).then(|| "replica".to_owned());
         let open = Open { name: "bridge".into(), flags: Open::INCLUDE_DELETE_TIMES, consumer_name, ..Open::default() };
         let mut opening = opening(node, open);
+        // Before DCP_OPEN: its vbuckets are to follow the producer's.
+        let open = opening.pop_back().expect("DCP_OPEN is last");
+        for vbucket in 0..node.config().vbuckets {
+            let set = SetVbucket { state: SetVbucketState::REPLICA };
+            opening.push_back(set.request(vbucket, Opaque([0xf0, 0, 0, 1])));
+        }
+        opening.push_back(open);
         let first = opening.pop_front().expect("HELLO is first");
         Self {
             producer,

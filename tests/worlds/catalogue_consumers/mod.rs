@@ -100,7 +100,9 @@ fn run(scenario: &Scenario, who: Who, era: Era, quirk: Option<Quirk>) -> Connect
     // Data that comes to an end, so that a consumer can be seen to have given back all of it.
     let config = Config { era, seed: 5, vbuckets: 4, items, interval: None, ..Config::default() };
     let of_node = quirk.filter(|_| who == Who::Node);
-    let node = Node::new(Config { quirks: BTreeSet::from_iter(of_node), ..config.clone() });
+    // A node that is to be told has nothing of its own.
+    let items = if who == Who::Node { 0 } else { items };
+    let node = Node::new(Config { quirks: BTreeSet::from_iter(of_node), items, ..config.clone() });
     let plan = Plan {
         scenarios: vec![scenario.clone()],
         messages: MESSAGES.into(),

@@ -1,6 +1,8 @@
 //! What becomes of requests: the messages of streams, no-ops, and the manager's commands.
 
 use super::PassiveStreams;
+use super::Taken;
+use super::kept;
 use super::vbucket::StreamState;
 use super::vbucket::VbucketState;
 use crate::dcp;
@@ -54,6 +56,9 @@ impl PassiveStreams {
     /// §2).
     fn unfit(&self, frame: &Frame<'_>, message: &Result<Message, Malformed>) -> Option<Status> {
         let (header, message) = (frame.header(), message.as_ref().ok());
+        if self.full && message.is_some_and(|message| message.by_seqno().is_some()) {
+            return Some(Status::ENOMEM);
+        }
         let no_handler = era::consumer_answer(self.config.era, self.v7(), Situation::OtherOpaque, header.opcode);
         if no_handler == Some(Status::UNKNOWN_COMMAND) {
             return no_handler;
@@ -123,6 +128,7 @@ impl PassiveStreams {
         if let Some(held) = self.vbuckets.get_mut(&header.vbucket_or_status) {
             held.state = state;
         }
+        self.keep.note(header.vbucket_or_status, || Some(Taken::State(state)));
         self.ledger.entry(header.vbucket_or_status).message(header.opcode);
         self.respond(header.opcode, Status::SUCCESS, header.opaque);
     }
@@ -132,6 +138,7 @@ impl PassiveStreams {
         if let Some(held) = self.vbuckets.get_mut(&vbucket) {
             held.marker(marker)?;
             self.ledger.entry(vbucket).marker(marker);
+            self.keep.note(vbucket, || Some(Taken::Marker(*marker)));
         }
         Ok(())
     }
@@ -147,6 +154,8 @@ impl PassiveStreams {
         let hash = frame_hash(frame, seqno).ok_or(Status::EINVAL)?;
         let item = Item { seqno, hash, key: key_hash(frame.key()), opcode: header.opcode };
         self.ledger.entry(vbucket).item(item);
+        let collections = self.config.collections;
+        self.keep.note(vbucket, || kept::item(frame, message, collections).map(|item| Taken::Item(Box::new(item))));
         self.snapshot_end(frame, seqno);
         // Under memory pressure the prepare is tried again.
         if header.opcode == Opcode::DCP_PREPARE && self.has(Quirk::Mb41024) {

@@ -1,5 +1,6 @@
 mod config;
 mod data;
+mod kept;
 mod manager;
 mod streams;
 #[cfg(test)]
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use self::kept::Keep;
 use self::vbucket::Vbucket;
 use super::Ledger;
 use super::Output;
@@ -34,6 +36,7 @@ use crate::wire::Piece;
 use crate::wire::Status;
 
 pub use self::config::PassiveConfig;
+pub(in crate::node) use self::kept::Taken;
 pub use self::vbucket::VbucketState;
 
 /// What a kv_engine consumer of an era does on one DCP connection: a manager adds and closes its streams, a producer
@@ -58,6 +61,9 @@ pub struct PassiveStreams {
     unsent: VecDeque<Option<(&'static str, String)>>,
     vbuckets: BTreeMap<u16, Vbucket>,
     ledger: Ledger,
+    keep: Keep,
+    /// Whether the node has no room for more.
+    full: bool,
 }
 
 /// Silence after which a consumer disconnects (`dcp_idle_timeout`, dcp-protocol.md §6).
@@ -82,6 +88,8 @@ impl PassiveStreams {
             unsent: VecDeque::new(),
             vbuckets: (0..config.vbuckets).map(|vbucket| (vbucket, Vbucket::replica())).collect(),
             ledger: Ledger::default(),
+            keep: Keep::default(),
+            full: false,
             config,
         };
         consumer.unsent.extend(consumer.config.controls());
@@ -191,6 +199,7 @@ impl PassiveStreams {
     /// The vbucket is deleted here: its stream and its data are gone at once.
     pub fn delete_vbucket(&mut self, vbucket: u16) {
         self.vbuckets.remove(&vbucket);
+        self.keep.note(vbucket, || Some(Taken::Deleted));
         self.ledger.entry(vbucket).roll_back(0);
     }
 
@@ -198,6 +207,7 @@ impl PassiveStreams {
     pub fn set_vbucket(&mut self, vbucket: u16, state: VbucketState) {
         let held = self.vbuckets.entry(vbucket).or_insert_with(Vbucket::replica);
         held.state = state;
+        self.keep.note(vbucket, || Some(Taken::State(state)));
         if state == VbucketState::Active && !self.config.quirks.contains(&Quirk::Mb17766) {
             held.stream = None;
         }
@@ -222,6 +232,11 @@ impl PassiveStreams {
     pub fn sync_replication(&self) -> bool {
         self.accepted.contains("consumer_name")
             && self.config.era.sync_writes_control().is_some_and(|control| self.accepted.contains(control))
+    }
+
+    /// Whether the node that keeps what comes has room for more.
+    pub(in crate::node) const fn set_full(&mut self, full: bool) {
+        self.full = full;
     }
 
     fn has(&self, quirk: Quirk) -> bool {

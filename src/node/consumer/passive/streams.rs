@@ -1,6 +1,7 @@
 //! How streams are made and ended: ADD_STREAM, STREAM_REQ and its answers, CLOSE_STREAM, and the other responses.
 
 use super::PassiveStreams;
+use super::Taken;
 use super::vbucket::Stream;
 use super::vbucket::StreamState;
 use super::vbucket::VbucketState;
@@ -144,6 +145,7 @@ impl PassiveStreams {
             (Some(Status::SUCCESS), Ok(Message::StreamReqResponse(StreamReqResponse::FailoverLog(log))))
                 if !log.is_empty() =>
             {
+                self.keep.note(vbucket, || Some(Taken::Log(log.clone())));
                 self.ledger.entry(vbucket).set_failover_log(log);
                 self.set_stream_state(vbucket, StreamState::Live);
                 self.added(&stream, Status::SUCCESS);
@@ -173,6 +175,7 @@ impl PassiveStreams {
             return;
         } else {
             ledger.roll_back(seqno);
+            self.keep.note(vbucket, || Some(Taken::RolledBack(seqno)));
             if let Some(held) = self.vbuckets.get_mut(&vbucket) {
                 held.roll_back(seqno);
             }

@@ -26,7 +26,7 @@ pub enum VbucketState {
 
 impl VbucketState {
     /// That of a number on the wire.
-    pub(super) const fn of(number: u8) -> Option<Self> {
+    pub(in crate::node) const fn of(number: u8) -> Option<Self> {
         Some(match number {
             SetVbucketState::ACTIVE => Self::Active,
             SetVbucketState::REPLICA => Self::Replica,
@@ -37,7 +37,7 @@ impl VbucketState {
     }
 
     /// Its number on the wire.
-    pub(super) const fn number(self) -> u8 {
+    pub(in crate::node) const fn number(self) -> u8 {
         match self {
             Self::Active => SetVbucketState::ACTIVE,
             Self::Replica => SetVbucketState::REPLICA,
@@ -175,6 +175,11 @@ impl Vbucket {
             self.collections_overflowed = false;
             self.prepares = Prepares::default();
         }
+    }
+
+    /// A collection is there from before.
+    pub(super) fn learn(&mut self, collection: u32) {
+        self.collections.insert(collection);
     }
 
     fn knows(&self, collection: u32) -> bool {
