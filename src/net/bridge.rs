@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::proxy::{Counted, Options, Served, Summary, ends, guarded};
+use super::proxy::{Options, Served, Summary, ends, guarded};
 use super::tls::HandshakeError;
 use super::{DialError, Ending, Judged, Leg, Link, Shutdown, Stop, Upstream};
 use crate::bridge::{Config, Progress};
@@ -120,7 +120,7 @@ impl Bridging<'_> {
         let until_settled = options.once || self.run.config.until_caught_up;
         let link = Link::new(core, consumer, producer, options.limits);
         let (core, ending, refusal) = guarded(link, until_settled, self.links.listen()).await;
-        let counted = judged.finished(id, core, &ending);
+        judged.finished(id, core, &ending);
         self.failures = if self.progress.is_set_up() { 0 } else { self.failures.saturating_add(1) };
         if let Some(why) = refusal {
             // A certificate that was not liked is told after the handshake.
@@ -142,7 +142,7 @@ impl Bridging<'_> {
             (why, Ending::Closed | Ending::Crashed(_)) => {
                 let told = why.unwrap_or_else(|| "the connections are over".to_owned());
                 tracing::warn!(connection = id, "{told}");
-                options.once && counted == Counted::Yes || self.progress.is_caught_up()
+                options.once || self.progress.is_caught_up()
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The program and its sockets: what a user starts, over loopback.
 
+mod bridge;
 mod bridge_cli;
 mod captures;
 mod cli;

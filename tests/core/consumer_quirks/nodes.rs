@@ -17,7 +17,6 @@ use dcproxy::dcp::Prepare;
 use dcproxy::dcp::SaslAuth;
 use dcproxy::dcp::SelectBucket;
 use dcproxy::dcp::SetVbucket;
-use dcproxy::dcp::SetVbucket;
 use dcproxy::dcp::SetVbucketState;
 use dcproxy::dcp::SnapshotMarker;
 use dcproxy::dcp::StreamEnd;
