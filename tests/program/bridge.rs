@@ -92,6 +92,8 @@ async fn streamed(from: &Target, of: &node::Config) -> Ledger {
     let config = ClientConfig {
         login: Some((of.user.clone(), of.password.clone()).into()),
         end: End::ToLatest,
+        // The consumer of 6.0 does not ask for them: it has got deletions.
+        expirations: of.era > Era::V6_0,
         ..ClientConfig::new(of.era, 0..VBUCKETS)
     };
     let client = net::consume_for(Some(LIMIT), from, LIMIT, config, &Shutdown::new()).await.expect("it is there");
