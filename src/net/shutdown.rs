@@ -8,6 +8,8 @@ pub enum Stop {
     /// Not yet.
     #[default]
     No,
+    /// Let nobody in any more; those who are in go on as long as they like.
+    Drain,
     /// Begin nothing new, and end as soon as what has begun has settled.
     Settle,
     /// At once.
