@@ -4,6 +4,7 @@
 //! The library is a core without sockets, tasks or clocks ([`wire`], and what stands on it); the live proxy, the reader
 //! of captures and the tests are its drivers. `docs/ARCHITECTURE.md` follows one frame through it.
 
+pub mod api;
 pub mod bridge;
 pub mod capture;
 pub mod cli;

@@ -35,6 +35,11 @@ impl Acting {
 
     /// What is to be done. The seed is printed, so that it can be done again.
     pub(super) fn plan(&self, judging: &Judging) -> Plan {
+        self.plan_of("", judging)
+    }
+
+    /// The same, for one proxy of several: its name, unless that is empty, is printed with the seed.
+    pub(super) fn plan_of(&self, name: &str, judging: &Judging) -> Plan {
         let first = |setting: fn(&Scenario) -> Option<u64>| self.scenario.iter().find_map(setting);
         let seed = match self.seed {
             Some(values::Seed::Is(seed)) => seed,
@@ -42,7 +47,7 @@ impl Acting {
             None => first(|scenario| scenario.seed).unwrap_or_else(values::any_seed),
         };
         if self.is_armed() {
-            output::remark(&format!("seed {seed}"));
+            output::remark(&format!("seed {seed}{}", output::of(name)));
         }
         let messages = match &judging.messages {
             Some(messages) => messages.0.iter().copied().collect(),

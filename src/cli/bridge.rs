@@ -9,7 +9,7 @@ use super::{output, values};
 use crate::bridge::{Config, End, Progress};
 use crate::net;
 use crate::net::proxy::{Options, Summary};
-use crate::net::tls::{Secrets, reread_on_hangup};
+use crate::net::tls::{Certificates, Secrets};
 use crate::net::{BridgeRun, Judged, Limits, Shutdown, Target};
 use crate::report::Report;
 use crate::scenario::judge::not_enough;
@@ -136,13 +136,19 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         producer: args.tls.to(&args.producer, &secrets)?,
         consumer: args.tls.to(&args.consumer, &secrets)?,
         config,
-        options: Options { once: args.once, timeout: args.timeout, connect_timeout: CONNECT_TIMEOUT, limits },
+        options: Options {
+            once: args.once,
+            timeout: args.timeout,
+            connect_timeout: CONNECT_TIMEOUT,
+            limits,
+            ..Options::default()
+        },
         seed,
     };
     let summary = net::block_on(async {
         let shutdown = Shutdown::on_signals()?;
         let connectors = run.producer.tls.iter().chain(&run.consumer.tls).cloned().collect();
-        reread_on_hangup(Vec::new(), connectors)?;
+        Certificates::new(Vec::new(), connectors).reread_on_hangup()?;
         anyhow::Ok(net::bridge(&run, &mut judged, &progress, &shutdown).await)
     })??;
     let mut report = judged.report(&summary);

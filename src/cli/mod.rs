@@ -8,6 +8,7 @@ mod acting;
 mod bridge;
 mod check;
 mod cluster;
+mod completions;
 mod decode;
 mod demo;
 mod fuzz;
@@ -15,6 +16,7 @@ mod input;
 mod judging;
 mod log;
 mod login;
+mod man;
 mod node;
 mod output;
 mod probe;
@@ -30,6 +32,9 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use clap::ArgMatches;
+use clap::CommandFactory;
+use clap::FromArgMatches;
 use clap::Parser;
 use clap::error::ErrorKind;
 
@@ -50,6 +55,10 @@ Exit code: 0 pass, 1 a verdict failed, 2 usage, configuration or I/O error, 3 in
 struct Cli {
     #[command(subcommand)]
     command: Command,
+
+    /// How log lines are written on stderr; what is printed as a plain line stays one
+    #[arg(long, global = true, value_name = "FORMAT", env = "DCPROXY_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: log::LogFormat,
 }
 
 #[derive(clap::Subcommand, Debug)]
@@ -64,13 +73,16 @@ enum Command {
     Replay(Box<replay::Args>),
     Scenario(scenario::Args),
     Fuzz(Box<fuzz::Args>),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
-    fn run(self) -> anyhow::Result<ExitStatus> {
+    /// `given` is what the command line and the environment say.
+    fn run(self, given: &ArgMatches) -> anyhow::Result<ExitStatus> {
         match self {
             Self::Demo(args) => demo::run(args),
-            Self::Proxy(args) => proxy::run(*args),
+            Self::Proxy(args) => proxy::run(*args, given),
             Self::Probe(args) => probe::run(*args),
             Self::Bridge(args) => bridge::run(*args),
             Self::Node(args) => node::run(*args),
@@ -79,16 +91,21 @@ impl Command {
             Self::Replay(args) => replay::run(*args),
             Self::Scenario(args) => scenario::run(args),
             Self::Fuzz(args) => fuzz::run(*args),
+            Self::Completions(args) => completions::run(args),
+            Self::Man(args) => man::run(args),
         }
     }
 }
 
 /// Runs the command that `args` (the first is the program) ask for, prints what it says and returns its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let status = match Cli::try_parse_from(args) {
-        Ok(cli) => {
-            log::init();
-            cli.command.run().unwrap_or_else(|error| failed(&error))
+    let parsed =
+        Cli::command().try_get_matches_from(args).and_then(|given| Ok((Cli::from_arg_matches(&given)?, given)));
+    let status = match parsed {
+        Ok((cli, given)) => {
+            log::init(cli.log_format);
+            let given = given.subcommand().map_or(&given, |(_, given)| given);
+            cli.command.run(given).unwrap_or_else(|error| failed(&error))
         }
         Err(error) => not_parsed(&error),
     };
@@ -144,8 +161,6 @@ fn complain(message: &str) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn usage(args: &[&str]) -> String {

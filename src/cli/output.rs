@@ -17,6 +17,16 @@ pub(crate) fn announce(what: &str, addr: SocketAddr) {
     let _ = io::stderr().write_all(format!("{what}{space}listening on {addr}\n").as_bytes());
 }
 
+/// As [`announce`], for one listener of several: `listening on 127.0.0.1:11210 for NAME`.
+pub(super) fn announce_for(name: &str, addr: SocketAddr) {
+    remark(&format!("listening on {addr}{}", of(name)));
+}
+
+/// ` for NAME`; nothing where there is no name.
+pub(super) fn of(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(" for {name}") }
+}
+
 /// One plain line on stderr, whatever the log settings.
 pub(super) fn remark(line: &str) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());

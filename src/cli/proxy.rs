@@ -1,16 +1,29 @@
+mod config;
+mod crew;
+mod outputs;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ArgMatches;
+
+use self::config::File;
+use self::crew::Proxies;
 use super::acting::Acting;
 use super::cluster::Cluster;
 use super::judging::Judging;
+use super::output;
 use super::recording::Recording;
 use super::tls::{Tls, UpstreamTls};
-use super::{announce, output};
+use crate::api::Api;
 use crate::net;
-use crate::net::proxy::{Options, Summary, serve};
-use crate::net::tls::{Secrets, reread_on_hangup};
-use crate::net::{ClusterDoors, Door, Doors, Judged, Limits, Route, Shutdown, Target};
+use crate::net::proxy::{Options, Summary};
+use crate::net::tls::{Certificates, Secrets};
+use crate::net::{
+    ClusterDoors, Door, Doors, Health, Judged, Limits, Listeners, Reload, Route, Shutdown, Target, serve_fleet,
+};
 use crate::report::Report;
 use crate::units;
 use crate::verdict::ExitStatus;
@@ -22,12 +35,18 @@ use crate::verdict::ExitStatus;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Where to listen: HOST:PORT, or a port of loopback; port 0 is any free one
-    #[arg(long, value_name = "ADDR", env = "DCPROXY_LISTEN", value_parser = Target::to_listen_on)]
-    listen: Target,
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "DCPROXY_LISTEN",
+        value_parser = Target::to_listen_on,
+        required_unless_present = "config"
+    )]
+    listen: Option<Target>,
 
     /// Where to dial for each connection
-    #[arg(long, value_name = "HOST:PORT", env = "DCPROXY_UPSTREAM")]
-    upstream: Target,
+    #[arg(long, value_name = "HOST:PORT", env = "DCPROXY_UPSTREAM", required_unless_present = "config")]
+    upstream: Option<Target>,
 
     #[command(flatten)]
     tls: Tls,
@@ -54,6 +73,27 @@ pub(super) struct Args {
     /// End after this time, with what is known till then
     #[arg(long, value_name = "DUR", env = "DCPROXY_TIMEOUT", value_parser = units::duration)]
     timeout: Option<Duration>,
+
+    /// At the first SIGINT or SIGTERM, let connections go on for so long before they settle
+    #[arg(long, value_name = "DUR", env = "DCPROXY_DRAIN", default_value = "0s", value_parser = units::duration)]
+    drain: Duration,
+
+    /// At most so many connections at a time; those who dial then wait in the kernel's queue. Any number if not given
+    #[arg(long, value_name = "N", env = "DCPROXY_MAX_CONNECTIONS", value_parser = at_least_one)]
+    max_connections: Option<usize>,
+
+    /// At most so many connections at a time whose upstream is still being dialled
+    #[arg(long, value_name = "N", env = "DCPROXY_MAX_DIALLING", default_value = "512", value_parser = at_least_one)]
+    max_dialling: usize,
+
+    /// Serve the proxies of this file: a table [[proxy]] each, with these flags as keys (see docs/SERVICE.md). A flag given
+    /// here, or in the environment, is one of all of them. SIGHUP reads the file again
+    #[arg(long, value_name = "FILE.toml", env = "DCPROXY_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Answer /healthz over HTTP here: HOST:PORT, or a port of loopback
+    #[arg(long, value_name = "ADDR", env = "DCPROXY_API", value_parser = Target::to_listen_on)]
+    api: Option<Target>,
 }
 
 /// How long a dial may take.
@@ -61,14 +101,77 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What settling may take beyond `--settle`: closes and bursts that are under way come first.
 const SETTLE_SLACK: Duration = Duration::from_secs(8);
 
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| format!("expected a number from 1 on, found '{text}'"))
+}
+
+/// A proxy that is about to serve: whatever it needs is there, but for its name.
+struct Equipped {
+    doors: Doors,
+    options: Options,
+    judged: Judged,
+    /// Where it listens.
+    address: SocketAddr,
+    /// What its listener is kept by while its settings change.
+    door: String,
+    /// What is read again when that is asked for.
+    certificates: Certificates,
+}
+
 impl Args {
+    /// Binds its listener, and starts what else it needs. `listeners` has the listener already where it had it before.
+    async fn equip(&self, name: &str, listeners: &mut Listeners) -> anyhow::Result<Equipped> {
+        let (Some(listen), Some(upstream)) = (&self.listen, &self.upstream) else {
+            anyhow::bail!("expected --listen ADDR and --upstream HOST:PORT, found only one of them or none");
+        };
+        let plan = self.acting.plan_of(name, &self.judging);
+        let options = self.options(plan.settle);
+        let door = door_name(name, listen);
+        let listener = listeners.listen(&door, net::listen(listen)).await?;
+        let address = listener.local_addr()?;
+        let mut judged = Judged::new(plan, self.judging.judge(&self.acting.scenario));
+        let mut secrets = Secrets::from_environment()?;
+        if let Some(recorder) = self.recording.start(upstream)? {
+            secrets = secrets.recorded(self.recording.secrets(&recorder));
+            judged = judged.recorded(recorder);
+        }
+        let route =
+            Route { upstream: self.upstream_tls.to(upstream, &secrets)?, tls: self.tls.acceptor([listen], &secrets)? };
+        let certificates = Certificates::of([&route]);
+        let doors = match self.cluster.options() {
+            None => Doors::one(listener, route),
+            Some(options) => {
+                let (doors, changes) = Doors::changing(vec![Door { listener, route: Arc::new(route.clone()) }]);
+                let cluster = ClusterDoors::new(options, address, &route, changes);
+                self.cluster.manage(&cluster).await?;
+                judged.lead_through(cluster);
+                doors
+            }
+        };
+        Ok(Equipped { doors, options, judged, address, door, certificates })
+    }
+
     fn options(&self, settle: Duration) -> Options {
         Options {
             once: self.once,
             timeout: self.timeout,
             connect_timeout: CONNECT_TIMEOUT,
+            drain: self.drain,
+            max_connections: self.max_connections,
+            max_dialling: self.max_dialling,
             limits: Limits { settle: settle + SETTLE_SLACK, ..Limits::default() },
         }
+    }
+
+    /// Writes the reports of what a proxy has come to, and says how it ended.
+    fn conclude(&self, name: &str, judged: Judged, summary: Summary) -> anyhow::Result<ExitStatus> {
+        let report = judged.report(&summary);
+        self.judging.deliver(&report)?;
+        if self.acting.is_armed() {
+            let whose = if name.is_empty() { String::new() } else { format!("{name}: ") };
+            output::remark(&format!("{whose}{}", output::verdict_line(&report)));
+        }
+        self.status(&report, summary)
     }
 
     /// The verdict decides only where something was armed.
@@ -83,41 +186,31 @@ impl Args {
     }
 }
 
-pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
-    let plan = args.acting.plan(&args.judging);
-    let options = args.options(plan.settle);
-    let mut judged = Judged::new(plan, args.judging.judge(&args.acting.scenario));
-    let mut secrets = Secrets::from_environment()?;
-    if let Some(recorder) = args.recording.start(&args.upstream)? {
-        secrets = secrets.recorded(args.recording.secrets(&recorder));
-        judged = judged.recorded(recorder);
-    }
-    let route = Route {
-        upstream: args.upstream_tls.to(&args.upstream, &secrets)?,
-        tls: args.tls.acceptor([&args.listen], &secrets)?,
+/// Where it listens; any free port is the proxy's own.
+fn door_name(name: &str, listen: &Target) -> String {
+    if listen.port == 0 { format!("{name} {listen}") } else { listen.to_string() }
+}
+
+/// `given` is what the command line and the environment say.
+pub(super) fn run(args: Args, given: &ArgMatches) -> anyhow::Result<ExitStatus> {
+    let api = args.api.clone();
+    let mut file = match &args.config {
+        Some(path) => File::read(path, given)?,
+        None => File::of_flags(args),
     };
-    let summary = net::block_on(async {
-        let shutdown = Shutdown::on_signals()?;
-        reread_on_hangup(route.tls.iter().cloned().collect(), route.upstream.tls.iter().cloned().collect())?;
-        let listener = net::listen(&args.listen).await?;
-        let at = listener.local_addr()?;
-        announce("", at);
-        let doors = match args.cluster.options() {
-            None => Doors::one(listener, route),
-            Some(options) => {
-                let (doors, changes) = Doors::changing(vec![Door { listener, route: Arc::new(route.clone()) }]);
-                let cluster = ClusterDoors::new(options, at, &route, changes);
-                args.cluster.manage(&cluster).await?;
-                judged.lead_through(cluster);
-                doors
-            }
-        };
-        anyhow::Ok(serve(doors, options, &mut judged, &shutdown).await)
-    })??;
-    let report = judged.report(&summary);
-    args.judging.deliver(&report)?;
-    if args.acting.is_armed() {
-        output::remark(&output::verdict_line(&report));
-    }
-    args.status(&report, summary)
+    file.api = api.or(file.api);
+    net::block_on(serve(file, given))?
+}
+
+async fn serve(file: File, given: &ArgMatches) -> anyhow::Result<ExitStatus> {
+    let (shutdown, health) = (Shutdown::on_signals()?, Health::default());
+    let mut proxies = Proxies::new(file.path, given);
+    let outfits = proxies.equip(file.tables).await?;
+    let reload = if proxies.can_read_again() { Some(Reload::on_signal()?) } else { None };
+    let _api = match &file.api {
+        Some(at) => Some(proxies.announcing(Api::start(at, health.clone()).await?)),
+        None => None,
+    };
+    serve_fleet(&mut proxies, outfits, &shutdown, reload.as_ref(), &health).await;
+    proxies.status()
 }

@@ -38,6 +38,16 @@ pub(super) struct Recording {
 }
 
 impl Recording {
+    /// The file that is written, if one is.
+    pub(super) const fn file(&self) -> Option<&PathBuf> {
+        self.record.as_ref()
+    }
+
+    /// The same, so that it can be another one.
+    pub(super) const fn file_mut(&mut self) -> Option<&mut PathBuf> {
+        self.record.as_mut()
+    }
+
     /// Begins to record, if that is asked for, and says what the recording holds (law L9).
     pub(super) fn start(&self, upstream: &Target) -> anyhow::Result<Option<Recorder>> {
         let Some(path) = &self.record else { return Ok(None) };

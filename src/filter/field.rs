@@ -261,7 +261,7 @@ impl std::str::FromStr for Field {
 }
 
 /// The known name that is nearest to `name`, if one is near enough to be meant. Case does not matter.
-pub(super) fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
+pub(crate) fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
     let name = name.to_ascii_lowercase();
     // Names have at most some fifty letters; what is longer is near to none.
     if name.len() > 100 {

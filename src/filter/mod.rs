@@ -22,6 +22,7 @@ use std::str::FromStr;
 
 pub use error::FilterError;
 pub use field::Field;
+pub(crate) use field::nearest;
 pub use kind::Kind;
 pub use subject::Subject;
 pub use subject::Value;

@@ -119,7 +119,7 @@ impl Bridging<'_> {
         let options = &self.run.options;
         let until_settled = options.once || self.run.config.until_caught_up;
         let link = Link::new(core, consumer, producer, options.limits);
-        let (core, ending, refusal) = guarded(link, until_settled, self.links.listen()).await;
+        let (core, ending, _, refusal) = guarded(link, until_settled, self.links.listen()).await;
         judged.finished(id, core, &ending);
         self.failures = if self.progress.is_set_up() { 0 } else { self.failures.saturating_add(1) };
         if let Some(why) = refusal {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::listen::PAUSE;
 use super::tls::Acceptor;
@@ -42,6 +42,10 @@ pub struct Doors {
     changes: Option<mpsc::UnboundedReceiver<Change>>,
     /// The door that is asked first, so that a busy one does not keep the others from their turn.
     next: usize,
+    /// Whether the last that was to be accepted could not be.
+    failing: bool,
+    /// Dropped when nobody can be let in any more.
+    closed: Option<oneshot::Sender<()>>,
 }
 
 /// What becomes of the listeners of a proxy that serves.
@@ -56,7 +60,7 @@ pub enum Change {
 impl Doors {
     /// These, and no others later.
     pub const fn new(open: Vec<Door>) -> Self {
-        Self { open, changes: None, next: 0 }
+        Self { open, changes: None, next: 0, failing: false, closed: None }
     }
 
     /// One listener, all of whose connections go one way.
@@ -71,17 +75,36 @@ impl Doors {
     }
 
     /// The next connection, and where it goes. What fails for one caller (it has hung up already) or for want of
-    /// descriptors is logged and tried again. Nothing is lost where this is cancelled.
+    /// descriptors is tried again, and logged once until somebody is let in. Nothing is lost where this is cancelled.
     pub(super) async fn accept(&mut self) -> (TcpStream, Arc<Route>) {
         loop {
             match poll_fn(|context| self.poll(context)).await {
-                Ok(accepted) => return accepted,
+                Ok(accepted) => {
+                    self.failing = false;
+                    return accepted;
+                }
                 Err(error) => {
-                    tracing::warn!("cannot accept a connection: {error}");
+                    if !std::mem::replace(&mut self.failing, true) {
+                        tracing::warn!("cannot accept a connection: {error}");
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
+    }
+
+    /// Closes all of them: whoever dials is refused.
+    pub(super) fn close(&mut self) {
+        self.open.clear();
+        self.changes = None;
+        self.closed = None;
+    }
+
+    /// Resolves, to an error, once they are closed: from then on nobody comes in here.
+    pub(super) fn until_closed(&mut self) -> oneshot::Receiver<()> {
+        let (closed, until_closed) = oneshot::channel();
+        self.closed = Some(closed);
+        until_closed
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, Arc<Route>)>> {

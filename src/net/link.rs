@@ -29,6 +29,7 @@ pub struct Link<C> {
     paused: [bool; 2],
     limits: Limits,
     hint: Hint,
+    received: [u64; 2],
 }
 
 /// What a [`Link`] may use.
@@ -74,12 +75,18 @@ impl<C: Core> Link<C> {
             paused: [false; 2],
             limits,
             hint: Hint::default(),
+            received: [0; 2],
         }
     }
 
     /// Why the upstream refused the TLS connection after all, where it did: the dial is to count as one that failed.
     pub const fn refusal(&mut self) -> Option<String> {
         self.upstream.refusal()
+    }
+
+    /// The bytes that came from the dialler, and from the upstream, so far.
+    pub const fn received(&self) -> [u64; 2] {
+        self.received
     }
 
     /// The core, in whatever state it is.
@@ -140,6 +147,7 @@ impl<C: Core> Link<C> {
             match self.receive(side) {
                 Received::Bytes(bytes) => {
                     self.hint.look(side, &bytes);
+                    self.received[index(side)] += bytes.len() as u64;
                     self.core.feed(side, bytes, now);
                 }
                 Received::Closed(how) => self.core.closed(side, how, now),

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
+use std::pin::Pin;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -14,8 +15,10 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::Instrument;
 
+use super::crowd::{Crowd, Place};
 use super::tls::HandshakeError;
 use super::{Core, DialError, Doors, Ending, Leg, Limits, Link, Route, Shutdown, Stop, Target};
 use crate::capture::write::Ends;
@@ -56,8 +59,29 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// How long a dial may take.
     pub connect_timeout: Duration,
+    /// How long the connections may go on by themselves once the proxy is told to settle; nobody is let in meanwhile.
+    pub drain: Duration,
+    /// The most connections at a time. Where there are as many, those who dial wait in the kernel's queue.
+    pub max_connections: Option<usize>,
+    /// The most connections at a time whose upstream is still being dialled.
+    pub max_dialling: usize,
     /// What each link may use.
     pub limits: Limits,
+}
+
+impl Default for Options {
+    /// Serves until it is told to stop, and any number.
+    fn default() -> Self {
+        Self {
+            once: false,
+            timeout: None,
+            connect_timeout: Duration::from_secs(10),
+            drain: Duration::ZERO,
+            max_connections: None,
+            max_dialling: 512,
+            limits: Limits::default(),
+        }
+    }
 }
 
 /// What came of serving.
@@ -72,31 +96,48 @@ pub struct Summary {
 }
 
 /// Serves until `shutdown` says stop, the time is over, or, with [`Options::once`], the one connection is. All links have
-/// ended and been told of when it returns.
+/// ended and been told of when it returns. From the moment that it is told to stop, in whatever way, nobody is let in.
 pub async fn serve<S: Served>(mut doors: Doors, options: Options, served: &mut S, shutdown: &Shutdown) -> Summary {
     let mut outside = shutdown.listen();
     let mut timeout = pin!(sleep_until(Instant::now() + options.timeout.unwrap_or_default()));
+    let mut drained = pin!(sleep_until(Instant::now()));
     let mut server = Server {
+        crowd: Crowd::new(&options),
         options,
         served,
         links: Shutdown::new(),
         tasks: JoinSet::new(),
         summary: Summary::default(),
         accepts: true,
+        drains: false,
     };
-    server.links.stop(*outside.borrow_and_update());
+    let first = *outside.borrow_and_update();
+    server.told(first, drained.as_mut());
     while server.accepts() || !server.tasks.is_empty() {
+        if server.is_stopping() {
+            doors.close();
+        }
+        let has_room = server.accepts() && server.crowd.has_room();
         tokio::select! {
-            (stream, route) = doors.accept(), if server.accepts() => server.accepted(stream, route),
-            Some(done) = server.tasks.join_next() => match done {
-                Ok(done) => server.done(done),
-                Err(error) => tracing::error!("a connection's task was lost: {error}"),
-            },
-            Ok(()) = outside.changed() => server.links.stop(*outside.borrow_and_update()),
+            // That nobody is to be let in any more counts before those who wait to be.
+            biased;
+            Ok(()) = outside.changed() => {
+                let stop = *outside.borrow_and_update();
+                server.told(stop, drained.as_mut());
+            }
+            () = &mut drained, if server.drains => {
+                server.drains = false;
+                server.links.stop(Stop::Settle);
+            }
             () = &mut timeout, if server.options.timeout.is_some() && !server.summary.timed_out => {
                 server.summary.timed_out = true;
                 server.links.stop(Stop::Now);
             }
+            Some(done) = server.tasks.join_next() => match done {
+                Ok(done) => server.done(done),
+                Err(error) => tracing::error!("a connection's task was lost: {error}"),
+            },
+            (dialler, route) = doors.accept(), if has_room => server.accepted(dialler, route),
         }
     }
     server.summary
@@ -108,15 +149,26 @@ struct Server<'a, S: Served> {
     /// Stops the links: when the outside says so, or when the one connection is over.
     links: Shutdown,
     tasks: JoinSet<Done<S::Core>>,
+    crowd: Crowd,
     summary: Summary,
     accepts: bool,
+    /// Whether the links are to settle some time.
+    drains: bool,
 }
 
 enum Done<C> {
-    Joined { id: u64, legs: Legs, target: Target },
+    Joined { id: u64, legs: Legs, target: Target, place: Place },
     NotJoined { id: u64, why: NotJoined },
     Abandoned,
-    Ended { id: u64, core: C, ending: Ending, refusal: Option<DialError> },
+    Ended { id: u64, core: C, ending: Ending, refusal: Option<DialError>, told: Told },
+}
+
+/// What the log says of a connection when it is over.
+struct Told {
+    ends: Ends,
+    since: Instant,
+    /// The bytes that came from each side.
+    received: [u64; 2],
 }
 
 /// Both ends of a connection: the dialler's and the upstream's.
@@ -145,41 +197,62 @@ async fn join(stream: TcpStream, route: &Route, limit: Duration) -> Result<Legs,
 
 impl<S: Served> Server<'_, S> {
     fn accepts(&self) -> bool {
-        self.accepts && *self.links.listen().borrow() == Stop::No
+        self.accepts && !self.is_stopping()
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.links.listen().borrow() != Stop::No
+    }
+
+    /// The outside says how soon everything is to end: connections are given their time first, if they have any.
+    fn told(&mut self, stop: Stop, drained: Pin<&mut Sleep>) {
+        if stop == Stop::Settle && !self.options.drain.is_zero() {
+            self.links.stop(Stop::Drain);
+            self.drains = true;
+            drained.reset(Instant::now() + self.options.drain);
+            let (connections, limit) = (self.crowd.connections(), self.options.drain);
+            tracing::info!(connections, "draining: what is under way may go on for {limit:?}");
+        } else {
+            self.links.stop(stop);
+        }
     }
 
     fn accepted(&mut self, stream: TcpStream, route: Arc<Route>) {
         self.summary.accepted += 1;
         self.accepts = !self.options.once || self.served.armed();
         let (id, limit) = (self.summary.accepted, self.options.connect_timeout);
+        let (place, dialling) = (self.crowd.enter(), self.crowd.dial());
         let mut stop = self.links.listen();
-        self.tasks.spawn(async move {
+        let dialled = async move {
+            let _dialling = dialling;
             tokio::select! {
                 joined = join(stream, &route, limit) => match joined {
-                    Ok(legs) => Done::Joined { id, legs, target: route.upstream.target.clone() },
+                    Ok(legs) => Done::Joined { id, legs, target: route.upstream.target.clone(), place },
                     Err(why) => Done::NotJoined { id, why },
                 },
-                _ = stop.wait_for(|stop| *stop != Stop::No) => Done::Abandoned,
+                _ = stop.wait_for(|stop| *stop >= Stop::Settle) => Done::Abandoned,
             }
-        });
+        };
+        self.tasks.spawn(dialled.in_current_span());
     }
 
     fn done(&mut self, done: Done<S::Core>) {
         match done {
-            Done::Joined { id, legs, target } => self.start(id, legs, target),
+            Done::Joined { id, legs, target, place } => self.start(id, legs, target, place),
             Done::NotJoined { why: NotJoined::Dialler(error), .. } => {
                 error.tell();
                 self.accepts = true;
             }
             Done::NotJoined { id, why: NotJoined::Upstream(error) } => self.dial_failed(id, error),
             Done::Abandoned => {}
-            Done::Ended { id, core, ending, refusal } => {
+            Done::Ended { id, core, ending, refusal, told } => {
                 if let Some(error) = refusal {
                     self.dial_failed(id, error);
                 }
                 if let Ending::Crashed(said) = &ending {
                     tracing::error!(connection = id, "the connection's task crashed: {said}");
                 }
+                told.log(id, &ending);
                 let counted = self.served.finished(id, core, &ending);
                 if self.options.once && counted == Counted::Yes {
                     self.links.stop(Stop::Now);
@@ -197,22 +270,26 @@ impl<S: Served> Server<'_, S> {
         self.summary.failed_dial.get_or_insert(error);
     }
 
-    fn start(&mut self, id: u64, (dialler, upstream): Legs, target: Target) {
+    fn start(&mut self, id: u64, (dialler, upstream): Legs, target: Target, place: Place) {
         let Ok(ends) = ends(&dialler, &upstream) else {
             // One of them was reset between the dial and now; dropping both tells the other.
             tracing::warn!(connection = id, "the connection was reset before it began");
             self.accepts = true;
             return;
         };
+        tracing::info!(connection = id, dialler = %ends.dialler, upstream = %ends.upstream, "connection opened");
         self.served.joined(id, &ends);
         let core = self.served.core(id, ends.dialler, ends.upstream);
         let (link, stop, once) =
             (Link::new(core, dialler, upstream, self.options.limits), self.links.listen(), self.options.once);
-        self.tasks.spawn(async move {
-            let (core, ending, refusal) = guarded(link, once, stop).await;
+        let since = Instant::now();
+        let ended = async move {
+            let _place = place;
+            let (core, ending, received, refusal) = guarded(link, once, stop).await;
             let refusal = refusal.map(|why| DialError::NoTls { target, error: HandshakeError::Failed(why) });
-            Done::Ended { id, core, ending, refusal }
-        });
+            Done::Ended { id, core, ending, refusal, told: Told { ends, since, received } }
+        };
+        self.tasks.spawn(ended.in_current_span());
     }
 }
 
@@ -226,12 +303,29 @@ pub(super) fn ends(dialler: &Leg, upstream: &Leg) -> io::Result<Ends> {
     })
 }
 
-/// Runs a link; where it panics, its core is handed back all the same. The third is [`Link::refusal`].
+impl Told {
+    fn log(&self, id: u64, ending: &Ending) {
+        let how = match ending {
+            Ending::Closed => "closed",
+            Ending::Settled => "settled",
+            Ending::Stopped => "stopped",
+            Ending::Crashed(_) => "crashed",
+        };
+        let ([from_dialler, from_upstream], seconds) = (self.received, self.since.elapsed().as_secs_f64());
+        let Ends { dialler, upstream, .. } = self.ends;
+        tracing::info!(
+            connection = id, %dialler, %upstream, from_dialler, from_upstream, seconds, how, "connection closed"
+        );
+    }
+}
+
+/// Runs a link; where it panics, its core is handed back all the same. The others are [`Link::received`] and
+/// [`Link::refusal`].
 pub(super) async fn guarded<C: Core>(
     mut link: Link<C>,
     until_settled: bool,
     stop: watch::Receiver<Stop>,
-) -> (C, Ending, Option<String>) {
+) -> (C, Ending, [u64; 2], Option<String>) {
     let ending = {
         let mut run = pin!(link.run(until_settled, stop));
         poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context))) {
@@ -240,8 +334,8 @@ pub(super) async fn guarded<C: Core>(
         })
         .await
     };
-    let refusal = link.refusal();
-    (link.into_core(), ending, refusal)
+    let (received, refusal) = (link.received(), link.refusal());
+    (link.into_core(), ending, received, refusal)
 }
 
 fn said(panic: &(dyn Any + Send)) -> String {

@@ -82,6 +82,7 @@ impl Rehearsal {
             timeout: Some(self.timeout),
             connect_timeout: self.timeout,
             limits: Limits { settle: self.plan.settle + SETTLE_SLACK, ..Limits::default() },
+            ..Options::default()
         };
         let upstream = Target::from(node_listener.local_addr()?);
         let target = Target::from(proxy_listener.local_addr()?);

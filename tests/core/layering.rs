@@ -66,6 +66,9 @@ fn a_planted_breach_of_each_kind_is_caught() {
         ("fault/truncate.rs", "use crate::{Timestamp, scenario::Judge};"),
         ("engine/mod.rs", "fn f(v: &crate::verdict::Finding) {}"),
         ("net/link.rs", "crate::cli::announce();"),
+        ("api/health.rs", "use crate::cli::output;"),
+        ("api/mod.rs", "eprintln!(\"listening\");"),
+        ("node/mod.rs", "use crate::api::Api;"),
         ("tls/mod.rs", "//! A module without arrows."),
         ("scenario/judge.rs", "tokio::spawn(f());"),
         ("cli/proxy.rs", "use tokio::net::TcpStream;"),
@@ -91,6 +94,7 @@ fn a_planted_breach_of_each_kind_is_caught() {
         ),
         ("node/tests/peer.rs", "use crate::session::Session;"),
         ("net/link.rs", "let now = std::time::SystemTime::now(); tokio::spawn(f());"),
+        ("api/mod.rs", "use tokio::net::TcpListener; use crate::net::Health;"),
         ("cli/mod.rs", "println!(); crate::net::serve();"),
     ];
     for (path, text) in legal {

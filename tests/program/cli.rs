@@ -40,7 +40,7 @@ fn help_and_version_are_data() {
 fn no_command_is_a_usage_error() {
     let ran = run(&[], &[]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
-    assert!(ran.stderr.contains("Usage: dcproxy <COMMAND>"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("Usage: dcproxy [OPTIONS] <COMMAND>"), "{}", ran.stderr);
 }
 
 #[test]

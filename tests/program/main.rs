@@ -19,6 +19,7 @@ mod recording_cli;
 mod replay_cli;
 mod scenario_files;
 mod scenario_live;
+mod service;
 mod soak;
 #[path = "../support/mod.rs"]
 mod support;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use dcproxy::engine::Engine;
 use dcproxy::net::proxy::{Counted, Options, Served, Summary, serve};
-use dcproxy::net::{Core, Doors, Ending, Limits, Route, Shutdown, Target};
+use dcproxy::net::{Core, Doors, Ending, Route, Shutdown, Target};
 use dcproxy::wire::{FrameBuilder, Opaque, Opcode, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -100,7 +100,7 @@ impl Proxy {
         let upstream = loopback().await;
         let listener = loopback().await;
         let address = listener.local_addr().expect("bound");
-        let mut options = Options { once: false, timeout: None, connect_timeout: PATIENCE, limits: Limits::default() };
+        let mut options = Options { connect_timeout: PATIENCE, ..Options::default() };
         change(&mut options);
         let doors = Doors::one(listener, route(Target::from(upstream.local_addr().expect("bound"))));
         let shutdown = Shutdown::new();

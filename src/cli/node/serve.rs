@@ -5,7 +5,7 @@ use anyhow::anyhow;
 use super::Args;
 use crate::cli::{announce, output};
 use crate::net;
-use crate::net::tls::{Acceptor, Secrets, reread_on_hangup};
+use crate::net::tls::{Acceptor, Certificates, Secrets};
 use crate::net::{Entrance, NodeListeners, Shutdown, Target};
 use crate::node::{Cluster, Config, Member};
 use crate::verdict::ExitStatus;
@@ -19,7 +19,7 @@ pub(super) fn serve(args: &Args, listen: &Target) -> anyhow::Result<ExitStatus> 
         let nodes = Nodes::listen(args, listen, tls.as_ref()).await?;
         let config = args.config(nodes.first()?)?;
         output::remark(&format!("user {} password {} bucket {}", config.user, config.password, config.bucket));
-        reread_on_hangup(tls.into_iter().collect(), Vec::new())?;
+        Certificates::new(tls.into_iter().collect(), Vec::new()).reread_on_hangup()?;
         nodes.announce();
         let cluster = Cluster::new(config, nodes.members()).ok_or_else(no_node)?;
         net::serve_cluster(nodes.0.into_iter().map(|node| node.listeners), &cluster, &shutdown).await;

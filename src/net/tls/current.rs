@@ -3,6 +3,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Acceptor, Connector, SetUpError};
+use crate::net::{Reload, Route};
 
 type Make<T> = Box<dyn Fn() -> Result<T, SetUpError> + Send + Sync>;
 
@@ -38,38 +39,59 @@ impl<T> fmt::Debug for Current<T> {
     }
 }
 
-/// Reads certificates and keys again at every SIGHUP, for connections made from then on. What cannot be used is told of, and
-/// leaves the old ones in force.
-///
-/// # Errors
-/// The system gives no signals.
-#[cfg(unix)]
-pub fn reread_on_hangup(acceptors: Vec<Acceptor>, connectors: Vec<Connector>) -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    if acceptors.is_empty() && connectors.is_empty() {
-        return Ok(());
-    }
-    let mut hangups = signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hangups.recv().await.is_some() {
-            let acceptors = acceptors.iter().map(Acceptor::reread);
-            for read in acceptors.chain(connectors.iter().map(Connector::reread)) {
-                match read {
-                    Ok(()) => tracing::info!("certificates were read again"),
-                    Err(error) => tracing::warn!("{error}; the certificates read before stay in force"),
-                }
-            }
-        }
-    });
-    Ok(())
+/// The certificates and keys that are in use, and can be read again.
+#[derive(Clone, Debug, Default)]
+pub struct Certificates {
+    acceptors: Vec<Acceptor>,
+    connectors: Vec<Connector>,
 }
 
-/// There is no SIGHUP here: nothing is read again.
-///
-/// # Errors
-/// None.
-#[cfg(not(unix))]
-pub fn reread_on_hangup(_: Vec<Acceptor>, _: Vec<Connector>) -> io::Result<()> {
-    Ok(())
+impl Certificates {
+    /// Those of these.
+    pub const fn new(acceptors: Vec<Acceptor>, connectors: Vec<Connector>) -> Self {
+        Self { acceptors, connectors }
+    }
+
+    /// Those that connections on these routes need.
+    pub fn of<'a>(routes: impl IntoIterator<Item = &'a Route>) -> Self {
+        let mut certificates = Self::default();
+        for route in routes {
+            certificates.acceptors.extend(route.tls.clone());
+            certificates.connectors.extend(route.upstream.tls.clone());
+        }
+        certificates
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.acceptors.is_empty() && self.connectors.is_empty()
+    }
+
+    /// Reads them again, for connections made from then on. What cannot be used is told of, and leaves the old ones in force.
+    pub fn reread(&self) {
+        let acceptors = self.acceptors.iter().map(Acceptor::reread);
+        for read in acceptors.chain(self.connectors.iter().map(Connector::reread)) {
+            match read {
+                Ok(()) => tracing::info!("certificates were read again"),
+                Err(error) => tracing::warn!("{error}; the certificates read before stay in force"),
+            }
+        }
+    }
+
+    /// Does [`Self::reread`] at every SIGHUP from now on. Without certificates SIGHUP is left alone.
+    ///
+    /// # Errors
+    /// The system gives no signals.
+    pub fn reread_on_hangup(self) -> io::Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let mut hangups = Reload::on_signal()?.subscribe();
+        tokio::spawn(async move {
+            while hangups.changed().await.is_ok() {
+                self.reread();
+            }
+        });
+        Ok(())
+    }
 }

@@ -25,7 +25,7 @@ use rustls::crypto::ring;
 pub use acceptor::{Acceptor, AcceptorOptions, Certificate};
 pub use authority::{Authority, AutoCertificate};
 pub use connector::{Connector, ConnectorOptions, Roots};
-pub use current::reread_on_hangup;
+pub use current::Certificates;
 pub use failure::HandshakeError;
 pub(super) use failure::why;
 pub use files::Identity;

@@ -1,0 +1,227 @@
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::ArgMatches;
+
+use super::Args;
+use super::Equipped;
+use super::config::File;
+use super::config::Table;
+use super::outputs::Outputs;
+use crate::api::Api;
+use crate::cli::announce;
+use crate::cli::complain;
+use crate::cli::output::announce_for;
+use crate::net::Changes;
+use crate::net::Crew;
+use crate::net::Judged;
+use crate::net::Listeners;
+use crate::net::Outfit;
+use crate::net::proxy::Summary;
+use crate::net::raise_descriptors;
+use crate::net::tls::Certificates;
+use crate::net::too_few_descriptors;
+use crate::verdict::ExitStatus;
+
+/// The proxies of this process: those that serve, and what came of those that have ended.
+pub(super) struct Proxies<'a> {
+    /// Where they are written down; `None` where the flags say all.
+    path: Option<PathBuf>,
+    given: &'a ArgMatches,
+    members: BTreeMap<String, Member>,
+    /// Those that are to be the members, once all of them are equipped.
+    next: BTreeMap<String, Member>,
+    /// The listeners of those that are equipped, and have not been told of.
+    unannounced: Vec<(String, SocketAddr)>,
+    /// Where the API listens, until that has been told of.
+    api: Option<SocketAddr>,
+    listeners: Listeners,
+    outputs: Outputs,
+    equipped: u64,
+    /// How many file descriptors the process may have, if that is known.
+    descriptors: Option<u64>,
+    status: ExitStatus,
+    error: Option<anyhow::Error>,
+}
+
+/// A proxy as it is written down.
+#[derive(Clone, Debug)]
+struct Member {
+    argv: Vec<OsString>,
+    /// What its listener is kept by.
+    door: String,
+    /// How many connections it may have at a time, where that is limited.
+    connections: usize,
+    certificates: Certificates,
+    /// Which of those that were ever equipped it is.
+    number: u64,
+    ended: bool,
+}
+
+/// What belongs to a proxy beside what serves its connections.
+#[derive(Debug)]
+pub(super) struct Whose {
+    args: Box<Args>,
+    number: u64,
+}
+
+impl<'a> Proxies<'a> {
+    /// None yet.
+    pub(super) fn new(path: Option<PathBuf>, given: &'a ArgMatches) -> Self {
+        Self {
+            path,
+            given,
+            members: BTreeMap::new(),
+            next: BTreeMap::new(),
+            unannounced: Vec::new(),
+            api: None,
+            listeners: Listeners::default(),
+            outputs: Outputs::default(),
+            equipped: 0,
+            descriptors: raise_descriptors(),
+            status: ExitStatus::Pass,
+            error: None,
+        }
+    }
+
+    /// Where the API listens is to be told with the rest.
+    pub(super) const fn announcing(&mut self, api: Api) -> Api {
+        self.api = Some(api.address());
+        api
+    }
+
+    /// Binds and starts whatever the proxies of these tables need. They are members once they serve.
+    pub(super) async fn equip(&mut self, tables: Vec<Table>) -> anyhow::Result<Vec<Outfit<Judged, Whose>>> {
+        let mut outfits = Vec::with_capacity(tables.len());
+        for Table { name, argv, mut args } in tables {
+            self.outputs.claim(&mut args);
+            let equipped = args.equip(&name, &mut self.listeners).await;
+            let Equipped { doors, options, judged, address, door, certificates } = match (equipped, &self.path) {
+                (Ok(equipped), _) => equipped,
+                (Err(error), None) => return Err(error),
+                (Err(error), Some(path)) => {
+                    return Err(error.context(format!("{}: proxy '{name}'", path.display())));
+                }
+            };
+            self.equipped += 1;
+            let number = self.equipped;
+            self.unannounced.push((name.clone(), address));
+            let connections = options.max_connections.unwrap_or(0);
+            self.next.insert(name.clone(), Member { argv, door, connections, certificates, number, ended: false });
+            outfits.push(Outfit { name, doors, options, served: judged, whose: Whose { args, number } });
+        }
+        Ok(outfits)
+    }
+
+    /// Whether there is anything to read again: the file, or certificates of those that are about to serve.
+    pub(super) fn can_read_again(&self) -> bool {
+        self.path.is_some() || self.next.values().any(|member| !member.certificates.is_empty())
+    }
+
+    /// How all of them ended: the worst.
+    ///
+    /// # Errors
+    /// That of the only one, where the flags say all.
+    pub(super) fn status(self) -> anyhow::Result<ExitStatus> {
+        self.error.map_or(Ok(self.status), Err)
+    }
+
+    /// Keeps the listeners of those that may still need them.
+    fn let_go(&mut self) {
+        let doors = self.members.values().filter(|member| !member.ended).map(|member| member.door.clone());
+        self.listeners.keep_only(&doors.collect::<BTreeSet<_>>());
+    }
+
+    async fn read_again(&mut self) -> anyhow::Result<Changes<Judged, Whose>> {
+        self.members.values().for_each(|member| member.certificates.reread());
+        let Some(path) = &self.path else {
+            self.next.clone_from(&self.members);
+            return Ok(Changes { retire: Vec::new(), start: Vec::new(), told: "no file to read again".to_owned() });
+        };
+        let file = File::read(path, self.given)?;
+        let path = path.display().to_string();
+        let (mut kept, mut changed, mut new, mut to_equip) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for table in file.tables {
+            match self.members.get(&table.name) {
+                Some(member) if member.argv == table.argv => {
+                    kept.push(table.name.clone());
+                    self.next.insert(table.name, member.clone());
+                    continue;
+                }
+                Some(_) => changed.push(table.name.clone()),
+                None => new.push(table.name.clone()),
+            }
+            to_equip.push(table);
+        }
+        let start = self.equip(to_equip).await?;
+        let gone: Vec<String> = self.members.keys().filter(|name| !self.next.contains_key(*name)).cloned().collect();
+        let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let told = format!(
+            "{path} is read again: kept {}; changed {}; new {}; gone {}",
+            list(&kept),
+            list(&changed),
+            list(&new),
+            list(&gone)
+        );
+        Ok(Changes { retire: [changed, gone].concat(), start, told })
+    }
+}
+
+impl Crew for Proxies<'_> {
+    type Served = Judged;
+    type Whose = Whose;
+
+    async fn reload(&mut self) -> Result<Changes<Judged, Whose>, String> {
+        let changes = self.read_again().await;
+        if changes.is_err() {
+            self.next.clear();
+            self.unannounced.clear();
+            self.let_go();
+        }
+        changes.map_err(|error| format!("{error:#}"))
+    }
+
+    fn changed(&mut self) {
+        self.members = std::mem::take(&mut self.next);
+        let several = self.members.len() > 1;
+        for (name, address) in std::mem::take(&mut self.unannounced) {
+            announce_for(if several { &name } else { "" }, address);
+        }
+        if let Some(api) = self.api.take() {
+            announce("api", api);
+        }
+        self.let_go();
+        let connections = self.members.values().map(|member| member.connections as u64);
+        let connections = connections.fold(0, u64::saturating_add);
+        if let Some(told) = self.descriptors.and_then(|found| too_few_descriptors(connections, found)) {
+            tracing::warn!("{told}");
+        }
+    }
+
+    fn ended(&mut self, name: &str, whose: Whose, served: Judged, summary: Summary) {
+        match whose.args.conclude(name, served, summary) {
+            Ok(status) => self.status = self.status.worst(status),
+            Err(error) if self.path.is_none() => self.error = Some(error),
+            Err(error) => {
+                complain(&format!("proxy '{name}': {error:#}"));
+                self.status = ExitStatus::Error;
+            }
+        }
+        if let Some(member) = self.members.get_mut(name).filter(|member| member.number == whose.number) {
+            member.ended = true;
+            self.let_go();
+        }
+    }
+
+    fn lost(&mut self, error: String) {
+        complain(&format!("a proxy has crashed: {error}"));
+        self.status = ExitStatus::Error;
+    }
+
+    fn stopping(&mut self) {
+        self.listeners.clear();
+    }
+}

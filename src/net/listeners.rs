@@ -1,0 +1,80 @@
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::io;
+use std::net;
+
+use socket2::SockRef;
+use tokio::net::TcpListener;
+
+/// The listeners of a process by what they are asked for by, so that a proxy whose settings change goes on listening where
+/// it did: nobody who dials meanwhile is refused.
+///
+/// Each is held here by a second descriptor. As long as it is, the socket listens: [`Self::keep_only`] and [`Self::clear`]
+/// let go.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    held: BTreeMap<String, net::TcpListener>,
+}
+
+impl Listeners {
+    /// The listener of this name, or else the one that `open` opens.
+    ///
+    /// # Errors
+    /// Those of `open`, or the system has no more descriptors.
+    pub async fn listen(
+        &mut self,
+        name: &str,
+        open: impl Future<Output = io::Result<TcpListener>>,
+    ) -> io::Result<TcpListener> {
+        if let Some(held) = self.held.get(name) {
+            return TcpListener::from_std(held.try_clone()?);
+        }
+        let listener = open.await?;
+        self.held.insert(name.to_owned(), SockRef::from(&listener).try_clone()?.into());
+        Ok(listener)
+    }
+
+    /// Lets go of all but these.
+    pub fn keep_only(&mut self, names: &BTreeSet<String>) {
+        self.held.retain(|name, _| names.contains(name));
+    }
+
+    /// Lets go of all.
+    pub fn clear(&mut self) {
+        self.held.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn open() -> io::Result<TcpListener> {
+        TcpListener::bind(("127.0.0.1", 0)).await
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_is_asked_for_again_is_the_same_socket() {
+        let mut listeners = Listeners::default();
+        let first = listeners.listen("a", open()).await.expect("a listener");
+        let address = first.local_addr().expect("bound");
+        let second = listeners.listen("a", open()).await.expect("the same");
+        assert_eq!(second.local_addr().expect("bound"), address);
+        assert_ne!(listeners.listen("b", open()).await.expect("another").local_addr().expect("bound"), address);
+        // Dialled before the first goes, accepted by the second.
+        let _dialled = tokio::net::TcpStream::connect(address).await.expect("connected");
+        drop(first);
+        second.accept().await.expect("still waiting");
+    }
+
+    #[tokio::test]
+    async fn what_is_let_go_of_listens_no_more_once_its_proxy_has_gone() {
+        let mut listeners = Listeners::default();
+        let first = listeners.listen("a", open()).await.expect("a listener");
+        let address = first.local_addr().expect("bound");
+        drop(first);
+        assert!(tokio::net::TcpStream::connect(address).await.is_ok());
+        listeners.keep_only(&BTreeSet::from(["b".to_owned()]));
+        assert!(tokio::net::TcpStream::connect(address).await.is_err());
+    }
+}

@@ -1,0 +1,131 @@
+use std::io::{BufRead, BufReader, Read};
+
+use super::{Service, pair, relays, written};
+use crate::support::{loopback, run};
+use tokio::net::TcpStream;
+
+/// One that stays, one that is changed, one that goes and one that comes: nobody is cut off, and whoever dials later meets
+/// what the file says now.
+#[test]
+fn a_reload_changes_what_the_file_changes_and_drops_no_connection() {
+    run(async {
+        let (old, new) = (loopback().await, loopback().await);
+        let (to_old, to_new) = (old.local_addr().expect("bound"), new.local_addr().expect("bound"));
+        let directory = tempfile::tempdir().expect("a directory");
+        let proxy = |name, upstream| format!("[[proxy]]\nname = '{name}'\nlisten = 0\nupstream = '{upstream}'\n");
+        let kept = proxy("kept", to_old);
+        let gone = format!("{}report = '-'\n", proxy("gone", to_old));
+        let file = written(&directory, &format!("{kept}{}{gone}", proxy("changed", to_old)));
+        let mut service = Service::of_file(&file, 3);
+        let before = service.doors.clone();
+        let mut through_kept = pair(before["kept"], &old).await;
+        let mut through_changed = pair(before["changed"], &old).await;
+        let mut through_gone = pair(before["gone"], &old).await;
+
+        written(&directory, &format!("{}{kept}{}", proxy("fresh", to_new), proxy("changed", to_new)));
+        service.signal("HUP");
+        let told = [service.door(), service.door()];
+        assert!(told.contains(&("changed".to_owned(), before["changed"])), "{told:?}");
+
+        for through in [&mut through_kept, &mut through_changed, &mut through_gone] {
+            assert!(relays(through).await);
+        }
+        assert!(relays(&mut pair(before["kept"], &old).await).await);
+        assert!(relays(&mut pair(before["changed"], &new).await).await);
+        assert!(relays(&mut pair(service.at("fresh"), &new).await).await);
+        assert!(TcpStream::connect(before["gone"]).await.is_err());
+
+        // Its report is written as soon as its last connection has ended, though the others go on.
+        drop(through_gone);
+        let mut first = String::new();
+        let mut stdout = BufReader::new(service.child.stdout.take().expect("piped"));
+        stdout.read_line(&mut first).expect("text");
+        assert!(first.starts_with("verdict: PASS"), "{first}");
+        assert!(relays(&mut through_kept).await);
+
+        service.signal("TERM");
+        assert_eq!(service.end(), (Some(0), String::new()));
+        let mut rest = String::new();
+        stdout.read_to_string(&mut rest).expect("text");
+        assert!(rest.contains("connections: 1"), "{rest}");
+    });
+}
+
+#[test]
+fn a_file_that_cannot_be_used_leaves_everything_as_it_is() {
+    run(async {
+        let upstream = loopback().await;
+        let taken = loopback().await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let good =
+            format!("[[proxy]]\nname = 'a'\nlisten = 0\nupstream = '{}'\n", upstream.local_addr().expect("bound"));
+        let file = written(&directory, &good);
+        let mut service = Service::of_file(&file, 1);
+        let mut through = pair(service.at(""), &upstream).await;
+        let in_use = format!(
+            "[[proxy]]\nname = 'b'\nlisten = 0\nupstream = 'a:1'\n[[proxy]]\nname = 'c'\nlisten = {}\nupstream = 'a:1'\n",
+            taken.local_addr().expect("bound").port()
+        );
+        for (text, told) in [
+            ("[[proxy]]\nlisten = \n".to_owned(), "nothing is changed: "),
+            (format!("{good}upstreem = 'a:1'\n"), "line 5: expected a flag"),
+            (in_use, "proxy 'c': cannot listen on "),
+        ] {
+            written(&directory, &text);
+            service.signal("HUP");
+            let line = service.line_with("nothing is changed: ");
+            assert!(line.contains(told), "{line}");
+            assert!(relays(&mut through).await);
+            assert!(relays(&mut pair(service.at(""), &upstream).await).await);
+        }
+        std::fs::remove_file(&file).expect("removed");
+        service.signal("HUP");
+        service.line_with("nothing is changed: reading ");
+        service.signal("TERM");
+        assert_eq!(service.end().0, Some(0));
+    });
+}
+
+/// The report of the old settings must not be overwritten by that of the new ones.
+#[test]
+fn a_changed_proxy_writes_its_reports_and_recordings_beside_the_earlier_ones() {
+    run(async {
+        let upstream = loopback().await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        let text = |settle| {
+            format!(
+                "[[proxy]]\nname = 'a'\nlisten = 0\nupstream = '{}'\nsettle = '{settle}'\nreport = '{}'\nrecord = '{}'\n",
+                upstream.local_addr().expect("bound"),
+                at("r.json").display(),
+                at("r.pcapng").display()
+            )
+        };
+        let file = written(&directory, &text("1s"));
+        let mut service = Service::of_file(&file, 1);
+        let mut through_old = pair(service.at(""), &upstream).await;
+        written(&directory, &text("2s"));
+        service.signal("HUP");
+        service.door();
+        let mut through_new = pair(service.at(""), &upstream).await;
+        assert!(relays(&mut through_old).await && relays(&mut through_new).await);
+        service.signal("TERM");
+        let (code, rest) = service.end();
+        assert_eq!(code, Some(0), "{rest}");
+        let dialler = |through: &(TcpStream, TcpStream)| through.0.local_addr().expect("bound").to_string();
+        let (by_old, by_new) = (dialler(&through_old), dialler(&through_new));
+        for (file, of, not_of) in [("r.json", &by_old, &by_new), ("r.2.json", &by_new, &by_old)] {
+            let text = std::fs::read_to_string(at(file)).expect("written");
+            assert!(text.contains(of) && !text.contains(not_of), "{of} {not_of} {text}");
+        }
+        assert!(at("r.pcapng").exists() && at("r.2.pcapng").exists());
+    });
+}
+
+/// Whoever hangs up a terminal means to end what runs in it.
+#[test]
+fn without_a_file_a_hangup_ends_the_proxy() {
+    let service = Service::start(&["--listen", "0", "--upstream", "localhost:1"], &[], 1);
+    service.signal("HUP");
+    assert_eq!(service.end().0, None);
+}
