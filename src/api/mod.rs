@@ -6,6 +6,7 @@
 mod answer;
 mod guard;
 mod health;
+mod listener;
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,10 +14,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use self::guard::Guard;
+use self::listener::Limited;
 use crate::net::Health;
 use crate::net::Target;
 use crate::net::listen;
@@ -28,6 +29,9 @@ pub struct Api {
     task: JoinHandle<()>,
 }
 
+/// Connections at a time; others wait.
+const MAX_CONNECTIONS: usize = 64;
+
 impl Api {
     /// Listens on an address, and answers there.
     ///
@@ -37,7 +41,7 @@ impl Api {
         let listener = listen(at).await?;
         let address = listener.local_addr()?;
         let router = router(Guard::new(&at.host), health);
-        let task = tokio::spawn(serve(listener, router));
+        let task = tokio::spawn(serve(Limited::new(listener, MAX_CONNECTIONS), router));
         Ok(Self { address, task })
     }
 
@@ -53,7 +57,7 @@ impl Drop for Api {
     }
 }
 
-async fn serve(listener: TcpListener, router: Router) {
+async fn serve(listener: Limited, router: Router) {
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!("the API has ended: {error}");
     }

@@ -99,8 +99,8 @@ impl Command {
 
 /// Runs the command that `args` (the first is the program) ask for, prints what it says and returns its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed =
-        Cli::command().try_get_matches_from(args).and_then(|given| Ok((Cli::from_arg_matches(&given)?, given)));
+    let args: Vec<OsString> = args.into_iter().collect();
+    let parsed = parse(&args).and_then(|given| Ok((Cli::from_arg_matches(&given)?, given)));
     let status = match parsed {
         Ok((cli, given)) => {
             log::init(cli.log_format);
@@ -110,6 +110,19 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => not_parsed(&error),
     };
     ExitCode::from(status.code())
+}
+
+/// What the command line and the environment say. That `proxy` lacks a flag which another needs is no error where a file may
+/// have it: each of its tables is parsed for itself.
+fn parse(args: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    let error = match Cli::command().try_get_matches_from(args) {
+        Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => error,
+        parsed => return parsed,
+    };
+    match Cli::command().ignore_errors(true).try_get_matches_from(args) {
+        Ok(given) if given.subcommand_matches("proxy").is_some_and(|proxy| proxy.contains_id("config")) => Ok(given),
+        Ok(_) | Err(_) => Err(error),
+    }
 }
 
 /// Tells of an error that ended the command. That nobody reads stdout any more is none.

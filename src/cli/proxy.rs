@@ -16,7 +16,7 @@ use super::cluster::Cluster;
 use super::judging::Judging;
 use super::output;
 use super::recording::Recording;
-use super::tls::{Tls, UpstreamTls};
+use super::tls::{Authorities, Tls, UpstreamTls};
 use crate::api::Api;
 use crate::net;
 use crate::net::proxy::{Options, Summary};
@@ -105,6 +105,13 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&count| count > 0).ok_or_else(|| format!("expected a number from 1 on, found '{text}'"))
 }
 
+/// What outlasts the settings of a proxy.
+#[derive(Default)]
+struct Kept {
+    listeners: Listeners,
+    authorities: Authorities,
+}
+
 /// A proxy that is about to serve: whatever it needs is there, but for its name.
 struct Equipped {
     doors: Doors,
@@ -119,15 +126,15 @@ struct Equipped {
 }
 
 impl Args {
-    /// Binds its listener, and starts what else it needs. `listeners` has the listener already where it had it before.
-    async fn equip(&self, name: &str, listeners: &mut Listeners) -> anyhow::Result<Equipped> {
+    /// Binds its listener, and starts what else it needs, but for what is kept from before.
+    async fn equip(&self, name: &str, kept: &mut Kept) -> anyhow::Result<Equipped> {
         let (Some(listen), Some(upstream)) = (&self.listen, &self.upstream) else {
             anyhow::bail!("expected --listen ADDR and --upstream HOST:PORT, found only one of them or none");
         };
         let plan = self.acting.plan_of(name, &self.judging);
         let options = self.options(plan.settle);
         let door = door_name(name, listen);
-        let listener = listeners.listen(&door, net::listen(listen)).await?;
+        let listener = kept.listeners.listen(&door, net::listen(listen)).await?;
         let address = listener.local_addr()?;
         let mut judged = Judged::new(plan, self.judging.judge(&self.acting.scenario));
         let mut secrets = Secrets::from_environment()?;
@@ -135,8 +142,10 @@ impl Args {
             secrets = secrets.recorded(self.recording.secrets(&recorder));
             judged = judged.recorded(recorder);
         }
-        let route =
-            Route { upstream: self.upstream_tls.to(upstream, &secrets)?, tls: self.tls.acceptor([listen], &secrets)? };
+        let route = Route {
+            upstream: self.upstream_tls.to(upstream, &secrets)?,
+            tls: self.tls.acceptor([listen], &secrets, &mut kept.authorities)?,
+        };
         let certificates = Certificates::of([&route]);
         let doors = match self.cluster.options() {
             None => Doors::one(listener, route),

@@ -1,5 +1,6 @@
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -43,28 +44,40 @@ impl Tls {
         &self,
         listens: impl IntoIterator<Item = &'a Target>,
         secrets: &Secrets,
+        authorities: &mut Authorities,
     ) -> anyhow::Result<Option<Acceptor>> {
         let Some(tls) = &self.tls else { return Ok(None) };
         let certificate = match &self.tls_key {
             Some(key) => Certificate::Files(Identity { certificate: tls.clone(), key: key.clone() }),
             None if tls.as_os_str() == "auto" => {
                 let names = listens.into_iter().map(|listen| listen.host.clone()).chain(self.tls_name.iter().cloned());
-                Certificate::Auto(Arc::new(self.make(names)?))
+                Certificate::Auto(Arc::new(AutoCertificate::new(authorities.of(&self.tls_ca_out)?, names)))
             }
             None => return Err(anyhow!("expected --tls-key FILE with --tls {}, found none", tls.display())),
         };
         let options = AcceptorOptions { certificate, client_ca: self.tls_client_ca.clone(), secrets: secrets.clone() };
         Ok(Some(Acceptor::new(options)?))
     }
+}
 
-    /// A certificate, whose CA's is written out.
-    fn make(&self, names: impl IntoIterator<Item = String>) -> anyhow::Result<AutoCertificate> {
+/// The throw-away CAs of this process, by the file that the certificate of each is written to: whoever writes to the same
+/// file is of the same CA, however often a configuration is read again.
+#[derive(Debug, Default)]
+pub(super) struct Authorities {
+    made: BTreeMap<PathBuf, Authority>,
+}
+
+impl Authorities {
+    fn of(&mut self, path: &Path) -> anyhow::Result<Authority> {
+        if let Some(made) = self.made.get(path) {
+            return Ok(made.clone());
+        }
         let authority = Authority::new()?;
-        let path = self.tls_ca_out.display();
-        fs::write(&self.tls_ca_out, authority.pem())
-            .with_context(|| format!("writing the certificate of the CA {path}"))?;
-        output::remark(&format!("TLS: those who dial are to trust the CA in {path}"));
-        Ok(AutoCertificate::new(authority, names))
+        let told = path.display();
+        fs::write(path, authority.pem()).with_context(|| format!("writing the certificate of the CA {told}"))?;
+        output::remark(&format!("TLS: those who dial are to trust the CA in {told}"));
+        self.made.insert(path.to_owned(), authority.clone());
+        Ok(authority)
     }
 }
 

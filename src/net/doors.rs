@@ -44,6 +44,8 @@ pub struct Doors {
     next: usize,
     /// Whether the last that was to be accepted could not be.
     failing: bool,
+    /// Whether nobody is let in for now.
+    full: bool,
     /// Dropped when nobody can be let in any more.
     closed: Option<oneshot::Sender<()>>,
 }
@@ -60,7 +62,7 @@ pub enum Change {
 impl Doors {
     /// These, and no others later.
     pub const fn new(open: Vec<Door>) -> Self {
-        Self { open, changes: None, next: 0, failing: false, closed: None }
+        Self { open, changes: None, next: 0, failing: false, full: false, closed: None }
     }
 
     /// One listener, all of whose connections go one way.
@@ -93,6 +95,11 @@ impl Doors {
         }
     }
 
+    /// Whether [`Self::accept`] lets somebody in, or has whoever dials wait. Doors come and go all the same.
+    pub(super) const fn let_in(&mut self, somebody: bool) {
+        self.full = !somebody;
+    }
+
     /// Closes all of them: whoever dials is refused.
     pub(super) fn close(&mut self) {
         self.open.clear();
@@ -109,6 +116,9 @@ impl Doors {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, Arc<Route>)>> {
         self.change(context);
+        if self.full {
+            return Poll::Pending;
+        }
         for turn in 0..self.open.len() {
             let at = (self.next + turn) % self.open.len();
             let door = &self.open[at];
@@ -138,6 +148,7 @@ impl Doors {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::time::Duration;
 
     use super::*;
 
@@ -161,6 +172,20 @@ mod tests {
         }
         hosts.sort();
         assert_eq!(hosts, ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn with_no_room_nobody_is_let_in_and_doors_come_and_go_all_the_same() {
+        let ((first, one), (second, two)) = (door("a").await, door("b").await);
+        let (mut doors, changes) = Doors::changing(vec![one]);
+        let _dialled = (TcpStream::connect(first).await, TcpStream::connect(second).await);
+        changes.send(Change::Open(two)).expect("served");
+        changes.send(Change::Close(first)).expect("served");
+        doors.let_in(false);
+        assert!(tokio::time::timeout(Duration::from_millis(50), doors.accept()).await.is_err());
+        assert!(TcpStream::connect(first).await.is_err());
+        doors.let_in(true);
+        doors.accept().await;
     }
 
     #[tokio::test]

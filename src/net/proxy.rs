@@ -117,7 +117,7 @@ pub async fn serve<S: Served>(mut doors: Doors, options: Options, served: &mut S
         if server.is_stopping() {
             doors.close();
         }
-        let has_room = server.accepts() && server.crowd.has_room();
+        doors.let_in(server.crowd.has_room());
         tokio::select! {
             // That nobody is to be let in any more counts before those who wait to be.
             biased;
@@ -137,7 +137,7 @@ pub async fn serve<S: Served>(mut doors: Doors, options: Options, served: &mut S
                 Ok(done) => server.done(done),
                 Err(error) => tracing::error!("a connection's task was lost: {error}"),
             },
-            (dialler, route) = doors.accept(), if has_room => server.accepted(dialler, route),
+            (dialler, route) = doors.accept(), if server.accepts() => server.accepted(dialler, route),
         }
     }
     server.summary
@@ -211,7 +211,9 @@ impl<S: Served> Server<'_, S> {
             self.drains = true;
             drained.reset(Instant::now() + self.options.drain);
             let (connections, limit) = (self.crowd.connections(), self.options.drain);
-            tracing::info!(connections, "draining: what is under way may go on for {limit:?}");
+            if connections > 0 {
+                tracing::info!(connections, "draining: what is under way may go on for {limit:?}");
+            }
         } else {
             self.links.stop(stop);
         }

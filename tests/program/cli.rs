@@ -37,6 +37,26 @@ fn help_and_version_are_data() {
 }
 
 #[test]
+fn completions_and_manual_pages_are_data() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = run(&["completions", shell], &[]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{shell}");
+        assert!(ran.stdout.contains("scenario") && ran.stdout.contains("max-connections"), "{shell}: {}", ran.stdout);
+    }
+    for (args, title, holds) in [
+        (&["man"][..], ".TH dcproxy 1", "dcproxy\\-proxy(1)"),
+        (&["man", "proxy"], ".TH dcproxy-proxy 1", "\\-\\-max\\-connections"),
+    ] {
+        let ran = run(args, &[]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+        assert!(ran.stdout.contains(title) && ran.stdout.contains(holds), "{}", ran.stdout);
+    }
+    let unknown = run(&["man", "proxi"], &[]);
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.stderr.starts_with("dcproxy: expected a command (demo, proxy, "), "{}", unknown.stderr);
+}
+
+#[test]
 fn no_command_is_a_usage_error() {
     let ran = run(&[], &[]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));

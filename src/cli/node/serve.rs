@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use anyhow::anyhow;
 
 use super::Args;
+use crate::cli::tls::Authorities;
 use crate::cli::{announce, output};
 use crate::net;
 use crate::net::tls::{Acceptor, Certificates, Secrets};
@@ -13,7 +14,7 @@ use crate::verdict::ExitStatus;
 /// Serves the node, or the nodes of a cluster.
 pub(super) fn serve(args: &Args, listen: &Target) -> anyhow::Result<ExitStatus> {
     let listens = [listen].into_iter().chain(&args.tls_listen);
-    let tls = args.tls.acceptor(listens, &Secrets::from_environment()?)?;
+    let tls = args.tls.acceptor(listens, &Secrets::from_environment()?, &mut Authorities::default())?;
     net::block_on(async {
         let shutdown = Shutdown::on_signals()?;
         let nodes = Nodes::listen(args, listen, tls.as_ref()).await?;

@@ -228,16 +228,18 @@ fn of_file(arg: &Arg, long: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<Os
             let texts = values.iter().map(text_of).collect::<Result<Vec<_>, _>>()?;
             Ok(words(arg, long, texts))
         }
-        _ => Ok(words(arg, long, vec![text_of(value)?])),
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Table(_) => Ok(words(arg, long, vec![text_of(value)?])),
     }
 }
 
 /// Several values: each for itself where the flag is repeatable, else as one list.
 fn words(arg: &Arg, long: &str, texts: Vec<String>) -> Vec<OsString> {
-    let texts = match arg.get_action() {
-        ArgAction::Append => texts,
-        _ => vec![texts.join(",")],
-    };
+    let texts = if matches!(arg.get_action(), ArgAction::Append) { texts } else { vec![texts.join(",")] };
     texts.into_iter().map(|text| format!("--{long}={text}").into()).collect()
 }
 

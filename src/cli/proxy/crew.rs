@@ -8,6 +8,7 @@ use clap::ArgMatches;
 
 use super::Args;
 use super::Equipped;
+use super::Kept;
 use super::config::File;
 use super::config::Table;
 use super::outputs::Outputs;
@@ -18,7 +19,6 @@ use crate::cli::output::announce_for;
 use crate::net::Changes;
 use crate::net::Crew;
 use crate::net::Judged;
-use crate::net::Listeners;
 use crate::net::Outfit;
 use crate::net::proxy::Summary;
 use crate::net::raise_descriptors;
@@ -38,7 +38,7 @@ pub(super) struct Proxies<'a> {
     unannounced: Vec<(String, SocketAddr)>,
     /// Where the API listens, until that has been told of.
     api: Option<SocketAddr>,
-    listeners: Listeners,
+    kept: Kept,
     outputs: Outputs,
     equipped: u64,
     /// How many file descriptors the process may have, if that is known.
@@ -78,7 +78,7 @@ impl<'a> Proxies<'a> {
             next: BTreeMap::new(),
             unannounced: Vec::new(),
             api: None,
-            listeners: Listeners::default(),
+            kept: Kept::default(),
             outputs: Outputs::default(),
             equipped: 0,
             descriptors: raise_descriptors(),
@@ -98,7 +98,7 @@ impl<'a> Proxies<'a> {
         let mut outfits = Vec::with_capacity(tables.len());
         for Table { name, argv, mut args } in tables {
             self.outputs.claim(&mut args);
-            let equipped = args.equip(&name, &mut self.listeners).await;
+            let equipped = args.equip(&name, &mut self.kept).await;
             let Equipped { doors, options, judged, address, door, certificates } = match (equipped, &self.path) {
                 (Ok(equipped), _) => equipped,
                 (Err(error), None) => return Err(error),
@@ -132,7 +132,7 @@ impl<'a> Proxies<'a> {
     /// Keeps the listeners of those that may still need them.
     fn let_go(&mut self) {
         let doors = self.members.values().filter(|member| !member.ended).map(|member| member.door.clone());
-        self.listeners.keep_only(&doors.collect::<BTreeSet<_>>());
+        self.kept.listeners.keep_only(&doors.collect::<BTreeSet<_>>());
     }
 
     async fn read_again(&mut self) -> anyhow::Result<Changes<Judged, Whose>> {
@@ -222,6 +222,6 @@ impl Crew for Proxies<'_> {
     }
 
     fn stopping(&mut self) {
-        self.listeners.clear();
+        self.kept.listeners.clear();
     }
 }

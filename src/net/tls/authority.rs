@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{
@@ -11,10 +12,10 @@ use super::SetUpError;
 use super::acceptor::is_somewhere;
 use crate::net::Clock;
 
-/// A CA that lasts as long as the program: its key is never written.
-#[derive(Debug)]
+/// A CA that lasts as long as the program: its key is never written. Clones are the same.
+#[derive(Clone, Debug)]
 pub struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    issuer: Arc<CertifiedIssuer<'static, KeyPair>>,
 }
 
 /// How long what is made here holds: longer than any run, and not long enough to be trusted for ever by mistake.
@@ -34,7 +35,7 @@ impl Authority {
         let mut params = params(Vec::new(), &format!("dcproxy throw-away CA {}", hex::encode(number)))?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let issuer = CertifiedIssuer::self_signed(params, key)?;
+        let issuer = Arc::new(CertifiedIssuer::self_signed(params, key)?);
         Ok(Self { issuer })
     }
 

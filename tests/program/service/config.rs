@@ -159,3 +159,38 @@ fn a_listener_that_cannot_be_had_ends_all_before_anything_is_served() {
     let told = format!("dcproxy: FILE: proxy 'taken': cannot listen on 127.0.0.1:{port}: ");
     assert!(said.starts_with(&told), "{said}");
 }
+
+/// A flag that needs another one finds it in the file.
+#[test]
+fn a_flag_may_need_what_only_the_file_says() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let record = directory.path().join("r.pcapng");
+    let text = format!("[[proxy]]\nlisten = 0\nupstream = 'localhost:1'\nrecord = '{}'\n", record.display());
+    let file = written(&directory, &text).to_string_lossy().into_owned();
+    let service = Service::start(&["--config", &file, "--snaplen", "200"], &[], 1);
+    service.signal("TERM");
+    assert_eq!(service.end().0, Some(0));
+    assert!(record.exists());
+    let output =
+        command(&["proxy", "--listen", "0", "--upstream", "a:1", "--snaplen", "200"]).output().expect("it runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+    assert!(stderr.contains("required arguments were not provided: --record <FILE>"), "{stderr}");
+}
+
+/// What comes along is what this program understands.
+#[test]
+fn the_example_can_be_served() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/contrib/two-proxies.toml");
+    let mut started = command(&["proxy", "--config", file, "--listen", "0", "--api", "0"]);
+    started.current_dir(directory.path());
+    let service = Service::of(&mut started, 2);
+    assert_eq!(service.doors.keys().collect::<Vec<_>>(), ["tried", "watched"]);
+    service.signal("TERM");
+    let (code, rest) = service.end();
+    assert_eq!(code, Some(3), "{rest}");
+    for report in ["watched.json", "tried.xml", "tried.txt"] {
+        assert!(directory.path().join(report).exists(), "{report}");
+    }
+}

@@ -29,7 +29,11 @@ pub(super) struct Service {
 impl Service {
     /// Starts it and waits until it has said where so many proxies listen.
     pub(super) fn start(args: &[&str], environment: &[(&str, &str)], proxies: usize) -> Self {
-        let mut child = command(&["proxy"]).args(args).envs(environment.iter().copied()).spawn().expect("it starts");
+        Self::of(command(&["proxy"]).args(args).envs(environment.iter().copied()), proxies)
+    }
+
+    pub(super) fn of(command: &mut Command, proxies: usize) -> Self {
+        let mut child = command.spawn().expect("it starts");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let mut service = Self { child, stderr, doors: BTreeMap::new() };
         for _ in 0..proxies {

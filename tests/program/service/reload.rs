@@ -129,3 +129,25 @@ fn without_a_file_a_hangup_ends_the_proxy() {
     service.signal("HUP");
     assert_eq!(service.end().0, None);
 }
+
+/// Whoever trusts the CA of a proxy goes on trusting it, whatever else of that proxy is changed; proxies that write the CA's
+/// certificate to one file are of one CA.
+#[test]
+fn the_throw_away_ca_outlasts_a_reload() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let ca = directory.path().join("ca.pem");
+    let text = |settle| {
+        let proxy = |name| {
+            format!("[[proxy]]\nname = '{name}'\nlisten = 0\nupstream = 'a:1'\nsettle = '{settle}'\ntls = 'auto'\n")
+        };
+        format!("tls-ca-out = '{}'\n{}{}", ca.display(), proxy("a"), proxy("b"))
+    };
+    let mut service = Service::of_file(&written(&directory, &text("1s")), 2);
+    let before = std::fs::read(&ca).expect("written");
+    written(&directory, &text("2s"));
+    service.signal("HUP");
+    service.door();
+    assert_eq!(std::fs::read(&ca).expect("written"), before);
+    service.signal("TERM");
+    assert_eq!(service.end().0, Some(0));
+}
