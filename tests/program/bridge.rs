@@ -12,7 +12,6 @@ use dcproxy::era::Era;
 use dcproxy::net;
 use dcproxy::net::BridgeRun;
 use dcproxy::net::Judged;
-use dcproxy::net::Limits;
 use dcproxy::net::Shutdown;
 use dcproxy::net::Stop;
 use dcproxy::net::Target;
@@ -125,7 +124,7 @@ async fn bridged(producer: &Target, consumer: &Target, account: &node::Config) -
         fatal_too: false,
         seed: 1,
     };
-    let options = Options { once: false, timeout: Some(LIMIT), connect_timeout: LIMIT, limits: Limits::default() };
+    let options = Options { timeout: Some(LIMIT), connect_timeout: LIMIT, ..Options::default() };
     let (producer, consumer) = (producer.clone(), consumer.clone());
     let run =
         BridgeRun { producer: producer.into(), consumer: consumer.into(), config: config.clone(), options, seed: 1 };
