@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::tls::{SEALED, Sealed};
+use crate::support::tls::{End, SEALED, Sealed};
 use crate::support::{PATIENCE, fill, frames, random_bytes, read_out, receive, relay, run, send, soak_bytes, within};
 use bytes::Bytes;
 use dcproxy::Timestamp;
@@ -16,6 +16,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConnection, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
@@ -156,7 +157,7 @@ fn a_close_without_close_notify_is_a_fin() {
         dialler.flush().await.expect("flushed");
         let mut came = [0; 8];
         upstream.read_exact(&mut came).await.expect("read");
-        let crate::support::tls::End::Tls(mut dialler) = dialler else { panic!("plain") };
+        let End::Tls(mut dialler) = dialler else { panic!("plain") };
         dialler.get_mut().0.shutdown().await.expect("a FIN");
         assert_eq!(read_out(&mut upstream).await, (Vec::new(), None));
         upstream.shutdown().await.expect("a FIN");
@@ -193,12 +194,15 @@ fn broken_records_end_the_connection_after_the_bytes_before_them() {
     run(async {
         let mut sealed = Sealed::start((true, false), &TLS13, |_| {}, relay).await;
         let (dialler, mut upstream) = sealed.pair().await;
-        let crate::support::tls::End::Tls(mut dialler) = dialler else { panic!("plain") };
-        dialler.write_all(b"before").await.expect("written");
-        dialler.flush().await.expect("flushed");
-        let stream = dialler.get_mut().0;
+        let End::Tls(mut dialler) = dialler else { panic!("plain") };
+        let TlsStream::Client(dialler) = &mut *dialler else { panic!("a server") };
+        let (stream, tls) = dialler.get_mut();
+        std::io::Write::write_all(&mut tls.writer(), b"before").expect("taken");
+        let mut records = Vec::new();
+        tls.write_tls(&mut records).expect("written");
         // An application record of four bytes that no key opens.
-        stream.write_all(&[0x17, 3, 3, 0, 4, 1, 2, 3, 4]).await.expect("written");
+        records.extend([0x17, 3, 3, 0, 4, 1, 2, 3, 4]);
+        stream.write_all(&records).await.expect("written");
         assert_eq!(read_out(&mut upstream).await, (b"before".to_vec(), Some(ErrorKind::ConnectionReset)));
         assert_eq!(sealed.proxy.endings.recv().await, Some(Ending::Closed));
     });
