@@ -33,6 +33,8 @@ impl std::fmt::Debug for Rewriting {
 
 /// Where the clients are whose maps are rewritten: those who dial the proxy.
 const CLIENT: Side = Side::Dialler;
+/// Who sends maps.
+const NODE: Side = Side::Upstream;
 
 impl Rewriting {
     /// Rewrites what goes to the dialler, and else does as `inner` does.
@@ -72,48 +74,35 @@ impl Rewriting {
 impl Interceptor for Rewriting {
     fn on_event(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp) -> Actions {
         let mut actions = self.inner.as_mut().map(|inner| inner.on_event(event, sessions, now)).unwrap_or_default();
-        for action in &mut actions {
-            match action {
-                Action::Inject { to: CLIENT, frame }
-                | Action::Append { to: CLIENT, frame }
-                | Action::Resume { to: CLIENT, frame } => self.sent(frame),
-                Action::Replace(bytes) if matches!(event, Event::Frame { from, .. } if *from != CLIENT) => {
-                    self.sent(bytes);
-                }
-                Action::Forward
-                | Action::Truncate(_)
-                | Action::Replace(_)
-                | Action::Readdress(_)
-                | Action::Drop
-                | Action::Inject { .. }
-                | Action::Append { .. }
-                | Action::Resume { .. }
-                | Action::Hold { .. }
-                | Action::Release { .. }
-                | Action::Lag { .. }
-                | Action::Pace { .. }
-                | Action::Close { .. }
-                | Action::Note { .. } => {}
-            }
-        }
-        match event {
-            Event::Frame { from, frame, .. } if *from != CLIENT => {
-                let Some(carrier) = Carrier::of(frame.header()) else { return actions };
-                let named = actions.iter().position(Action::is_fate);
-                if named.is_some_and(|at| actions.get(at) != Some(&Action::Forward)) {
-                    return actions;
-                }
-                let at = named.unwrap_or_else(|| actions.iter().take_while(|action| action.is_gate()).count());
-                actions.splice(at..at.saturating_add(usize::from(named.is_some())), self.fate(carrier, frame));
-            }
-            Event::Raw { from } if *from != CLIENT => self.directory.told(&Trouble::NotFramed),
+        let carried = match event {
+            Event::Frame { from: NODE, frame, .. } => Some((frame, Carrier::of(frame.header()))),
             Event::Frame { .. }
             | Event::Answer { .. }
             | Event::Raw { .. }
             | Event::Closed { .. }
             | Event::Paused { .. }
             | Event::Wakeup
-            | Event::Settle => {}
+            | Event::Settle => None,
+        };
+        for action in &mut actions {
+            if let Action::Inject { to: CLIENT, frame }
+            | Action::Append { to: CLIENT, frame }
+            | Action::Resume { to: CLIENT, frame } = action
+            {
+                self.sent(frame);
+            } else if let (Action::Replace(bytes), Some(_)) = (action, carried) {
+                self.sent(bytes);
+            }
+        }
+        if matches!(event, Event::Raw { from: NODE }) {
+            self.directory.told(&Trouble::NotFramed);
+        }
+        let Some((frame, Some(carrier))) = carried else { return actions };
+        let named = actions.iter().position(Action::is_fate);
+        if named.is_none_or(|at| actions.get(at) == Some(&Action::Forward)) {
+            let at = named.unwrap_or_else(|| actions.iter().take_while(|action| action.is_gate()).count());
+            let forward = at..at.saturating_add(usize::from(named.is_some()));
+            actions.splice(forward, self.fate(carrier, frame));
         }
         actions
     }
