@@ -126,6 +126,17 @@ pub enum Trouble {
          these cannot be dialled from here, dial a node by the host and port of the map, or by its alternate address"
     )]
     UnknownNode(String),
+    /// Different nodes say that they are what was dialled.
+    #[error(
+        "{dialled}, which the proxy dials, leads to more than one node, such as {} and {}: a client may reach another than it \
+         asked for; dial one node by its own host and port", .nodes[0], .nodes[1]
+    )]
+    ManyNodes {
+        /// What is dialled.
+        dialled: String,
+        /// Two of the nodes.
+        nodes: [String; 2],
+    },
     /// Something was asked of a management port that the proxy does not pass on.
     #[error(
         "{0} was refused: of management ports the proxy passes on GET of what holds cluster maps, and no more; for all \

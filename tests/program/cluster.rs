@@ -5,13 +5,18 @@ use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use base64::Engine;
 use dcproxy::dcp::Hello;
 use dcproxy::wire::{Frame, FrameBuilder, HEADER_LEN, Header, Opaque, Opcode, ServerOpcode, Status};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 
 use crate::program::command;
@@ -155,11 +160,16 @@ impl Bed {
     }
 }
 
+fn connect(at: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(at).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    stream
+}
+
 /// What an HTTP server answers.
 fn http(at: SocketAddr, request: &str) -> String {
     let login = base64::engine::general_purpose::STANDARD.encode("Administrator:password");
-    let mut stream = TcpStream::connect(at).expect("connected");
-    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    let mut stream = connect(at);
     let head = format!("{request}\r\nHost: {at}\r\nAuthorization: Basic {login}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).expect("written");
     let mut answer = String::new();
@@ -167,9 +177,14 @@ fn http(at: SocketAddr, request: &str) -> String {
     answer
 }
 
+/// A connection, plain or over TLS.
+trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
+
 /// A KV client on one connection.
 struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     notices: VecDeque<Vec<u8>>,
     asked: u32,
 }
@@ -179,8 +194,25 @@ const FEATURES: [u16; 6] = [0x03, 0x07, 0x08, 0x0b, 0x0c, MAP_NOTICES];
 
 impl Client {
     fn dial(at: SocketAddr) -> Self {
-        let stream = TcpStream::connect(at).expect("connected");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        Self::log_in(Box::new(connect(at)))
+    }
+
+    /// Over TLS, where the other end has a certificate of the CA in that file.
+    fn dial_tls(at: SocketAddr, ca: &Path) -> Self {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(ca).expect("a file") {
+            roots.add(certificate.expect("a certificate")).expect("a CA");
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let tls = ClientConnection::new(Arc::new(config), at.ip().into()).expect("a client");
+        Self::log_in(Box::new(StreamOwned::new(tls, connect(at))))
+    }
+
+    fn log_in(stream: Box<dyn Stream>) -> Self {
         let mut client = Self { stream, notices: VecDeque::new(), asked: 0 };
         let hello = Hello { agent: "test".to_owned(), features: FEATURES.to_vec() };
         client.asks(&hello.request(Opaque([0; 4])), Status::SUCCESS);
@@ -370,8 +402,7 @@ fn a_client_that_begins_at_the_management_port_stays_behind_the_proxy_too() {
 
     // Each map of a stream is rewritten, the listeners of a node that has joined are there before it is named.
     let login = base64::engine::general_purpose::STANDARD.encode("Administrator:password");
-    let mut stream = TcpStream::connect(management).expect("connected");
-    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    let mut stream = connect(management);
     let head = format!("GET /pools/default/bs/default HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\n\r\n");
     stream.write_all(head.as_bytes()).expect("written");
     let mut lines = BufReader::new(stream).lines().map(|line| line.expect("text")).filter(|line| line.starts_with('{'));
@@ -389,4 +420,40 @@ fn a_client_that_begins_at_the_management_port_stays_behind_the_proxy_too() {
     let told = said.iter().filter(|line| line.contains("was refused: of management ports")).count();
     assert_eq!(told, 2, "{said:?}");
     assert!(!said.iter().any(|line| line.contains("password") || line.contains(&login)), "{said:?}");
+}
+
+/// With TLS at both edges nothing plain is offered, and each node's TLS port is what is dialled for its listener.
+#[test]
+fn over_tls_every_node_is_behind_a_listener_that_speaks_tls() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [node_ca, proxy_ca] = ["node.pem", "proxy.pem"].map(|name| directory.path().join(name));
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let (node_pem, proxy_pem) = (text(&node_ca), text(&proxy_ca));
+    let nodes =
+        ["node", "--listen", "127.0.0.1:0", "--nodes", "3", "--items", "20", "--vbuckets", "6", "--tls", "auto"];
+    let nodes = Told::start(&[&nodes[..], &["--tls-ca-out", &node_pem]].concat());
+    let tls: Vec<SocketAddr> = (0..3).map(|_| nodes.listens("tls ")).collect();
+    let upstream = tls[0].to_string();
+    let edges = ["--tls", "auto", "--tls-ca-out", &proxy_pem, "--upstream-ca", &node_pem];
+    let proxy = Told::start(
+        &[&["proxy", "--cluster", "--listen", "127.0.0.1:0", "--upstream", &upstream][..], &edges].concat(),
+    );
+    let at = proxy.listens("");
+    let map = Client::dial_tls(at, &proxy_ca).map();
+    let mut doors = BTreeMap::from([(at.port(), upstream)]);
+    for _ in 1..3 {
+        let told = proxy.says("listening on ");
+        let (door, node) = told.split_once(" for ").expect("a door of a node");
+        doors.insert(door.parse::<SocketAddr>().expect("an address").port(), node.to_owned());
+    }
+    for (number, node) in map["nodesExt"].as_array().expect("nodes").iter().enumerate() {
+        let services = node["services"].as_object().expect("services");
+        let port = services["kvSSL"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
+        assert_eq!((services.len(), doors.get(&port)), (1, Some(&tls[number].to_string())), "{services:?}");
+        assert_eq!(map["vBucketServerMap"]["serverList"][number], format!("127.0.0.1:{port}"));
+        let mut client = Client::dial_tls(SocketAddr::new(at.ip(), port), &proxy_ca);
+        let vbucket = (0..6).find(|vbucket| owner(&map, *vbucket) == number).expect("it has some");
+        client.set(vbucket, Status::SUCCESS);
+    }
+    assert_eq!(proxy.end().0, Some(0));
 }

@@ -51,6 +51,8 @@ struct State {
     /// What the newest map of each bucket, and of the cluster, names.
     maps: BTreeMap<Option<String>, (Revision, BTreeSet<(Service, Place)>)>,
     told: BTreeSet<Trouble>,
+    /// What was dialled first is more than one node.
+    is_ambiguous: bool,
 }
 
 /// Where a service of a node is offered.
@@ -84,6 +86,7 @@ impl ClusterDoors {
             spots: BTreeMap::from([((offered, place(&route.upstream.target)), spot)]),
             maps: BTreeMap::new(),
             told: BTreeSet::new(),
+            is_ambiguous: false,
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -164,9 +167,9 @@ impl Directory for Seen {
 
     fn also_called(&mut self, offered: Service, node: &Place) {
         let (Some(here), true) = (&self.here, self.offered == Some(offered)) else { return };
-        let mut state = self.doors.lock();
-        if let Some(spot) = state.spots.get(&(offered, here.clone())).cloned() {
-            state.spots.entry((offered, node.clone())).or_insert(spot);
+        let aliased = self.doors.lock().alias(offered, here, node);
+        if let Err(trouble) = aliased {
+            self.told(&trouble);
         }
     }
 
@@ -239,6 +242,28 @@ impl State {
         (self.options.announce)(at, &node.to_string());
         self.spots.insert((offered, node.clone()), Spot { at, is_first: false, serving });
         Ok(at.port())
+    }
+
+    /// The same node by its own name has the same listener, unless more than one says that it is what was dialled: then that
+    /// name leads now to this one and now to another, and each has a listener of its own.
+    fn alias(&mut self, offered: Service, here: &Place, node: &Place) -> Result<(), Trouble> {
+        let key = (offered, node.clone());
+        let Some(spot) = self.spots.get(&(offered, here.clone())).cloned() else { return Ok(()) };
+        if self.spots.contains_key(&key) {
+            return Ok(());
+        }
+        let is_other =
+            |(which, other): &(&(Service, Place), &Spot)| which.0 == offered && which.1 != *here && other.at == spot.at;
+        let Some((other, _)) = self.spots.iter().find(is_other) else {
+            if !self.is_ambiguous {
+                self.spots.insert(key, spot);
+            }
+            return Ok(());
+        };
+        let other = other.clone();
+        self.spots.remove(&other);
+        self.is_ambiguous = true;
+        Err(Trouble::ManyNodes { dialled: here.to_string(), nodes: [other.1.to_string(), node.to_string()] })
     }
 
     /// Remembers what a map names, unless it is older than another that came before, and closes what none names any more.

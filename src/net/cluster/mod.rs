@@ -5,3 +5,6 @@ mod listening;
 mod management;
 
 pub use doors::{ClusterDoors, ClusterOptions};
+
+#[cfg(test)]
+mod tests;
