@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +27,27 @@ type options struct {
 	ca                     string
 	bufferSize             int
 	timeout                time.Duration
+	changes                changes
+}
+
+// changes are what is posted to the management of the cluster once so many documents have come.
+type changes []change
+
+type change struct {
+	after int64
+	url   string
+}
+
+func (c *changes) String() string { return fmt.Sprint(*c) }
+
+func (c *changes) Set(text string) error {
+	after, url, found := strings.Cut(text, "=")
+	number, err := strconv.ParseInt(after, 10, 64)
+	if !found || err != nil {
+		return fmt.Errorf("expected N=URL, found %q", text)
+	}
+	*c = append(*c, change{number, url})
+	return nil
 }
 
 type outcome struct {
@@ -36,6 +58,7 @@ type outcome struct {
 	Kinds     map[string]int `json:"kinds"`
 	Closed    int            `json:"streams_closed"`
 	Resumed   int            `json:"streams_resumed"`
+	Changes   int            `json:"cluster_changes"`
 	Missing   int            `json:"missing"`
 	Repeated  int            `json:"repeated"`
 	Different int            `json:"different"`
@@ -51,6 +74,7 @@ func main() {
 	flag.StringVar(&o.ca, "ca", "", "speak TLS to the proxy, whose certificate this CA vouches for")
 	flag.IntVar(&o.bufferSize, "buffer", 64*1024, "the flow-control window of each connection, in bytes")
 	flag.DurationVar(&o.timeout, "timeout", time.Minute, "how long each of the two ways may take")
+	flag.Var(&o.changes, "change", "N=URL: once N documents have come through the proxy, that URL is posted to, so that the cluster changes; repeatable")
 	verbose := flag.Bool("verbose", false, "what the library logs goes to stderr")
 	flag.Parse()
 	o.password = "password"
@@ -79,7 +103,7 @@ func main() {
 
 func compare(direct, through string, o options) (*outcome, error) {
 	plain := o
-	plain.ca = ""
+	plain.ca, plain.changes = "", nil
 	reference, err := stream(direct, plain, nil)
 	if err != nil {
 		return nil, fmt.Errorf("straight from the cluster: %w", err)
@@ -95,7 +119,7 @@ func compare(direct, through string, o options) (*outcome, error) {
 	found := &outcome{
 		Vbuckets: len(reference.ends), Servers: proxied.servers, Kinds: map[string]int{},
 		Expected: len(reference.came), Received: len(proxied.came),
-		Closed: proxied.closed, Resumed: proxied.resumed, Repeated: proxied.repeated,
+		Closed: proxied.closed, Resumed: proxied.resumed, Changes: len(o.changes), Repeated: proxied.repeated,
 	}
 	for at, item := range reference.came {
 		found.Kinds[item.kind]++

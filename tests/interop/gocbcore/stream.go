@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/couchbase/gocbcore/v10"
@@ -65,9 +67,10 @@ func stream(address string, o options, ends map[uint16]uint64) (*received, error
 
 	all := &received{ends: ends, came: map[place]item{}, servers: servers}
 	over := make(chan ended, 2*len(ends))
+	count := &counter{changes: o.changes, user: o.user, password: o.password, failed: make(chan error, len(o.changes))}
 	observers := map[uint16]*observer{}
 	for vbucket := range ends {
-		observers[vbucket] = &observer{vbucket: vbucket, end: ends[vbucket], over: over, came: map[place]item{}}
+		observers[vbucket] = &observer{vbucket: vbucket, end: ends[vbucket], over: over, count: count, came: map[place]item{}}
 	}
 	for _, vbucket := range slices.Sorted(maps.Keys(observers)) {
 		if err := observers[vbucket].open(agent, deadline); err != nil {
@@ -92,6 +95,8 @@ func stream(address string, o options, ends map[uint16]uint64) (*received, error
 				return nil, fmt.Errorf("vbucket %d: requested again from seqno %d: %w", end.vbucket, one.last, err)
 			}
 			all.resumed++
+		case err := <-count.failed:
+			return nil, err
 		case <-time.After(time.Until(deadline)):
 			return nil, fmt.Errorf("%w with %d of %d streams open: %s", errTimeout, left, len(ends), stuck(observers))
 		}
@@ -101,6 +106,44 @@ func stream(address string, o options, ends map[uint16]uint64) (*received, error
 		all.repeated += one.repeated
 	}
 	return all, nil
+}
+
+// counter counts what comes, and changes the cluster when it is time for that.
+type counter struct {
+	came           atomic.Int64
+	changes        []change
+	user, password string
+	failed         chan error
+}
+
+func (c *counter) one() {
+	came := c.came.Add(1)
+	for _, change := range c.changes {
+		if change.after == came {
+			go func() {
+				if err := c.post(change.url); err != nil {
+					c.failed <- err
+				}
+			}()
+		}
+	}
+}
+
+func (c *counter) post(url string) error {
+	request, err := http.NewRequest(http.MethodPost, url, nil)
+	if err != nil {
+		return err
+	}
+	request.SetBasicAuth(c.user, c.password)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: expected status 200, found %s", url, response.Status)
+	}
+	return nil
 }
 
 func stuck(observers map[uint16]*observer) string {
@@ -156,6 +199,7 @@ type observer struct {
 	vbucket uint16
 	end     uint64
 	over    chan<- ended
+	count   *counter
 
 	lock      sync.Mutex
 	vbuuid    gocbcore.VbUUID
@@ -190,6 +234,7 @@ func (o *observer) open(agent *gocbcore.DCPAgent, deadline time.Time) error {
 }
 
 func (o *observer) take(kind string, seqno uint64, hash string) {
+	o.count.one()
 	o.lock.Lock()
 	defer o.lock.Unlock()
 	at := place{o.vbucket, seqno}
