@@ -75,7 +75,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 impl Bridge {
-    /// A pair of connections that were just made. `inner` takes the steps of scenarios, if there are any; what becomes of it
+    /// A pair of connections that were just made; the engine is to be woken at once, as neither end speaks first. `inner` takes the steps of scenarios, if there are any; what becomes of it
     /// all is told to `progress`.
     pub fn new(config: Config, progress: Progress, inner: Option<Box<dyn Interceptor>>) -> Self {
         progress.begin();
@@ -196,10 +196,9 @@ impl Interceptor for Bridge {
 
     fn wakeup(&self) -> Option<Timestamp> {
         let own = match &self.phase {
-            Phase::Dialled => Some(Timestamp(0)),
             Phase::SettingUp(set_up) => Some(set_up.due()),
             Phase::Bridging(streams) => Some(streams.due()),
-            Phase::Over => None,
+            Phase::Dialled | Phase::Over => None,
         };
         let close_by = self.close_by.filter(|by| *by != Timestamp(u64::MAX));
         let inner = self.inner.as_ref().and_then(|inner| inner.wakeup());

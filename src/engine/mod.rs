@@ -122,7 +122,7 @@ const fn index(side: Side) -> usize {
 impl<O: Observer> Engine<O> {
     /// A connection through the tool. `key_seed` seeds the hashes of keys in the journal.
     pub fn new(interceptor: Option<Box<dyn Interceptor>>, observer: O, key_seed: u64) -> Self {
-        let mut engine = Self {
+        Self {
             deframers: [Deframer::new(WHOLE_LIMIT), Deframer::new(WHOLE_LIMIT)],
             rest: [0, 0],
             rest_is_held: [false; 2],
@@ -139,10 +139,7 @@ impl<O: Observer> Engine<O> {
             outbox: Outbox::default(),
             late: [Vec::new(), Vec::new()],
             announced: None,
-        };
-        // An interceptor may have something to say before anybody else has.
-        engine.announce();
-        engine
+        }
     }
 
     /// Takes in bytes that were read from an end.

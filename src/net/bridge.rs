@@ -5,7 +5,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::proxy::{Options, Served, Summary, ends, guarded};
 use super::tls::HandshakeError;
-use super::{DialError, Ending, Judged, Leg, Link, Shutdown, Stop, Upstream};
+use super::{Clock, Core, DialError, Ending, Judged, Leg, Link, Shutdown, Stop, Upstream};
 use crate::bridge::{Config, Progress};
 
 /// Two nodes to be joined.
@@ -115,7 +115,9 @@ impl Bridging<'_> {
         self.summary.accepted += 1;
         let id = self.summary.accepted;
         judged.joined(id, &ends);
-        let core = judged.core(id, ends.dialler, ends.upstream);
+        let mut core = judged.core(id, ends.dialler, ends.upstream);
+        // Neither end speaks first.
+        core.wakeup(Clock::start().now());
         let options = &self.run.options;
         let until_settled = options.once || self.run.config.until_caught_up;
         let link = Link::new(core, consumer, producer, options.limits);

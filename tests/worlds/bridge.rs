@@ -26,6 +26,7 @@ use dcproxy::verdict::Verdict;
 use crate::simulation::dice::Dice;
 use crate::simulation::ends::Server;
 use crate::simulation::world::Manner;
+use crate::simulation::world::START;
 use crate::simulation::world::World;
 
 fn config(era: Era, seed: u64, items: u64, quirk: Option<Quirk>) -> Config {
@@ -62,6 +63,7 @@ fn bridged(scenario: &str, producer: Era, consumer: Era, quirk: Option<Quirk>) -
     let progress = Progress::default();
     let bridge = Bridge::new(joined, progress.clone(), Some(Box::new(Runner::new(plan, 1))));
     let mut world = World::new(Engine::new(Some(Box::new(bridge)), judge, 1), manner, dice);
+    world.engine.wakeup(START);
     let (mut upstream, mut dialler) = (Server::new(&Node::new(from.clone())), Server::new(&Node::new(to)));
     world.run(&mut dialler, &mut upstream, |world| world.engine.is_settled() || world.is_over());
     assert_eq!(progress.failure(), None);
