@@ -39,6 +39,7 @@ fn health_is_ok_while_it_serves_and_503_while_it_drains() {
         service.signal("TERM");
         service.line_with("draining");
         assert_eq!(get(api, "/healthz", &host).await, (503, r#"{"status":"draining","proxies":0}"#.to_owned()));
+        assert!(TcpStream::connect(service.at("")).await.is_err(), "nobody is let in");
         assert!(relays(&mut through).await);
         drop(through);
         assert_eq!(service.end().0, Some(0));

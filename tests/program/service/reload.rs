@@ -62,8 +62,9 @@ fn a_file_that_cannot_be_used_leaves_everything_as_it_is() {
         let file = written(&directory, &good);
         let mut service = Service::of_file(&file, 1);
         let mut through = pair(service.at(""), &upstream).await;
+        let free = loopback().await.local_addr().expect("bound");
         let in_use = format!(
-            "[[proxy]]\nname = 'b'\nlisten = 0\nupstream = 'a:1'\n[[proxy]]\nname = 'c'\nlisten = {}\nupstream = 'a:1'\n",
+            "[[proxy]]\nname = 'b'\nlisten = '{free}'\nupstream = 'a:1'\n[[proxy]]\nname = 'c'\nlisten = {}\nupstream = 'a:1'\n",
             taken.local_addr().expect("bound").port()
         );
         for (text, told) in [
@@ -77,6 +78,7 @@ fn a_file_that_cannot_be_used_leaves_everything_as_it_is() {
             assert!(line.contains(told), "{line}");
             assert!(relays(&mut through).await);
             assert!(relays(&mut pair(service.at(""), &upstream).await).await);
+            assert!(TcpStream::connect(free).await.is_err(), "what was bound for it is let go of");
         }
         std::fs::remove_file(&file).expect("removed");
         service.signal("HUP");
