@@ -76,13 +76,13 @@ fn flags_beat_the_environment_which_beats_the_file() {
         let path = written(&directory, &text).to_string_lossy().into_owned();
         let (env, arg) = ([("DCPROXY_UPSTREAM", &*at(&environment))], at(&flag));
         let from_environment = [("DCPROXY_CONFIG", &*path), env[0]];
-        let cases: [(&[&str], &[(&str, &str)], _); 4] = [
-            (&["--config", &path], &[], &file),
-            (&["--config", &path], &env, &environment),
+        let file_alone = ["--config", &path];
+        for (args, env, upstream) in [
+            (&file_alone[..], &[][..], &file),
+            (&file_alone, &env, &environment),
             (&["--config", &path, "--upstream", &arg], &env, &flag),
             (&[], &from_environment, &environment),
-        ];
-        for (args, env, upstream) in cases {
+        ] {
             let service = Service::start(args, env, 2);
             for name in ["a", "b"] {
                 assert!(relays(&mut pair(service.at(name), upstream).await).await, "{args:?} {env:?}");
