@@ -14,6 +14,8 @@ same times in both. A filter of tshark's is asked of a packet, ours of a frame: 
 
 import argparse
 import collections
+import concurrent.futures
+import functools
 import json
 import os
 import re
@@ -198,40 +200,41 @@ def keep_repeated(pairs):
     return out
 
 
-def server_ports(path):
-    """The ports that were dialled."""
-    text = subprocess.run(
-        ["tshark", "-r", path, "-Y", "tcp.flags.syn==1 && tcp.flags.ack==0", "-T", "fields", "-e", "tcp.dstport"],
-        check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    ).stdout  # fmt: skip
-    return {int(port) for port in text.split()}
+def tshark_command(path):
+    """All of TCP is taken for the protocol: which ports a capture has is not asked for, since starting tshark is what takes long."""
+    return ["tshark", "-r", path, "-o", "tcp.reassemble_out_of_order:TRUE", "-d", "tcp.port==1-65535,couchbase"]
+
+
+SYN, ACK = 0x02, 0x10
 
 
 def by_tshark(path):
     """{connection: {"client"|"server": [Frame]}} as tshark sees it."""
-    ports = server_ports(path)
-    command = ["tshark", "-r", path, "-o", "tcp.reassemble_out_of_order:TRUE", "-Y", "couchbase"]
+    command = [*tshark_command(path), "-Y", "couchbase || (tcp.flags.syn == 1 && tcp.flags.ack == 0)"]
     command += ["-T", "json", "--no-duplicate-keys", "-J", "frame tcp couchbase"]
-    for port in sorted(ports):
-        command += ["-d", f"tcp.port=={port},couchbase"]
-    seen = collections.defaultdict(lambda: {"client": [], "server": []})
+    dialled = set()  # ports
+    frames = []
     with tempfile.TemporaryFile("w+") as said, subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=said, text=True
     ) as tshark:
         for packet in packets(tshark.stdout):
             layers = packet["_source"]["layers"]
             tcp = layers["tcp"]
-            sender = "client" if int(tcp["tcp.dstport"]) in ports else "server"
+            if number(tcp["tcp.flags"]) & (SYN | ACK) == SYN:
+                dialled.add(tcp["tcp.dstport"])
             where = f"packet {layers['frame']['frame.number']}"
-            for layer in layers["couchbase"]:
+            for layer in layers.get("couchbase", []):
                 fields = flat(layer, {})
                 if "couchbase.opcode" in fields or "couchbase.server.opcode" in fields:
                     frame = Frame(tshark_values(fields), where, complaints(layer))
-                    seen[int(tcp["tcp.stream"])][sender].append(frame)
+                    frames.append((int(tcp["tcp.stream"]), tcp["tcp.dstport"], frame))
         if tshark.wait():
             said.seek(0)
             raise SystemExit(f"{path}: tshark ended with {tshark.returncode}: {said.read().strip()}")
-    return seen
+    seen = collections.defaultdict(lambda: {"client": [], "server": []})
+    for stream, port, frame in frames:
+        seen[stream]["client" if port in dialled else "server"].append(frame)
+    return dict(seen)
 
 
 def tshark_values(fields):
@@ -355,13 +358,6 @@ class Comparison:
                 self.differences.append(f"{label}: malformed for decode alone: {malformed}")
 
 
-def tshark_command(path):
-    command = ["tshark", "-r", path, "-o", "tcp.reassemble_out_of_order:TRUE"]
-    for port in sorted(server_ports(path)):
-        command += ["-d", f"tcp.port=={port},couchbase"]
-    return command
-
-
 def output(command):
     run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if run.returncode:
@@ -436,28 +432,34 @@ def compare(dcproxy, path):
     return result
 
 
+def timed(compared, dcproxy, path):
+    began = time.monotonic()
+    return compared(dcproxy, path), time.monotonic() - began
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dcproxy", required=True, help="the binary")
     parser.add_argument("--show", type=int, default=10, help="differences printed for each capture")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="captures at once")
     parser.add_argument("--filters", action="store_true", help="compare filters instead of frames")
     parser.add_argument("captures", nargs="+")
     args = parser.parse_args()
     passed = failed = 0
-    for path in args.captures:
-        began = time.monotonic()
-        result = (compare_filters if args.filters else compare)(args.dcproxy, path)
-        good = not result.differences
-        passed, failed = passed + good, failed + (not good)
-        excused = ", ".join(f"{key}: {count}" for key, count in sorted(result.excused.items(), key=str) if count)
-        print(
-            f"{'ok  ' if good else 'FAIL'} {os.path.basename(path)}: {result.frames} frames, {result.values} values,"
-            f" {len(result.differences)} differences, {result.malformed} malformed; tshark wrong: {excused or 'never'};"
-            f" {time.monotonic() - began:.1f} s",
-            flush=True,
-        )
-        for line in result.differences[: args.show]:
-            print(f"     {line}", flush=True)
+    one = functools.partial(timed, compare_filters if args.filters else compare, args.dcproxy)
+    with concurrent.futures.ProcessPoolExecutor(args.jobs) as pool:
+        for path, (result, took) in zip(args.captures, pool.map(one, args.captures)):
+            good = not result.differences
+            passed, failed = passed + good, failed + (not good)
+            excused = ", ".join(f"{key}: {count}" for key, count in sorted(result.excused.items(), key=str) if count)
+            print(
+                f"{'ok  ' if good else 'FAIL'} {os.path.basename(path)}: {result.frames} frames, {result.values} values,"
+                f" {len(result.differences)} differences, {result.malformed} malformed; tshark wrong: {excused or 'never'};"
+                f" {took:.1f} s",
+                flush=True,
+            )
+            for line in result.differences[: args.show]:
+                print(f"     {line}", flush=True)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 
