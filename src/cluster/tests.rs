@@ -1,3 +1,5 @@
+#![allow(clippy::wildcard_enum_match_arm, clippy::arithmetic_side_effects, reason = "helpers of tests")]
+
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -84,6 +84,9 @@ impl Judged {
 
     /// What the run came to.
     pub fn report(self, summary: &Summary) -> Report {
+        if let Some(cluster) = &self.cluster {
+            cluster.close();
+        }
         let armed = self.armed();
         let (mut report, unlisted) = self.unlisted;
         if unlisted > 0 {

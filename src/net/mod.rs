@@ -43,7 +43,7 @@ mod unsent;
 pub use bridge::{BridgeRun, bridge};
 pub use client::{consume, consume_for};
 pub use clock::Clock;
-pub use cluster::{ClusterDoors, ClusterOptions};
+pub use cluster::{Announce, ClusterDoors, ClusterOptions};
 pub use core::{Core, Progress};
 pub use descriptors::{raise_descriptors, too_few_descriptors};
 pub use dial::{DialError, NoTarget, Target, Upstream, dial};

@@ -23,8 +23,14 @@ pub struct ClusterOptions {
     /// the one that the client has dialled.
     pub host: Option<String>,
     /// Told of each listener, and the node that it stands in for.
-    pub announce: Box<dyn Fn(SocketAddr, &str) + Send>,
+    pub announce: Announce,
 }
+
+/// Is told where the proxy listens, and for which node.
+pub type Announce = Box<dyn Fn(SocketAddr, &str) + Send>;
+
+/// What is offered, and the place that is dialled for it.
+type Offer = (Service, Place);
 
 impl fmt::Debug for ClusterOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,9 +53,9 @@ struct State {
     tls: Option<Acceptor>,
     upstream_tls: Option<Connector>,
     changes: UnboundedSender<Change>,
-    spots: BTreeMap<(Service, Place), Spot>,
+    spots: BTreeMap<Offer, Spot>,
     /// What the newest map of each bucket, and of the cluster, names.
-    maps: BTreeMap<Option<String>, (Revision, BTreeSet<(Service, Place)>)>,
+    maps: BTreeMap<Option<String>, (Revision, BTreeSet<Offer>)>,
     told: BTreeSet<Trouble>,
     /// What was dialled first is more than one node.
     is_ambiguous: bool,
@@ -173,7 +179,7 @@ impl Directory for Seen {
         }
     }
 
-    fn mapped(&mut self, map: &Identity, nodes: &BTreeSet<(Service, Place)>) {
+    fn mapped(&mut self, map: &Identity, nodes: &BTreeSet<Offer>) {
         self.doors.lock().mapped(map, nodes);
     }
 
@@ -252,8 +258,7 @@ impl State {
         if self.spots.contains_key(&key) {
             return Ok(());
         }
-        let is_other =
-            |(which, other): &(&(Service, Place), &Spot)| which.0 == offered && which.1 != *here && other.at == spot.at;
+        let is_other = |(which, other): &(&Offer, &Spot)| which.0 == offered && which.1 != *here && other.at == spot.at;
         let Some((other, _)) = self.spots.iter().find(is_other) else {
             if !self.is_ambiguous {
                 self.spots.insert(key, spot);
@@ -267,7 +272,7 @@ impl State {
     }
 
     /// Remembers what a map names, unless it is older than another that came before, and closes what none names any more.
-    fn mapped(&mut self, map: &Identity, nodes: &BTreeSet<(Service, Place)>) {
+    fn mapped(&mut self, map: &Identity, nodes: &BTreeSet<Offer>) {
         let Some(revision) = map.revision else { return };
         match self.maps.get(&map.bucket) {
             Some((newest, _)) if *newest > revision => return,
@@ -276,7 +281,7 @@ impl State {
             Some(_) | None => {}
         }
         self.maps.insert(map.bucket.clone(), (revision, nodes.clone()));
-        let is_named = |spot: &(Service, Place)| self.maps.values().any(|(_, named)| named.contains(spot));
+        let is_named = |spot: &Offer| self.maps.values().any(|(_, named)| named.contains(spot));
         let gone = self.spots.iter().filter(|(which, spot)| !spot.is_first && !is_named(which));
         let gone: Vec<_> = gone.map(|(which, spot)| (which.clone(), spot.clone())).collect();
         for (which, Spot { at, serving, .. }) in gone {

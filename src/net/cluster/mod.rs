@@ -4,7 +4,7 @@ mod doors;
 mod listening;
 mod management;
 
-pub use doors::{ClusterDoors, ClusterOptions};
+pub use doors::{Announce, ClusterDoors, ClusterOptions};
 
 #[cfg(test)]
 mod tests;
