@@ -23,6 +23,7 @@ use crate::journal::How;
 use crate::journal::Side;
 use crate::wire::Frame;
 use crate::wire::FrameBuilder;
+use crate::wire::Header;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
 
@@ -181,12 +182,13 @@ impl Bridge {
 impl Interceptor for Bridge {
     fn on_event(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp) -> Actions {
         self.begin(now);
-        let mut actions = match event {
-            Event::Answer { from, frame, .. } if self.asked.take(*from, frame) => {
-                self.answered(*from, frame, now);
-                Vec::new()
-            }
-            event => self.inner.as_mut().map(|inner| inner.on_event(event, sessions, now)).unwrap_or_default(),
+        let mut actions = if let Event::Answer { from, frame, .. } = event
+            && self.asked.take(*from, frame)
+        {
+            self.answered(*from, frame, now);
+            Vec::new()
+        } else {
+            self.inner.as_mut().map(|inner| inner.on_event(event, sessions, now)).unwrap_or_default()
         };
         self.watch(event, sessions, now);
         actions.append(&mut self.asked.ready);
@@ -215,6 +217,15 @@ impl Interceptor for Bridge {
         } else {
             acted && self.inner.is_some()
         }
+    }
+
+    /// Where it is to come somewhere, that is waited for.
+    fn is_armed(&self) -> bool {
+        self.config.until_caught_up || self.inner.as_ref().is_some_and(|inner| inner.is_armed())
+    }
+
+    fn whole_limit(&self, from: Side, header: &Header) -> Option<usize> {
+        self.inner.as_ref()?.whole_limit(from, header)
     }
 }
 

@@ -121,12 +121,13 @@ impl Bridging<'_> {
         let options = &self.run.options;
         let until_settled = options.once || self.run.config.until_caught_up;
         let link = Link::new(core, consumer, producer, options.limits);
-        let (core, ending, _, refusal) = guarded(link, until_settled, self.links.listen()).await;
+        let (core, ending, _, refusals) = guarded(link, until_settled, self.links.listen()).await;
         judged.finished(id, core, &ending);
         self.failures = if self.progress.is_set_up() { 0 } else { self.failures.saturating_add(1) };
-        if let Some(why) = refusal {
+        let nodes = [&self.run.consumer, &self.run.producer];
+        if let Some((node, why)) = nodes.into_iter().zip(refusals).find_map(|(node, why)| Some((node, why?))) {
             // A certificate that was not liked is told after the handshake.
-            let (target, error) = (self.run.producer.target.clone(), HandshakeError::Failed(why));
+            let (target, error) = (node.target.clone(), HandshakeError::Failed(why));
             let error = DialError::NoTls { target, error };
             if id == 1 || options.once {
                 self.summary.failed_dial = Some(error);

@@ -84,6 +84,11 @@ impl<C: Core> Link<C> {
         self.upstream.refusal()
     }
 
+    /// As [`Self::refusal`], of the end in the dialler's place, where that was dialled too.
+    pub(super) const fn refusal_of_dialler(&mut self) -> Option<String> {
+        self.dialler.refusal()
+    }
+
     /// The bytes that came from the dialler, and from the upstream, so far.
     pub const fn received(&self) -> [u64; 2] {
         self.received

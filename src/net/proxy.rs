@@ -287,7 +287,7 @@ impl<S: Served> Server<'_, S> {
         let since = Instant::now();
         let ended = async move {
             let _place = place;
-            let (core, ending, received, refusal) = guarded(link, once, stop).await;
+            let (core, ending, received, [_, refusal]) = guarded(link, once, stop).await;
             let refusal = refusal.map(|why| DialError::NoTls { target, error: HandshakeError::Failed(why) });
             Done::Ended { id, core, ending, refusal, told: Told { ends, since, received } }
         };
@@ -322,12 +322,12 @@ impl Told {
 }
 
 /// Runs a link; where it panics, its core is handed back all the same. The others are [`Link::received`] and
-/// [`Link::refusal`].
+/// [`Link::refusal`] of each end.
 pub(super) async fn guarded<C: Core>(
     mut link: Link<C>,
     until_settled: bool,
     stop: watch::Receiver<Stop>,
-) -> (C, Ending, [u64; 2], Option<String>) {
+) -> (C, Ending, [u64; 2], [Option<String>; 2]) {
     let ending = {
         let mut run = pin!(link.run(until_settled, stop));
         poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context))) {
@@ -336,8 +336,9 @@ pub(super) async fn guarded<C: Core>(
         })
         .await
     };
-    let (received, refusal) = (link.received(), link.refusal());
-    (link.into_core(), ending, received, refusal)
+    let refusals = [link.refusal_of_dialler(), link.refusal()];
+    let received = link.received();
+    (link.into_core(), ending, received, refusals)
 }
 
 fn said(panic: &(dyn Any + Send)) -> String {

@@ -1,10 +1,12 @@
 //! `dcproxy bridge` as its user meets it: the binary between two of the binary's own nodes.
 
+use std::path::Path;
 use std::process::Output;
 
 use crate::program::Listening;
 use crate::program::command;
 use crate::program::start;
+use crate::support::certificates::Ca;
 
 fn node(args: &[&str]) -> Listening {
     let args: Vec<&str> = ["node", "--listen", "127.0.0.1:0"].into_iter().chain(args.iter().copied()).collect();
@@ -112,4 +114,31 @@ fn neither_password_nor_token_is_in_any_log_report_or_recording() {
             assert!(!shown, "{args:?}: {name} shows the secret");
         }
     }
+}
+
+/// The `--upstream` flags of TLS hold for both dials. Whoever shows a certificate of the node's user is logged in by it.
+#[test]
+fn both_nodes_may_speak_tls_and_a_certificate_is_a_login() {
+    let ca = Ca::new();
+    let (server, user, ca_file) = (ca.signs(&["127.0.0.1"]), ca.signs(&["Administrator"]), ca.file());
+    let path = |path: &Path| path.to_str().expect("text").to_owned();
+    let (certificate, key, ca) = (path(&server.certificate), path(&server.key), path(&ca_file));
+    let (shown, its_key) = (path(&user.certificate), path(&user.key));
+    let tls = ["--tls", &certificate, "--tls-key", &key, "--tls-client-ca", &ca];
+    let producer = node(&[&["--items", "300", "--quirk", "mb-35287"][..], &tls].concat());
+    let consumer = node(&[&["--items", "0"][..], &tls].concat());
+    let ends = ["--producer", &producer.address, "--consumer", &consumer.address, "--timeout", "60s"];
+    let what = ["-b", "default", "--vbuckets", "0-3", "--set-replica", "--upstream-ca", &ca];
+    let bridged = |more: &[&str]| {
+        let output = command(&[&["bridge"][..], &ends, &what, more].concat()).output().expect("it runs");
+        (output.status.code(), text(&output.stderr))
+    };
+    let certified = ["--upstream-cert", &shown, "--upstream-key", &its_key];
+    let (code, told) = bridged(&[&certified[..], &["--until-caught-up"]].concat());
+    assert_eq!((code, told.trim()), (Some(0), "caught up"));
+    let (code, told) = bridged(&[&certified[..], &["--once", "--scenario", "close-at-end"]].concat());
+    assert_eq!(code, Some(1), "{told}");
+    let (code, told) = bridged(&["--until-caught-up"]);
+    assert_eq!((code, told.lines().count()), (Some(2), 1), "{told}");
+    assert!(told.starts_with("dcproxy: cannot speak TLS with "), "{told}");
 }

@@ -89,10 +89,10 @@ impl PassiveStreams {
                 leb128::write(outline.collection, &mut key);
             }
             key.extend_from_slice(logical);
-            match outline.kind {
-                Kind::Prepare { .. } => held.prepares.prepare(&key, outline.seqno),
-                kind if kind.is_system_event() => {}
-                _ => held.prepares.complete(&key),
+            if let Kind::Prepare { .. } = outline.kind {
+                held.prepares.prepare(&key, outline.seqno);
+            } else if !outline.kind.is_system_event() {
+                held.prepares.complete(&key);
             }
         });
         let snapshot: Option<Snapshot> = from.snapshot();
