@@ -25,6 +25,7 @@ mod swallow_noop;
 mod throttle;
 mod toolbox;
 mod truncate;
+mod waiting;
 mod withhold_ack;
 
 use std::collections::BTreeSet;

@@ -1,4 +1,3 @@
-use bytes::Bytes;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -8,6 +7,7 @@ use super::Shot;
 use super::Spec;
 use super::Struck;
 use super::is_of_stream;
+use super::waiting::Waiting;
 use crate::Timestamp;
 use crate::dcp;
 use crate::engine::Action;
@@ -17,7 +17,8 @@ use crate::wire::Opaque;
 use crate::wire::Opcode;
 
 /// The consumer is told that its stream has ended. Nothing more of it arrives, its bytes are given back to the producer's
-/// window, and the producer is told to close it; a request of the consumer's for that vbucket waits until it has.
+/// window, and the producer is told to close it; a request of the consumer's for that vbucket waits until it has, and with it
+/// those behind it.
 #[derive(Clone, PartialEq, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StreamEndSpec {
@@ -33,7 +34,13 @@ impl Spec for StreamEndSpec {
     fn fire(&self, shot: &Shot, _: &mut Scene<'_>) -> Option<Box<dyn Fault>> {
         let struck = shot.struck.clone()?;
         let reason = self.reason.unwrap_or(dcp::StreamEnd::STATE_CHANGED);
-        Some(Box::new(StreamEnd { struck, reason, lingering: self.lingering, phase: Phase::Due, waiting: Vec::new() }))
+        Some(Box::new(StreamEnd {
+            struck,
+            reason,
+            lingering: self.lingering,
+            phase: Phase::Due,
+            waiting: Waiting::default(),
+        }))
     }
 
     fn wants_stream(&self) -> bool {
@@ -45,15 +52,12 @@ impl Spec for StreamEndSpec {
     }
 }
 
-/// Requests of the consumer for the vbucket that can wait; a consumer sends one.
-const MOST_WAITING: usize = 8;
-
 struct StreamEnd {
     struck: Struck,
     reason: u32,
     lingering: bool,
     phase: Phase,
-    waiting: Vec<Bytes>,
+    waiting: Waiting,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,15 +128,11 @@ impl Fault for StreamEnd {
         *ended |= is_end;
         match event {
             Event::Answer { head, .. } if head.header.opaque == *close => *answered = true,
-            Event::Frame { from, frame, head, .. }
-                if *from != scene.producer
+            Event::Frame { from, frame, head, .. } if *from != scene.producer => {
+                let asks_again = head.header.is_request()
                     && head.header.opcode == Opcode::DCP_STREAM_REQ
-                    && head.header.vbucket() == Some(self.struck.key.vbucket)
-                    && frame.is_whole()
-                    && self.waiting.len() < MOST_WAITING =>
-            {
-                self.waiting.push(Bytes::copy_from_slice(frame.bytes()));
-                scene.actions.push(Action::Drop);
+                    && head.header.vbucket() == Some(self.struck.key.vbucket);
+                self.waiting.keeps(frame, head, asks_again, scene);
             }
             Event::Frame { .. }
             | Event::Answer { .. }
@@ -161,8 +161,6 @@ impl Fault for StreamEnd {
 
     fn abandon(&mut self, scene: &mut Scene<'_>) {
         self.phase = Phase::Done;
-        let producer = scene.producer;
-        let waiting = std::mem::take(&mut self.waiting);
-        scene.actions.extend(waiting.into_iter().map(|frame| Action::Resume { to: producer, frame }));
+        self.waiting.release(scene);
     }
 }

@@ -3,6 +3,7 @@ use bytes::Bytes;
 use super::super::Proof;
 use super::super::Scene;
 use super::super::is_of_stream;
+use super::super::waiting::Waiting;
 use super::CloseStreamSpec;
 use super::Position;
 use super::Target;
@@ -41,8 +42,8 @@ pub(super) struct Cut {
     /// Whether the consumer was told STREAM_END.
     told: bool,
     last_swallowed: u64,
-    /// Requests of the consumer for the vbucket, which wait until the tool is through with it.
-    waiting: Vec<Bytes>,
+    /// The consumer's next request for the stream, which waits until the tool is through with it.
+    waiting: Waiting,
     left_out: Vec<Opcode>,
     /// Markers that were swallowed: they are answered once the stream is gone at the producer too (MB-32724).
     markers: u64,
@@ -97,9 +98,6 @@ impl Ledger {
     }
 }
 
-/// How many requests of the consumer for one vbucket can wait; a consumer sends one.
-const MOST_WAITING: usize = 8;
-
 impl Cut {
     pub(super) fn new(target: Target, position: Position, spec: CloseStreamSpec, now: Timestamp) -> Self {
         Self {
@@ -111,7 +109,7 @@ impl Cut {
             since: now,
             ledger: Ledger::default(),
             told: false,
-            waiting: Vec::new(),
+            waiting: Waiting::default(),
             left_out: Vec::new(),
             markers: 0,
             swallowed: 0,
@@ -216,21 +214,13 @@ impl Cut {
 
     fn said_by_consumer(&mut self, frame: &Frame<'_>, head: &FrameHead, scene: &mut Scene<'_>) {
         let header = &head.header;
-        if !header.is_request() || header.vbucket() != Some(self.target.key.vbucket) {
+        let is_for_vbucket = header.is_request() && header.vbucket() == Some(self.target.key.vbucket);
+        let asks_again = is_for_vbucket && header.opcode == Opcode::DCP_STREAM_REQ;
+        if self.waiting.keeps(frame, head, asks_again, scene) || !is_for_vbucket {
             return;
         }
         let is_of_stream = head.stream_id.is_none() || head.stream_id == self.target.key.stream_id;
-        let can_wait = self.waiting.len() < MOST_WAITING && frame.is_whole();
         match header.opcode {
-            // What it says of its next stream keeps its order.
-            Opcode::DCP_CLOSE_STREAM if can_wait && !self.waiting.is_empty() => {
-                self.waiting.push(Bytes::copy_from_slice(frame.bytes()));
-                scene.actions.push(Action::Drop);
-            }
-            Opcode::DCP_STREAM_REQ if can_wait => {
-                self.waiting.push(Bytes::copy_from_slice(frame.bytes()));
-                scene.actions.push(Action::Drop);
-            }
             // As from a producer that has ended the stream meanwhile: STREAM_END, then that there is none.
             Opcode::DCP_CLOSE_STREAM if is_of_stream => {
                 scene.actions.push(Action::Drop);
@@ -350,9 +340,7 @@ impl Cut {
     }
 
     fn finish(&mut self, scene: &mut Scene<'_>) {
-        let producer = scene.producer;
-        let waiting = std::mem::take(&mut self.waiting);
-        scene.actions.extend(waiting.into_iter().map(|frame| Action::Resume { to: producer, frame }));
+        self.waiting.release(scene);
         self.ledger.give_back(1, scene);
         self.enter(Phase::Done, scene);
     }

@@ -97,6 +97,28 @@ fn a_request_of_the_consumers_own_waits_and_is_then_answered_to_it() {
 }
 
 #[test]
+fn requests_behind_one_that_waits_keep_their_order() {
+    let mut stage = cut();
+    let asked = [stream_req(0, 99, 2), dcp::GetFailoverLog.request(1, op(100)), stream_req(2, 101, 0)];
+    for frame in asked.clone() {
+        stage.c(frame);
+    }
+    assert_eq!(stage.at_producer(), [""; 0], "they wait");
+    // What is not answered passes them, and so does an answer.
+    let passing = [
+        dcp::SeqnoAck { prepared_seqno: 5 }.request(1, op(O + 1)),
+        FrameBuilder::response(Opcode::DCP_NOOP, Status::SUCCESS).opaque(op(80)),
+    ];
+    for frame in passing {
+        stage.c(frame.clone());
+        assert_eq!(stage.at_producer(), [say(&frame.build())]);
+    }
+    let got = go_on(&mut stage, None);
+    let expected = asked.map(|frame| say(&frame.build()));
+    assert_eq!(got[got.len() - 3..], expected, "as they were asked");
+}
+
+#[test]
 fn a_request_with_the_opaque_of_the_cut_stream_gets_its_messages() {
     let mut stage = cut();
     stage.c(stream_req(0, O, 2));

@@ -454,9 +454,11 @@ fn stream_end_gives_any_reason_and_the_stream_can_be_had_again() {
     assert_eq!((stage.bytes_at(CONSUMER), acked(&mut stage)), (vec![], 2 * cost()));
     // Its next request waits until the producer has closed the stream.
     stage.c(stream_req(0, 0x99, 3));
-    assert_eq!(stage.bytes_at(PRODUCER), [0; 0]);
+    stage.c(stream_req(1, 0x9a, 0));
+    assert_eq!(stage.bytes_at(PRODUCER), [0; 0], "with what it asks behind that");
     stage.answer(Opcode::DCP_CLOSE_STREAM, Status::SUCCESS);
-    assert_eq!(stage.bytes_at(PRODUCER), stream_req(0, 0x99, 3).build());
+    let asked = [stream_req(0, 0x99, 3).build(), stream_req(1, 0x9a, 0).build()].concat();
+    assert_eq!(stage.bytes_at(PRODUCER), asked);
     stage.p(stream_ok(0x99));
     stage.bytes_at(CONSUMER);
     stage.p(m(6));
