@@ -3,11 +3,13 @@
 
   - gocbcore: the Go DCP client streams every vbucket with collections and flow control, while the proxy closes streams in
     mid-transfer; straight from the cluster and through the proxy the same has to come;
+  - dcp-client: the Java DCP client does the same, event by event; it takes the answers for being in the order of its
+    questions, and opens streams again by itself;
   - couchbase for Python: KV work, plain and over TLS.
 
 Each prints what was expected, what came, and how many streams were closed and resumed.
 
-    peers.py --dcproxy target/debug/dcproxy --gocbcore PROGRAM --python VENV/bin/python [PART OF A NAME ...]
+    peers.py --dcproxy target/debug/dcproxy --gocbcore PROGRAM --java CLASSPATH_FILE --python VENV/bin/python [PART OF A NAME ...]
 """
 
 import argparse
@@ -91,6 +93,90 @@ def gocbcore(options, folder):
     return said, wrong
 
 
+def java(options, folder):
+    setting = Setting(options.dcproxy, folder, ["--vbuckets", "32"], ["--scenario", os.path.join(HERE, "cut_often.toml")])
+    began = []
+    try:
+        for name, address in (("direct", setting.nodes[0]), ("through", setting.address)):
+            began.append(JavaClient(options.java, address, os.path.join(folder, name)))
+        direct, through = (client.said() for client in began)
+        # Its connections are watched until all has settled.
+        time.sleep(3)
+        wrong = [text for client in began for text in client.end()]
+        code, report = setting.judge()
+    finally:
+        for client in began:
+            client.kill()
+        setting.end()
+    expected, came = (client.events() for client in began)
+    # What a node has still written between the one's questions and the other's, only one of them can have.
+    last = {vbucket: min(max(expected[vbucket]), max(came[vbucket], default=0)) for vbucket in expected}
+    due = [(vbucket, seqno) for vbucket in expected for seqno in expected[vbucket] if seqno <= last[vbucket]]
+    got = [(vbucket, seqno) for vbucket in came for seqno in came[vbucket] if seqno <= last.get(vbucket, 0)]
+    missing = sum(1 for vbucket, seqno in due if seqno not in came[vbucket])
+    differ = sum(1 for vbucket, seqno in due if seqno in came[vbucket] and came[vbucket][seqno] != expected[vbucket][seqno])
+    cut = {name: count for name, count in through.get("ends", {}).items() if name != "OK"}
+    said = {
+        "vbuckets": len(came), "documents_expected": len(due), "documents_received": len(got), "missing": missing,
+        "changed": differ, "repeated": began[1].repeated, "streams_closed": cut, "streams_resumed": through.get("resumed"),
+        "orphaned_responses": sum(one["orphans_total"] for one in report["connections"]),
+    }  # fmt: skip
+    if missing or differ or began[1].repeated or set(due) != set(got):
+        wrong.append("not the same events")
+    if not due or direct.get("ends") != {"OK": 32}:
+        wrong.append(f"straight from the cluster: {direct}")
+    if sum(cut.values()) < 3 * NODES or through.get("resumed") != sum(cut.values()):
+        wrong.append(f"expected three streams of each node to be closed, and each to be resumed: {through}")
+    # On a starved machine the client gives up connecting and tries again: of such a connection there is nothing to judge.
+    judged = [one for one in report["connections"] if one["steps"]]
+    verdicts = [one["verdict"] for one in judged]
+    failed = [finding for one in [*report["connections"], report] for finding in one["findings"] if finding["verdict"] == "fail"]
+    wrong += [f"{finding['id']}: {finding['actual']}" for finding in failed[:5]]
+    if verdicts != ["pass"] * NODES or code not in (EXIT["pass"], EXIT["inconclusive"]):
+        wrong.append(f"the proxy ended with {code}: {verdicts}: {[one['steps'] for one in judged]}")
+    return said, wrong
+
+
+class JavaClient:
+    """java_dcp/DcpPeer.java, which stays connected until its standard input ends."""
+
+    def __init__(self, classpath, address, path):
+        with open(classpath, encoding="utf-8") as file:
+            command = ["java", "-cp", file.read().strip(), os.path.join(HERE, "java_dcp", "DcpPeer.java")]
+        self.path, self.repeated = path, 0
+        self.process = subprocess.Popen(
+            [*command, address, "default", path, "90"], env={**os.environ, "DCP_PASSWORD": "password"},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def said(self):
+        """What it counted, once its streams have come to their end."""
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else {}
+
+    def end(self):
+        """Lets it go; gives what is wrong with how it ended."""
+        _, stderr = self.process.communicate(timeout=30)
+        wrong = [] if self.process.returncode == 0 else [f"the client ended with {self.process.returncode}"]
+        return wrong + stderr.splitlines()[:5]
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def events(self):
+        """{vbucket: {seqno: what came}}"""
+        seen = {}
+        with open(self.path, encoding="utf-8") as file:
+            for line in file:
+                vbucket, seqno, *event = line.rstrip("\n").split("\t")
+                one = seen.setdefault(int(vbucket), {})
+                self.repeated += int(seqno) in one
+                one[int(seqno)] = event
+        return seen
+
+
 def python(tls):
     def work(options, folder):
         node, proxy = (["--tls", "auto"], ["--tls", "auto", "--upstream-ca", os.path.join(folder, "node.pem")]) if tls else ([], [])
@@ -111,13 +197,14 @@ def python(tls):
     return work
 
 
-CLIENTS = {"gocbcore, DCP": gocbcore, "couchbase for Python, KV": python(False), "couchbase for Python, KV over TLS": python(True)}
+CLIENTS = {"gocbcore, DCP": gocbcore, "dcp-client for Java, DCP": java, "couchbase for Python, KV": python(False), "couchbase for Python, KV over TLS": python(True)}
 
 
 def main(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dcproxy", required=True)
     parser.add_argument("--gocbcore", help="the program built from tests/interop/gocbcore; without it that is left out")
+    parser.add_argument("--java", help="a file with the class path of the dcp-client; without it that is left out")
     parser.add_argument("--python", help="a Python that has the couchbase package; without it that is left out")
     parser.add_argument("names", nargs="*", help="only those whose names have one of these in them")
     options = parser.parse_args(argv)
@@ -125,7 +212,7 @@ def main(argv):
     for name, client in CLIENTS.items():
         if options.names and not any(part in name for part in options.names):
             continue
-        if not (options.gocbcore if client is gocbcore else options.python):
+        if not {gocbcore: options.gocbcore, java: options.java}.get(client, options.python):
             print(f"SKIPPED {name}: it is not installed here", flush=True)
             continue
         since = time.monotonic()
