@@ -128,7 +128,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let limits = Limits { settle: plan.settle + SETTLE_SLACK, ..Limits::default() };
     let mut judged = Judged::new(plan, judge).bridged(config.clone(), progress.clone());
     let mut secrets = Secrets::from_environment()?;
-    if let Some(recorder) = args.recording.start(&args.producer)? {
+    if let Some(recorder) = args.recording.start(&args.producer.clone().into())? {
         secrets = secrets.recorded(args.recording.secrets(&recorder));
         judged = judged.recorded(recorder);
     }

@@ -9,7 +9,7 @@ use crate::net::{ClusterDoors, ClusterOptions, NoTarget, Target};
 #[derive(clap::Args, Debug)]
 pub(super) struct Cluster {
     /// Stand in for every node of the cluster: a listener for each, and cluster maps that lead to those alone
-    #[arg(long, env = "DCPROXY_CLUSTER")]
+    #[arg(long, env = "DCPROXY_CLUSTER", conflicts_with = "transparent")]
     cluster: bool,
 
     /// The ports for the listeners of the nodes, two for each: FIRST-LAST; any free ones if not given

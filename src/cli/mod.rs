@@ -23,9 +23,12 @@ mod probe;
 mod proxy;
 mod recording;
 mod replay;
+mod rules;
 mod runs;
 mod scenario;
+mod sockets;
 mod tls;
+mod transparent;
 mod values;
 
 use std::ffi::OsString;
@@ -73,6 +76,7 @@ enum Command {
     Replay(Box<replay::Args>),
     Scenario(scenario::Args),
     Fuzz(Box<fuzz::Args>),
+    Rules(Box<rules::Args>),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -91,6 +95,7 @@ impl Command {
             Self::Replay(args) => replay::run(*args),
             Self::Scenario(args) => scenario::run(args),
             Self::Fuzz(args) => fuzz::run(*args),
+            Self::Rules(args) => rules::run(&args),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),
         }

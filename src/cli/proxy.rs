@@ -16,13 +16,16 @@ use super::cluster::Cluster;
 use super::judging::Judging;
 use super::output;
 use super::recording::Recording;
+use super::sockets::SocketFlags;
 use super::tls::{Authorities, Tls, UpstreamTls};
+use super::transparent::Transparently;
 use crate::api::Api;
 use crate::net;
 use crate::net::proxy::{Options, Summary};
 use crate::net::tls::{Certificates, Secrets};
 use crate::net::{
-    ClusterDoors, Door, Doors, Health, Judged, Limits, Listeners, Reload, Route, Shutdown, Target, serve_fleet,
+    ClusterDoors, Destination, Door, Doors, Health, Judged, Limits, Listeners, Reload, Route, Shutdown, Target,
+    serve_fleet,
 };
 use crate::report::Report;
 use crate::units;
@@ -45,8 +48,15 @@ pub(super) struct Args {
     listen: Option<Target>,
 
     /// Where to dial for each connection
-    #[arg(long, value_name = "HOST:PORT", env = "DCPROXY_UPSTREAM", required_unless_present = "config")]
+    #[arg(long, value_name = "HOST:PORT", env = "DCPROXY_UPSTREAM",
+        required_unless_present_any = ["config", "transparent"])]
     upstream: Option<Target>,
+
+    #[command(flatten)]
+    transparently: Transparently,
+
+    #[command(flatten)]
+    sockets: SocketFlags,
 
     #[command(flatten)]
     tls: Tls,
@@ -96,8 +106,6 @@ pub(super) struct Args {
     api: Option<Target>,
 }
 
-/// How long a dial may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What settling may take beyond `--settle`: closes and bursts that are under way come first.
 const SETTLE_SLACK: Duration = Duration::from_secs(8);
 
@@ -128,30 +136,30 @@ struct Equipped {
 impl Args {
     /// Binds its listener, and starts what else it needs, but for what is kept from before.
     async fn equip(&self, name: &str, kept: &mut Kept) -> anyhow::Result<Equipped> {
-        let (Some(listen), Some(upstream)) = (&self.listen, &self.upstream) else {
-            anyhow::bail!("expected --listen ADDR and --upstream HOST:PORT, found only one of them or none");
-        };
+        let Some(listen) = &self.listen else { anyhow::bail!("expected --listen ADDR, found none") };
+        let destination = self.destination()?;
         let plan = self.acting.plan_of(name, &self.judging);
         let options = self.options(plan.settle);
-        let door = door_name(name, listen);
-        let listener = kept.listeners.listen(&door, net::listen(listen)).await?;
+        let door = self.door_name(name, listen);
+        let opened = options.sockets.listen(listen, destination.transparent());
+        let listener = kept.listeners.listen(&door, opened).await?;
         let address = listener.local_addr()?;
         let mut judged = Judged::new(plan, self.judging.judge(&self.acting.scenario));
         let mut secrets = Secrets::from_environment()?;
-        if let Some(recorder) = self.recording.start(upstream)? {
+        if let Some(recorder) = self.recording.start(&destination)? {
             secrets = secrets.recorded(self.recording.secrets(&recorder));
             judged = judged.recorded(recorder);
         }
         let route = Route {
-            upstream: self.upstream_tls.to(upstream, &secrets)?,
+            upstream: destination.speaking(self.upstream_tls.connector(&secrets)?),
             tls: self.tls.acceptor([listen], &secrets, &mut kept.authorities)?,
         };
         let certificates = Certificates::of([&route]);
-        let doors = match self.cluster.options() {
-            None => Doors::one(listener, route),
-            Some(options) => {
+        let doors = match (self.cluster.options(), &route.upstream) {
+            (None, _) | (Some(_), Destination::Original { .. }) => Doors::one(listener, route),
+            (Some(options), Destination::Fixed(upstream)) => {
                 let (doors, changes) = Doors::changing(vec![Door { listener, route: Arc::new(route.clone()) }]);
-                let cluster = ClusterDoors::new(options, address, &route, changes);
+                let cluster = ClusterDoors::new(options, address, upstream, route.tls.clone(), changes);
                 self.cluster.manage(&cluster).await?;
                 judged.lead_through(cluster);
                 doors
@@ -160,11 +168,28 @@ impl Args {
         Ok(Equipped { doors, options, judged, address, door, certificates })
     }
 
+    fn destination(&self) -> anyhow::Result<Destination> {
+        match (&self.upstream, self.transparently.transparent()?) {
+            (Some(upstream), None) => Ok(upstream.clone().into()),
+            (None, Some(transparent)) => Ok(transparent.into()),
+            (Some(_), Some(_)) | (None, None) => {
+                anyhow::bail!("expected either --upstream HOST:PORT or --transparent MODE")
+            }
+        }
+    }
+
+    /// Where it listens, and how; any free port is the proxy's own.
+    fn door_name(&self, name: &str, listen: &Target) -> String {
+        let how = format!("{listen} {:?} {}", self.transparently, self.sockets.sockets().reuse_port);
+        if listen.port == 0 { format!("{name} {how}") } else { how }
+    }
+
     fn options(&self, settle: Duration) -> Options {
         Options {
             once: self.once,
             timeout: self.timeout,
-            connect_timeout: CONNECT_TIMEOUT,
+            connect_timeout: self.sockets.connect_timeout,
+            sockets: self.sockets.sockets(),
             drain: self.drain,
             max_connections: self.max_connections,
             max_dialling: self.max_dialling,
@@ -193,11 +218,6 @@ impl Args {
             None => Ok(report.verdict.into()),
         }
     }
-}
-
-/// Where it listens; any free port is the proxy's own.
-fn door_name(name: &str, listen: &Target) -> String {
-    if listen.port == 0 { format!("{name} {listen}") } else { listen.to_string() }
 }
 
 /// `given` is what the command line and the environment say.

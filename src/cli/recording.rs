@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use super::values;
 use crate::capture::write::{About, MIN_SNAPLEN, Redaction};
-use crate::net::{Recorder, RecorderLimits, RecorderOptions, SecretsTape, Target};
+use crate::net::{Destination, Recorder, RecorderLimits, RecorderOptions, SecretsTape};
 
 use crate::units;
 
@@ -49,7 +49,7 @@ impl Recording {
     }
 
     /// Begins to record, if that is asked for, and says what the recording holds (law L9).
-    pub(super) fn start(&self, upstream: &Target) -> anyhow::Result<Option<Recorder>> {
+    pub(super) fn start(&self, upstream: &Destination) -> anyhow::Result<Option<Recorder>> {
         let Some(path) = &self.record else { return Ok(None) };
         let redaction = self.redact.unwrap_or_default();
         let holds = match (redaction.keys, redaction.values) {
@@ -64,7 +64,7 @@ impl Recording {
                 "dcproxy: recording of {upstream}. It holds {holds}; SASL payloads are zeroed. Times are those at which bytes \
                  were read from, or handed to, the proxy's sockets; acknowledgements and segments are the recorder's own."
             ),
-            upstream_name: upstream.host.parse::<IpAddr>().is_err().then(|| upstream.host.clone()),
+            upstream_name: named(upstream),
             snaplen: self.snaplen,
             redaction,
         };
@@ -82,6 +82,17 @@ impl Recording {
     /// Where the secrets of TLS connections are recorded, if they are to be.
     pub(super) fn secrets(&self, recorder: &Recorder) -> Option<SecretsTape> {
         self.record_secrets.then(|| recorder.secrets())
+    }
+}
+
+/// The name that all connections go to, if there is one.
+fn named(upstream: &Destination) -> Option<String> {
+    match upstream {
+        Destination::Fixed(upstream) => {
+            let host = &upstream.target.host;
+            host.parse::<IpAddr>().is_err().then(|| host.clone())
+        }
+        Destination::Original { .. } => None,
     }
 }
 

@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::proxy::{Options, Served, Summary, ends, guarded};
+use super::join::ends;
+use super::proxy::{Options, Served, Summary, guarded};
 use super::tls::HandshakeError;
 use super::{Clock, Core, DialError, Ending, Judged, Leg, Link, Shutdown, Stop, Upstream};
 use crate::bridge::{Config, Progress};

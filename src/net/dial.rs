@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use super::Leg;
 use super::tls::{Connector, HandshakeError};
+use super::{Leg, Misdirected, Sockets};
 
 /// A place to dial: a host name or an address, and a port. Read from `HOST:PORT`, `1.2.3.4:PORT` or `[::1]:PORT`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -111,6 +111,9 @@ pub enum DialError {
         /// What went wrong, and how to mend it.
         error: HandshakeError,
     },
+    /// It is not known what to dial.
+    #[error(transparent)]
+    Misdirected(#[from] Misdirected),
 }
 
 /// A place to dial, and the TLS that is spoken there, if any is.
@@ -128,9 +131,18 @@ impl Upstream {
     /// # Errors
     /// Nobody takes the connection, or TLS comes to nothing.
     pub async fn dial(&self, limit: Duration) -> Result<Leg, DialError> {
+        self.dial_by(dial(&self.target, limit), limit).await
+    }
+
+    /// As [`Self::dial`], with a connection that is made otherwise.
+    pub(super) async fn dial_by(
+        &self,
+        connected: impl Future<Output = Result<TcpStream, DialError>>,
+        limit: Duration,
+    ) -> Result<Leg, DialError> {
         let target = &self.target;
         let within = timeout(limit, async {
-            let stream = dial(target, limit).await?;
+            let stream = connected.await?;
             let Some(tls) = &self.tls else { return Ok(stream.into()) };
             let joined = tls.connect(stream, &target.host).await;
             joined.map_err(|error| DialError::NoTls { target: target.clone(), error })
@@ -177,7 +189,10 @@ pub async fn dial(target: &Target, limit: Duration) -> Result<TcpStream, DialErr
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in addresses {
             match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
+                Ok(stream) => {
+                    Sockets::default().apply(&stream);
+                    return Ok(stream);
+                }
                 Err(error) => last = error,
             }
         }

@@ -9,13 +9,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::listen::PAUSE;
 use super::tls::Acceptor;
-use super::{Target, Upstream};
+use super::{Destination, Target};
 
 /// Where the connections of a listener go, and how.
 #[derive(Clone, Debug)]
 pub struct Route {
     /// Where to dial, and whether TLS is spoken there.
-    pub upstream: Upstream,
+    pub upstream: Destination,
     /// Agrees on TLS with whoever dials; without it that is plain.
     pub tls: Option<Acceptor>,
 }
@@ -151,6 +151,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::net::Target;
 
     async fn door(host: &str) -> (SocketAddr, Door) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a listener");
@@ -168,10 +169,10 @@ mod tests {
         }
         let mut hosts = Vec::new();
         for _ in 0..2 {
-            hosts.push(doors.accept().await.1.upstream.target.host.clone());
+            hosts.push(doors.accept().await.1.upstream.to_string());
         }
         hosts.sort();
-        assert_eq!(hosts, ["a", "b"]);
+        assert_eq!(hosts, ["a:1", "b:1"]);
     }
 
     #[tokio::test]
@@ -194,7 +195,7 @@ mod tests {
         let (mut doors, changes) = Doors::changing(vec![one]);
         changes.send(Change::Open(two)).expect("served");
         let _dialled = TcpStream::connect(second).await.expect("connected");
-        assert_eq!(doors.accept().await.1.upstream.target.host, "b");
+        assert_eq!(doors.accept().await.1.upstream.to_string(), "b:1");
         changes.send(Change::Close(first)).expect("served");
         let _other = TcpStream::connect(second).await.expect("connected");
         doors.accept().await;

@@ -76,9 +76,6 @@ pub(super) enum Received {
 impl End {
     pub(super) fn new(leg: impl Into<Leg>) -> Self {
         let Leg { stream, tls } = leg.into();
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY not set");
-        }
         Self {
             stream: Some(stream),
             tls: tls.map(|tls| Sealed::new(*tls, READ_LEN)),

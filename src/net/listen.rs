@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::Target;
+use super::{Sockets, Target};
 
-/// Listens on an address; port 0 is any free one. Nothing listens beyond loopback unless the address says so.
+/// Listens as [`Sockets::listen`] does, with nothing out of the ordinary.
+///
+/// # Errors
+/// As there.
 pub async fn listen(at: &Target) -> io::Result<TcpListener> {
-    TcpListener::bind((at.host.as_str(), at.port))
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {at}: {error}")))
+    Sockets::default().listen(at, None).await
 }
 
 /// How long nothing is accepted after an error: for want of descriptors, it would come again at once.
@@ -20,7 +21,10 @@ pub(super) const PAUSE: Duration = Duration::from_millis(50);
 pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok((stream, _)) => {
+                Sockets::default().apply(&stream);
+                return stream;
+            }
             Err(error) => {
                 tracing::warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(PAUSE).await;

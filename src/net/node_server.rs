@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::listen::PAUSE;
 use super::peer::{Machine, Peer};
 use super::tls::Acceptor;
-use super::{Clock, Leg, Shutdown, Stop};
+use super::{Clock, Leg, Shutdown, Sockets, Stop};
 use crate::Timestamp;
 use crate::journal::How;
 use crate::node::{self, Connection, Node};
@@ -90,7 +90,10 @@ async fn join(stream: TcpStream, tls: Option<Acceptor>) -> Option<Leg> {
 async fn accept(entrances: &[Entrance]) -> (TcpStream, Option<Acceptor>) {
     loop {
         match poll_fn(|context| poll(entrances, context)).await {
-            Ok(accepted) => return accepted,
+            Ok(accepted) => {
+                Sockets::default().apply(&accepted.0);
+                return accepted;
+            }
             Err(error) => {
                 tracing::warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(PAUSE).await;

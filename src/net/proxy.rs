@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -19,8 +18,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Instrument;
 
 use super::crowd::{Crowd, Place};
+use super::join::{Joined, NotJoined, join};
 use super::tls::HandshakeError;
-use super::{Core, DialError, Doors, Ending, Leg, Limits, Link, Route, Shutdown, Stop, Target};
+use super::{Core, DialError, Doors, Ending, Limits, Link, Route, Shutdown, Sockets, Stop};
 use crate::capture::write::Ends;
 
 /// What the connections of a proxy are for: it makes the core of each, and is told what became of it.
@@ -59,6 +59,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// How long a dial may take.
     pub connect_timeout: Duration,
+    /// What the sockets of both edges are like.
+    pub sockets: Sockets,
     /// How long the connections may go on by themselves once the proxy is told to settle; nobody is let in meanwhile.
     pub drain: Duration,
     /// The most connections at a time. Where there are as many, those who dial wait in the kernel's queue.
@@ -76,6 +78,7 @@ impl Default for Options {
             once: false,
             timeout: None,
             connect_timeout: Duration::from_secs(10),
+            sockets: Sockets::default(),
             drain: Duration::ZERO,
             max_connections: None,
             max_dialling: 512,
@@ -157,7 +160,7 @@ struct Server<'a, S: Served> {
 }
 
 enum Done<C> {
-    Joined { id: u64, legs: Legs, target: Target, place: Place },
+    Joined { id: u64, joined: Box<Joined>, place: Place },
     NotJoined { id: u64, why: NotJoined },
     Abandoned,
     Ended { id: u64, core: C, ending: Ending, refusal: Option<DialError>, told: Told },
@@ -169,30 +172,6 @@ struct Told {
     since: Instant,
     /// The bytes that came from each side.
     received: [u64; 2],
-}
-
-/// Both ends of a connection: the dialler's and the upstream's.
-type Legs = (Leg, Leg);
-
-enum NotJoined {
-    /// The dialler does not speak TLS as it should.
-    Dialler(HandshakeError),
-    Upstream(DialError),
-}
-
-/// Agrees on TLS with the dialler, if that is to be, and dials the upstream. Whoever does not agree is no reason to dial.
-async fn join(stream: TcpStream, route: &Route, limit: Duration) -> Result<Legs, NotJoined> {
-    let dialler = match &route.tls {
-        None => stream.into(),
-        Some(tls) => tls.accept(stream, limit).await.map_err(NotJoined::Dialler)?,
-    };
-    match route.upstream.dial(limit).await {
-        Ok(upstream) => Ok((dialler, upstream)),
-        Err(error) => {
-            dialler.close();
-            Err(NotJoined::Upstream(error))
-        }
-    }
 }
 
 impl<S: Served> Server<'_, S> {
@@ -222,14 +201,14 @@ impl<S: Served> Server<'_, S> {
     fn accepted(&mut self, stream: TcpStream, route: Arc<Route>) {
         self.summary.accepted += 1;
         self.accepts = !self.options.once || self.served.armed();
-        let (id, limit) = (self.summary.accepted, self.options.connect_timeout);
+        let (id, limit, sockets) = (self.summary.accepted, self.options.connect_timeout, self.options.sockets);
         let (place, dialling) = (self.crowd.enter(), self.crowd.dial());
         let mut stop = self.links.listen();
         let dialled = async move {
             let _dialling = dialling;
             tokio::select! {
-                joined = join(stream, &route, limit) => match joined {
-                    Ok(legs) => Done::Joined { id, legs, target: route.upstream.target.clone(), place },
+                joined = join(stream, &route, sockets, limit) => match joined {
+                    Ok(joined) => Done::Joined { id, joined: Box::new(joined), place },
                     Err(why) => Done::NotJoined { id, why },
                 },
                 _ = stop.wait_for(|stop| *stop >= Stop::Settle) => Done::Abandoned,
@@ -240,7 +219,7 @@ impl<S: Served> Server<'_, S> {
 
     fn done(&mut self, done: Done<S::Core>) {
         match done {
-            Done::Joined { id, legs, target, place } => self.start(id, legs, target, place),
+            Done::Joined { id, joined, place } => self.start(id, *joined, place),
             Done::NotJoined { why: NotJoined::Dialler(error), .. } => {
                 error.tell();
                 self.accepts = true;
@@ -272,8 +251,8 @@ impl<S: Served> Server<'_, S> {
         self.summary.failed_dial.get_or_insert(error);
     }
 
-    fn start(&mut self, id: u64, (dialler, upstream): Legs, target: Target, place: Place) {
-        let Ok(ends) = ends(&dialler, &upstream) else {
+    fn start(&mut self, id: u64, joined: Joined, place: Place) {
+        let Ok(ends) = joined.ends() else {
             // One of them was reset between the dial and now; dropping both tells the other.
             tracing::warn!(connection = id, "the connection was reset before it began");
             self.accepts = true;
@@ -282,27 +261,18 @@ impl<S: Served> Server<'_, S> {
         tracing::info!(connection = id, dialler = %ends.dialler, upstream = %ends.upstream, "connection opened");
         self.served.joined(id, &ends);
         let core = self.served.core(id, ends.dialler, ends.upstream);
+        let Joined { dialler, upstream, target, dial, .. } = joined;
         let (link, stop, once) =
             (Link::new(core, dialler, upstream, self.options.limits), self.links.listen(), self.options.once);
         let since = Instant::now();
         let ended = async move {
-            let _place = place;
+            let (_place, _dial) = (place, dial);
             let (core, ending, received, [_, refusal]) = guarded(link, once, stop).await;
             let refusal = refusal.map(|why| DialError::NoTls { target, error: HandshakeError::Failed(why) });
             Done::Ended { id, core, ending, refusal, told: Told { ends, since, received } }
         };
         self.tasks.spawn(ended.in_current_span());
     }
-}
-
-/// All addresses of a connection.
-pub(super) fn ends(dialler: &Leg, upstream: &Leg) -> io::Result<Ends> {
-    Ok(Ends {
-        dialler: dialler.peer_addr()?,
-        accepted_at: dialler.local_addr()?,
-        dialled_from: upstream.local_addr()?,
-        upstream: upstream.peer_addr()?,
-    })
 }
 
 impl Told {

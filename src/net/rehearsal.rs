@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::proxy::{Options, serve};
-use super::{Doors, Judged, Limits, Recorder, RecorderOptions, Shutdown, Stop, Target, client, node_server};
+use super::{Doors, Judged, Limits, Recorder, RecorderOptions, Shutdown, Sockets, Stop, Target, client, node_server};
 use crate::node::consumer::{Client, ClientConfig};
 use crate::node::{Config, Node};
 use crate::report::Report;
@@ -81,6 +81,7 @@ impl Rehearsal {
             once: true,
             timeout: Some(self.timeout),
             connect_timeout: self.timeout,
+            sockets: Sockets::default(),
             limits: Limits { settle: self.plan.settle + SETTLE_SLACK, ..Limits::default() },
             ..Options::default()
         };

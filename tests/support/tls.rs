@@ -94,7 +94,7 @@ impl Sealed {
         let ca = Ca::new();
         let files = ca.signs(&["localhost", "127.0.0.1"]);
         let (tls, connector) = (edges.0.then(|| acceptor(&files)), edges.1.then(|| connector(&ca)));
-        let route = |target: Target| Route { upstream: Upstream { target, tls: connector }, tls };
+        let route = |target: Target| Route { upstream: Upstream { target, tls: connector }.into(), tls };
         let proxy = Proxy::start_routed(route, change, make, None).await;
         Self { proxy, edges, client: client(&ca, version), server: server(&files, version) }
     }

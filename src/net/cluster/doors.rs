@@ -79,17 +79,24 @@ const MOST_MAPS: usize = 1024;
 const MOST_TOLD: usize = 64;
 
 impl ClusterDoors {
-    /// Those of a proxy whose first listener is `first` and leads where `route` says; `changes` makes more of them.
-    pub fn new(options: ClusterOptions, first: SocketAddr, route: &Route, changes: UnboundedSender<Change>) -> Self {
-        let offered = if route.tls.is_some() { Service::KvTls } else { Service::Kv };
+    /// Those of a proxy whose first listener is `first`, speaks TLS if there is `tls`, and leads to `upstream`; `changes`
+    /// makes more of them.
+    pub fn new(
+        options: ClusterOptions,
+        first: SocketAddr,
+        upstream: &Upstream,
+        tls: Option<Acceptor>,
+        changes: UnboundedSender<Change>,
+    ) -> Self {
+        let offered = if tls.is_some() { Service::KvTls } else { Service::Kv };
         let spot = Spot { at: first, is_first: true, serving: None };
         let state = State {
             room: Room { ip: first.ip(), ports: options.ports.clone() },
             options,
-            tls: route.tls.clone(),
-            upstream_tls: route.upstream.tls.clone(),
+            tls,
+            upstream_tls: upstream.tls.clone(),
             changes,
-            spots: BTreeMap::from([((offered, place(&route.upstream.target)), spot)]),
+            spots: BTreeMap::from([((offered, place(&upstream.target)), spot)]),
             maps: BTreeMap::new(),
             told: BTreeSet::new(),
             is_ambiguous: false,
@@ -238,7 +245,7 @@ impl State {
         let target = Target { host: node.host.clone(), port: node.port };
         let serving = match offered {
             Service::Kv | Service::KvTls => {
-                let route = Arc::new(Route { upstream: self.upstream(target), tls: self.tls.clone() });
+                let route = Arc::new(Route { upstream: self.upstream(target).into(), tls: self.tls.clone() });
                 // Nobody serves them any more where this fails: the proxy ends.
                 let _ = self.changes.send(Change::Open(Door { listener, route }));
                 None

@@ -48,7 +48,7 @@ impl Bed {
         let (mut opened, mut closed) = (Vec::new(), 0);
         while let Ok(change) = self.changes.try_recv() {
             match change {
-                Change::Open(door) => opened.push(door.route.upstream.target.host.clone()),
+                Change::Open(door) => opened.push(door.route.upstream.to_string()),
                 Change::Close(_) => closed += 1,
             }
         }
@@ -94,7 +94,7 @@ async fn a_door_is_dialled_as_soon_as_it_is_named() {
     assert!(dialled.is_ok(), "{dialled:?}");
     let Ok(Change::Open(door)) = bed.changes.try_recv() else { panic!("a door") };
     let route = Doors::new(vec![door]).accept().await.1;
-    assert_eq!(route.upstream.target, Target { host: "node2".to_owned(), port: 11210 });
+    assert_eq!(route.upstream.to_string(), "node2:11210");
     assert_eq!(bed.doors.directory(at).here(), Some(&node("node2")), "whoever came there is there");
 }
 

@@ -57,7 +57,7 @@ impl Certificates {
         let mut certificates = Self::default();
         for route in routes {
             certificates.acceptors.extend(route.tls.clone());
-            certificates.connectors.extend(route.upstream.tls.clone());
+            certificates.connectors.extend(route.upstream.tls().cloned());
         }
         certificates
     }
