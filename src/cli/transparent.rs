@@ -1,4 +1,6 @@
-use crate::net::{Mode, NoRight, Transparent};
+use anyhow::bail;
+
+use crate::net::{Mode, Transparent};
 
 /// The flags of a proxy that the kernel brings connections to.
 #[derive(clap::Args, Debug)]
@@ -9,15 +11,19 @@ pub(super) struct Transparently {
     transparent: Option<Mode>,
 
     /// Mark on the packets that the proxy dials with, so that rules can leave them alone; 0 for none [default: 0xdcb0]
-    #[arg(long, value_name = "N", env = "DCPROXY_MARK", value_parser = mark, requires = "transparent")]
+    #[arg(long, value_name = "N", env = "DCPROXY_MARK", value_parser = mark)]
     mark: Option<u32>,
 }
 
 impl Transparently {
     /// What finds the destinations, if that is asked for.
-    pub(super) fn transparent(&self) -> Result<Option<Transparent>, NoRight> {
-        let mark = self.mark.unwrap_or(Transparent::MARK);
-        self.transparent.map(|mode| Transparent::new(mode, mark)).transpose()
+    pub(super) fn transparent(&self) -> anyhow::Result<Option<Transparent>> {
+        match (self.transparent, self.mark) {
+            (Some(mode), mark) => Ok(Some(Transparent::new(mode, mark.unwrap_or(Transparent::MARK))?)),
+            (None, None) => Ok(None),
+            // clap does not hold it against a flag that cannot be given beside --upstream.
+            (None, Some(mark)) => bail!("--mark {mark:#x}: expected --transparent MODE with it, found none"),
+        }
     }
 }
 

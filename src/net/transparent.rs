@@ -100,6 +100,12 @@ pub enum NoRight {
     NotLinux,
 }
 
+impl NoRight {
+    fn of(error: io::Error, refused: impl FnOnce(io::Error) -> Self) -> Self {
+        if error.kind() == ErrorKind::Unsupported { Self::NotLinux } else { refused(error) }
+    }
+}
+
 /// A connection came to a transparent proxy that was not meant for anybody behind it.
 #[derive(Debug, thiserror::Error)]
 pub enum Misdirected {
@@ -304,11 +310,11 @@ impl Transparent {
 
     fn set_mark(&self, socket: &Socket) -> Result<(), NoRight> {
         if self.mark == 0 {
-            return system::supported().map_err(|_| NoRight::NotLinux);
+            return system::supported().map_err(|error| NoRight::of(error, |_| NoRight::NotLinux));
         }
-        system::set_mark(socket, self.mark).map_err(|error| match error.kind() {
-            ErrorKind::Unsupported => NoRight::NotLinux,
-            _ => NoRight::Mark { mark: self.mark, error, program: program() },
+        system::set_mark(socket, self.mark).map_err(|error| {
+            let told = |error| NoRight::Mark { mark: self.mark, error, program: program() };
+            NoRight::of(error, told)
         })
     }
 
@@ -318,10 +324,8 @@ impl Transparent {
 }
 
 fn set_transparent(socket: &Socket, of: SocketAddr) -> Result<(), NoRight> {
-    system::set_transparent(socket, of).map_err(|error| match error.kind() {
-        ErrorKind::Unsupported => NoRight::NotLinux,
-        _ => NoRight::Transparent { error, program: program() },
-    })
+    system::set_transparent(socket, of)
+        .map_err(|error| NoRight::of(error, |error| NoRight::Transparent { error, program: program() }))
 }
 
 /// Begins to connect a socket that never waits.

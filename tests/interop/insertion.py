@@ -394,7 +394,7 @@ def local(dcproxy, is_ipv6):
                 raise Wrong(f"{lines} connections came back")
 
 
-def page(dcproxy):
+def page(dcproxy, folder):
     """The commands of docs/INSERTION.md, one after another, but for the names of the namespaces."""
     with open(os.path.join(HERE, "../../docs/INSERTION.md"), encoding="utf-8") as file:
         blocks = re.findall(r"^```sh\n(.*?)^```$", file.read(), re.MULTILINE | re.DOTALL)
@@ -405,7 +405,7 @@ def page(dcproxy):
     path = os.path.dirname(dcproxy) + os.pathsep + ENVIRONMENT["PATH"]
     shell = subprocess.Popen(
         ["bash", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**ENVIRONMENT, "PATH": path}, start_new_session=True,
+        env={**ENVIRONMENT, "PATH": path}, cwd=folder, start_new_session=True,
     )  # fmt: skip
     try:
         output, _ = shell.communicate(timeout=2 * PATIENCE)
@@ -418,6 +418,11 @@ def page(dcproxy):
         shell.wait()
         for name in names.values():
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+def in_folder(one, dcproxy):
+    with tempfile.TemporaryDirectory() as folder:
+        one(dcproxy, folder)
 
 
 def no_rights(dcproxy):
@@ -470,7 +475,7 @@ def main(argv):
         runs[f"{mode}, IPv4 and IPv6 on one listener"] = (mode, lambda mode=mode: dual_stack(mode, False, dcproxy))
     for version in (4, 6):
         runs[f"redirect on the consumer's machine, IPv{version}"] = ("redirect", lambda version=version: local(dcproxy, version == 6))
-    runs["docs/INSERTION.md (redirect, tproxy)"] = ("tproxy", lambda: page(dcproxy))
+    runs["docs/INSERTION.md (redirect, tproxy)"] = ("tproxy", lambda: in_folder(page, dcproxy))
     runs["without rights"] = ("rights", lambda: no_rights(dcproxy))
     runs = {name: run for name, run in runs.items() if not options.names or any(part in name for part in options.names)}
     lacking = {

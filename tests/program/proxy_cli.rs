@@ -81,6 +81,22 @@ fn bad_addresses_are_one_line_and_exit_2() {
 }
 
 #[test]
+fn where_to_dial_is_said_once() {
+    for (args, told) in [
+        (vec!["--listen", "0"], "required arguments were not provided: --upstream <HOST:PORT>"),
+        (vec!["--listen", "0", "--transparent", "redirect", "--upstream", "localhost:1"], "cannot be used with"),
+        (vec!["--listen", "0", "--transparent", "redirect", "--cluster"], "cannot be used with"),
+        (vec!["--listen", "0", "--transparent", "nat"], "expected redirect or tproxy, found 'nat'"),
+        (vec!["--listen", "0", "--upstream", "localhost:1", "--mark", "7"], "expected --transparent MODE with it"),
+    ] {
+        let output = command(&["proxy"]).args(args).output().expect("it runs");
+        let stderr = String::from_utf8(output.stderr).expect("text");
+        assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+        assert!(stderr.starts_with("dcproxy: ") && stderr.contains(told), "{stderr}");
+    }
+}
+
+#[test]
 fn a_refused_upstream_ends_once_with_one_line_and_a_report() {
     let directory = tempfile::tempdir().expect("a directory");
     let report = directory.path().join("r.json");

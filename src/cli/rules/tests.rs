@@ -134,6 +134,19 @@ ip -6 route replace local default dev lo table 56497
 }
 
 #[test]
+fn the_manual_shows_what_is_printed() {
+    let manual = include_str!("../../../docs/INSERTION.md");
+    for flags in [
+        "--transparent redirect --listen 0.0.0.0:11999 --interface clients",
+        "--transparent tproxy --listen 127.0.0.1:11999 --interface clients",
+    ] {
+        assert!(manual.contains(&format!("dcproxy rules {flags} | ")), "{flags}");
+        let printed = text(flags).expect("printed");
+        assert!(manual.contains(&format!("```text\n{printed}```\n")), "{printed}");
+    }
+}
+
+#[test]
 fn what_cannot_work_is_refused_with_what_would() {
     for (flags, told) in [
         ("--transparent nat --listen 1", "expected redirect or tproxy, found 'nat'"),
