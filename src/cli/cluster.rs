@@ -3,7 +3,7 @@ use std::ops::RangeInclusive;
 
 use super::output;
 use crate::net;
-use crate::net::{ClusterDoors, ClusterOptions, NoTarget, Target};
+use crate::net::{ClusterDoors, ClusterOptions, Listeners, NoTarget, Target};
 
 /// The flags of a proxy that stands in for all nodes of a cluster.
 #[derive(clap::Args, Debug)]
@@ -38,14 +38,23 @@ impl Cluster {
         self.cluster.then_some(options)
     }
 
-    /// Begins to serve the management port that the user named.
-    pub(super) async fn manage(&self, doors: &ClusterDoors) -> anyhow::Result<()> {
-        if let Some((listen, node)) = &self.cluster_management {
-            let listener = net::listen(listen).await?;
-            super::announce("management", listener.local_addr()?);
-            doors.manage(listener, node)?;
-        }
-        Ok(())
+    /// Where the management port listens that the user named.
+    pub(super) fn management(&self) -> Option<&Target> {
+        self.cluster_management.as_ref().map(|(listen, _)| listen)
+    }
+
+    /// Begins to serve the management port that the user named, on the listener that is kept by this name, and says where.
+    pub(super) async fn manage(
+        &self,
+        doors: &ClusterDoors,
+        name: &str,
+        listeners: &mut Listeners,
+    ) -> anyhow::Result<Option<SocketAddr>> {
+        let Some((listen, node)) = &self.cluster_management else { return Ok(None) };
+        let listener = listeners.listen(name, net::listen(listen)).await?;
+        let at = listener.local_addr()?;
+        doors.manage(listener, node)?;
+        Ok(Some(at))
     }
 }
 

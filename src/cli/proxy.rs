@@ -127,8 +127,10 @@ struct Equipped {
     judged: Judged,
     /// Where it listens.
     address: SocketAddr,
-    /// What its listener is kept by while its settings change.
-    door: String,
+    /// Where the management port of its cluster does, that the user named.
+    management: Option<SocketAddr>,
+    /// What its listeners are kept by while its settings change.
+    kept_by: Vec<String>,
     /// What is read again when that is asked for.
     certificates: Certificates,
 }
@@ -144,6 +146,7 @@ impl Args {
         let opened = options.sockets.listen(listen, destination.transparent());
         let listener = kept.listeners.listen(&door, opened).await?;
         let address = listener.local_addr()?;
+        let mut kept_by = vec![door];
         let mut judged = Judged::new(plan, self.judging.judge(&self.acting.scenario));
         let mut secrets = Secrets::from_environment()?;
         if let Some(recorder) = self.recording.start(&destination)? {
@@ -155,17 +158,22 @@ impl Args {
             tls: self.tls.acceptor([listen], &secrets, &mut kept.authorities)?,
         };
         let certificates = Certificates::of([&route]);
+        let mut management = None;
         let doors = match (self.cluster.options(), &route.upstream) {
             (None, _) | (Some(_), Destination::Original { .. }) => Doors::one(listener, route),
             (Some(options), Destination::Fixed(upstream)) => {
                 let (doors, changes) = Doors::changing(vec![Door { listener, route: Arc::new(route.clone()) }]);
                 let cluster = ClusterDoors::new(options, address, upstream, route.tls.clone(), changes);
-                self.cluster.manage(&cluster).await?;
+                if let Some(listen) = self.cluster.management() {
+                    let door = self.door_name(&format!("{name} management"), listen);
+                    management = self.cluster.manage(&cluster, &door, &mut kept.listeners).await?;
+                    kept_by.push(door);
+                }
                 judged.lead_through(cluster);
                 doors
             }
         };
-        Ok(Equipped { doors, options, judged, address, door, certificates })
+        Ok(Equipped { doors, options, judged, address, management, kept_by, certificates })
     }
 
     fn destination(&self) -> anyhow::Result<Destination> {

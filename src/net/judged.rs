@@ -178,6 +178,12 @@ impl Served for Judged {
         if opened || !self.armed() { Counted::Yes } else { Counted::No }
     }
 
+    fn closed(&mut self) {
+        if let Some(doors) = &self.cluster {
+            doors.close();
+        }
+    }
+
     fn armed(&self) -> bool {
         self.plan.is_armed()
     }

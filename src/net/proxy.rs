@@ -37,6 +37,9 @@ pub trait Served {
     /// A connection is over. The answer is whether it counts as the one of [`Options::once`].
     fn finished(&mut self, id: u64, core: Self::Core, ending: &Ending) -> Counted;
 
+    /// Nobody is let in any more. It may be told of that several times.
+    fn closed(&mut self) {}
+
     /// Whether anything is armed; if nothing is, the first connection is the one of [`Options::once`].
     fn armed(&self) -> bool;
 }
@@ -119,6 +122,7 @@ pub async fn serve<S: Served>(mut doors: Doors, options: Options, served: &mut S
     while server.accepts() || !server.tasks.is_empty() {
         if server.is_stopping() {
             doors.close();
+            server.served.closed();
         }
         doors.let_in(server.crowd.has_room());
         tokio::select! {
@@ -143,6 +147,7 @@ pub async fn serve<S: Served>(mut doors: Doors, options: Options, served: &mut S
             (dialler, route) = doors.accept(), if server.accepts() => server.accepted(dialler, route),
         }
     }
+    server.served.closed();
     server.summary
 }
 

@@ -137,7 +137,13 @@ fn array_of_tables<'a>(value: &'a Spanned<DeValue<'a>>) -> Result<Vec<(Range<usi
 /// What no two proxies may do.
 fn claims_of(table: &Table) -> Vec<String> {
     let named = format!("are called so: give each a name of its own (name = {:?})", table.name);
-    let listen = table.args.listen.iter().filter(|listen| listen.port != 0).map(|listen| format!("listen on {listen}"));
+    let listen = table
+        .args
+        .listen
+        .iter()
+        .chain(table.args.cluster.management())
+        .filter(|listen| listen.port != 0)
+        .map(|listen| format!("listen on {listen}"));
     let writes = outputs::written(&table.args).map(|path| format!("write {}", path.display()));
     [named].into_iter().chain(listen).chain(writes).collect()
 }

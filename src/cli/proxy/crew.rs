@@ -35,7 +35,7 @@ pub(super) struct Proxies<'a> {
     /// Those that are to be the members, once all of them are equipped.
     next: BTreeMap<String, Member>,
     /// The listeners of those that are equipped, and have not been told of.
-    unannounced: Vec<(String, SocketAddr)>,
+    unannounced: Vec<(String, SocketAddr, Option<SocketAddr>)>,
     /// Where the API listens, until that has been told of.
     api: Option<SocketAddr>,
     kept: Kept,
@@ -51,8 +51,8 @@ pub(super) struct Proxies<'a> {
 #[derive(Clone, Debug)]
 struct Member {
     argv: Vec<OsString>,
-    /// What its listener is kept by.
-    door: String,
+    /// What its listeners are kept by.
+    kept_by: Vec<String>,
     /// How many connections it may have at a time, where that is limited.
     connections: usize,
     certificates: Certificates,
@@ -99,18 +99,19 @@ impl<'a> Proxies<'a> {
         for Table { name, argv, mut args } in tables {
             self.outputs.claim(&mut args);
             let equipped = args.equip(&name, &mut self.kept).await;
-            let Equipped { doors, options, judged, address, door, certificates } = match (equipped, &self.path) {
-                (Ok(equipped), _) => equipped,
-                (Err(error), None) => return Err(error),
-                (Err(error), Some(path)) => {
-                    return Err(error.context(format!("{}: proxy '{name}'", path.display())));
-                }
-            };
+            let Equipped { doors, options, judged, address, management, kept_by, certificates } =
+                match (equipped, &self.path) {
+                    (Ok(equipped), _) => equipped,
+                    (Err(error), None) => return Err(error),
+                    (Err(error), Some(path)) => {
+                        return Err(error.context(format!("{}: proxy '{name}'", path.display())));
+                    }
+                };
             self.equipped += 1;
             let number = self.equipped;
-            self.unannounced.push((name.clone(), address));
+            self.unannounced.push((name.clone(), address, management));
             let connections = options.max_connections.unwrap_or(0);
-            self.next.insert(name.clone(), Member { argv, door, connections, certificates, number, ended: false });
+            self.next.insert(name.clone(), Member { argv, kept_by, connections, certificates, number, ended: false });
             outfits.push(Outfit { name, doors, options, served: judged, whose: Whose { args, number } });
         }
         Ok(outfits)
@@ -131,7 +132,7 @@ impl<'a> Proxies<'a> {
 
     /// Keeps the listeners of those that may still need them.
     fn let_go(&mut self) {
-        let doors = self.members.values().filter(|member| !member.ended).map(|member| member.door.clone());
+        let doors = self.members.values().filter(|member| !member.ended).flat_map(|member| member.kept_by.clone());
         self.kept.listeners.keep_only(&doors.collect::<BTreeSet<_>>());
     }
 
@@ -187,8 +188,9 @@ impl Crew for Proxies<'_> {
     fn changed(&mut self) {
         self.members = std::mem::take(&mut self.next);
         let several = self.members.len() > 1;
-        for (name, address) in std::mem::take(&mut self.unannounced) {
+        for (name, address, management) in std::mem::take(&mut self.unannounced) {
             announce_for(if several { &name } else { "" }, address);
+            management.into_iter().for_each(|address| announce("management", address));
         }
         if let Some(api) = self.api.take() {
             announce("api", api);

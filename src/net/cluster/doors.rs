@@ -118,10 +118,9 @@ impl ClusterDoors {
         Ok(())
     }
 
-    /// Serves no management port any more. The other listeners are the proxy's.
+    /// Serves no management port any more; maps name them all the same. The other listeners are the proxy's.
     pub fn close(&self) {
-        let spots = std::mem::take(&mut self.lock().spots);
-        spots.into_values().filter_map(|spot| spot.serving).for_each(|serving| serving.abort());
+        self.lock().spots.values_mut().filter_map(|spot| spot.serving.take()).for_each(|serving| serving.abort());
     }
 
     /// The directory for a connection that was accepted at this address.

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
 use crate::cluster::{Directory, Identity, Place, Revision, Service};
-use crate::net::{Change, Doors, Route, Target};
+use crate::net::{Change, Doors, Target, Upstream};
 
 const FIRST: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 4711);
 
@@ -25,8 +25,8 @@ fn bed(first: SocketAddr, host: Option<&str>, ports: Option<std::ops::RangeInclu
     });
     let options = ClusterOptions { ports, host: host.map(str::to_owned), announce };
     let (sender, changes) = tokio::sync::mpsc::unbounded_channel();
-    let route = Route::from(Target { host: "node1".to_owned(), port: 11210 });
-    Bed { doors: ClusterDoors::new(options, first, &route, sender), changes, announced }
+    let upstream = Upstream::from(Target { host: "node1".to_owned(), port: 11210 });
+    Bed { doors: ClusterDoors::new(options, first, &upstream, None, sender), changes, announced }
 }
 
 fn node(host: &str) -> Place {

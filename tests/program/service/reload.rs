@@ -153,3 +153,32 @@ fn the_throw_away_ca_outlasts_a_reload() {
     service.signal("TERM");
     assert_eq!(service.end().0, Some(0));
 }
+
+/// The management port of a cluster is a listener as any: it is kept where its proxy stays, and goes with it.
+#[test]
+fn the_management_port_of_a_cluster_stays_and_goes_with_its_proxy() {
+    run(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let other = "[[proxy]]\nname = 'other'\nlisten = 0\nupstream = '127.0.0.1:1'\n";
+        let cluster = |settle| {
+            format!(
+                "{other}[[proxy]]\nname = 'cluster'\nlisten = 0\nupstream = '127.0.0.1:1'\nsettle = '{settle}'\n\
+                 cluster = true\ncluster-management = '0=127.0.0.1:1'\n"
+            )
+        };
+        let file = written(&directory, &cluster("1s"));
+        let path = file.to_string_lossy();
+        let mut service = Service::start(&["--config", &path], &[("RUST_LOG", "info")], 0);
+        let before = service.line_with("management listening on ");
+        written(&directory, &cluster("2s"));
+        service.signal("HUP");
+        assert_eq!(service.line_with("management listening on "), before);
+        let at = before.trim_start_matches("management listening on ");
+        assert!(TcpStream::connect(at).await.is_ok());
+        service.line_with("is read again");
+        written(&directory, other);
+        service.signal("HUP");
+        service.line_with("is read again");
+        while TcpStream::connect(at).await.is_ok() {}
+    });
+}
