@@ -1,5 +1,6 @@
 //! `proxy --cluster` between a client and the three nodes of `node --nodes 3`: whatever the client learns leads to the proxy.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
@@ -27,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Told {
     child: Child,
     lines: Receiver<String>,
+    /// What was passed over, looking for another line.
+    passed: RefCell<Vec<String>>,
 }
 
 impl Told {
@@ -35,15 +38,20 @@ impl Told {
         let stderr: BufReader<ChildStderr> = BufReader::new(child.stderr.take().expect("piped"));
         let (sender, lines) = channel();
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child, lines }
+        Self { child, lines, passed: RefCell::default() }
     }
 
-    /// The first line from now on that begins so, without that.
+    /// The first line that begins so and was not asked for before, without that.
     fn says(&self, start: &str) -> String {
+        let mut passed = self.passed.borrow_mut();
+        let before = passed.iter().position(|line| line.starts_with(start)).map(|at| passed.remove(at));
+        let mut next = before;
         loop {
-            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it never says {start}"));
-            if let Some(rest) = line.strip_prefix(start) {
-                return rest.to_owned();
+            let line = next.take().map_or_else(|| self.lines.recv_timeout(PATIENCE), Ok);
+            let line = line.unwrap_or_else(|_| panic!("it never says {start}"));
+            match line.strip_prefix(start) {
+                Some(rest) => return rest.to_owned(),
+                None => passed.push(line),
             }
         }
     }
