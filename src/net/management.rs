@@ -1,18 +1,25 @@
 use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
 use bytes::Bytes;
 use hyper::body::Frame;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::server::TlsStream;
 
+use super::listen::accept;
+use super::tls::Acceptor;
 use super::{Entrance, Shutdown, Stop, serve_node};
 use crate::node::{Answer, Cluster, MAP_END, Method, Node};
 
@@ -22,7 +29,7 @@ pub struct NodeListeners {
     /// For KV and DCP.
     pub entrances: Vec<Entrance>,
     /// For its management, which speaks HTTP.
-    pub management: Option<TcpListener>,
+    pub management: Vec<Entrance>,
 }
 
 /// Serves the nodes of a cluster, in order, each on listeners of its own, until `shutdown` says stop. Their connections end
@@ -31,8 +38,8 @@ pub async fn serve_cluster(listeners: impl IntoIterator<Item = NodeListeners>, c
     let changes = watch::Sender::new(());
     let mut serving = JoinSet::new();
     for (NodeListeners { entrances, management }, node) in listeners.into_iter().zip(cluster.nodes()) {
-        if let Some(listener) = management {
-            serving.spawn(serve_management(listener, node.clone(), changes.clone(), shutdown.clone()));
+        for entrance in management {
+            serving.spawn(serve_management(entrance, node.clone(), changes.clone(), shutdown.clone()));
         }
         let shutdown = shutdown.clone();
         serving.spawn(async move { serve_node(entrances, node, &shutdown).await });
@@ -52,16 +59,72 @@ struct Desk {
     changes: watch::Sender<()>,
 }
 
-async fn serve_management(listener: TcpListener, node: Node, changes: watch::Sender<()>, shutdown: Shutdown) {
+async fn serve_management(entrance: Entrance, node: Node, changes: watch::Sender<()>, shutdown: Shutdown) {
     let mut stop = shutdown.listen();
     let router = Router::new().fallback(answer).with_state(Desk { node, changes });
+    let serving = async {
+        match entrance.tls {
+            None => axum::serve(entrance.listener, router).await,
+            Some(tls) => axum::serve(Sealed::new(entrance.listener, tls)?, router).await,
+        }
+    };
     tokio::select! {
-        served = axum::serve(listener, router) => {
+        served = serving => {
             if let Err(error) = served {
                 tracing::error!("the management of the embedded node ended: {error}");
             }
         }
         _ = stop.wait_for(|&stop| stop != Stop::No) => {}
+    }
+}
+
+/// Connections whose handshake is done; those that are slow at it keep nobody.
+struct Sealed {
+    streams: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+    at: SocketAddr,
+}
+
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+impl Sealed {
+    fn new(listener: TcpListener, tls: Acceptor) -> io::Result<Self> {
+        let at = listener.local_addr()?;
+        let (sender, streams) = mpsc::channel(1);
+        tokio::spawn(async move {
+            loop {
+                let stream = tokio::select! {
+                    stream = accept(&listener) => stream,
+                    () = sender.closed() => return,
+                };
+                let (tls, sender) = (tls.clone(), sender.clone());
+                tokio::spawn(async move {
+                    let Ok(from) = stream.peer_addr() else { return };
+                    match tls.accept_stream(stream, HANDSHAKE).await {
+                        Ok(stream) => drop(sender.send((stream, from)).await),
+                        Err(error) => error.tell(),
+                    }
+                });
+            }
+        });
+        Ok(Self { streams, at })
+    }
+}
+
+impl Listener for Sealed {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        match self.streams.recv().await {
+            Some(accepted) => accepted,
+            // Nobody accepts any more.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.at)
     }
 }
 

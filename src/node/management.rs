@@ -140,7 +140,13 @@ mod tests {
     use super::*;
 
     fn cluster() -> Vec<Node> {
-        let member = |at| Member { host: "h".to_owned(), kv: at, kv_tls: None, management: Some(8000 + at) };
+        let member = |at| Member {
+            host: "h".to_owned(),
+            kv: at,
+            kv_tls: None,
+            management: Some(8000 + at),
+            management_tls: None,
+        };
         Cluster::new(Config::default(), (0..3).map(member).collect()).unwrap().nodes()
     }
 

@@ -107,7 +107,8 @@ impl Cluster {
 impl Node {
     /// A node as it is told to be, alone in its cluster.
     pub fn new(config: Config) -> Self {
-        let alone = Member { host: config.host.clone(), kv: config.port, kv_tls: None, management: None };
+        let alone =
+            Member { host: config.host.clone(), kv: config.port, kv_tls: None, management: None, management_tls: None };
         let buckets = Mutex::new(Bucket::spread(&config, vec![alone]));
         Self { shared: Arc::new(Shared { config, buckets, connections: AtomicU64::new(0) }), at: 0 }
     }

@@ -17,6 +17,8 @@ pub struct Member {
     pub kv_tls: Option<u16>,
     /// The port of its management, which speaks HTTP.
     pub management: Option<u16>,
+    /// The port of its management with TLS.
+    pub management_tls: Option<u16>,
 }
 
 /// What a cluster was asked to do and cannot.
@@ -230,7 +232,8 @@ impl Member {
 
     fn extended(&self, this_node: bool) -> Value {
         let mut services = json!({"kv": self.kv});
-        for (name, port) in [("kvSSL", self.kv_tls), ("mgmt", self.management)] {
+        let ports = [("kvSSL", self.kv_tls), ("mgmt", self.management), ("mgmtSSL", self.management_tls)];
+        for (name, port) in ports {
             if let Some(port) = port {
                 services[name] = port.into();
             }
@@ -249,7 +252,8 @@ mod tests {
     use super::*;
 
     fn cluster(nodes: u16, vbuckets: u16) -> Topology {
-        let member = |at| Member { host: format!("n{at}"), kv: 100 + at, kv_tls: None, management: None };
+        let member =
+            |at| Member { host: format!("n{at}"), kv: 100 + at, kv_tls: None, management: None, management_tls: None };
         Topology::new((0..nodes).map(member).collect(), vbuckets)
     }
 
@@ -268,11 +272,17 @@ mod tests {
 
     #[test]
     fn the_cluster_map_names_this_node_and_every_vbucket() {
-        let member = Member { host: "::1".to_owned(), kv: 4711, kv_tls: Some(4712), management: Some(4713) };
+        let member = Member {
+            host: "::1".to_owned(),
+            kv: 4711,
+            kv_tls: Some(4712),
+            management: Some(4713),
+            management_tls: Some(4714),
+        };
         let map = Topology::new(vec![member], 4).terse(&Config::default(), 0, true);
         assert_eq!(map["vBucketServerMap"]["serverList"][0], "[::1]:4711");
         assert_eq!(map["vBucketServerMap"]["vBucketMap"].as_array().unwrap().len(), 4);
-        assert_eq!(map["nodesExt"][0]["services"], json!({"kv": 4711, "kvSSL": 4712, "mgmt": 4713}));
+        assert_eq!(map["nodesExt"][0]["services"], json!({"kv": 4711, "kvSSL": 4712, "mgmt": 4713, "mgmtSSL": 4714}));
         assert_eq!(map["nodesExt"][0]["hostname"], "::1");
         assert_eq!(map["nodes"][0]["hostname"], "[::1]:4713");
         assert_eq!(map["name"], "default");

@@ -2,7 +2,7 @@
 """Public clients that are none of this project's, through the proxy, from a cluster of three embedded nodes.
 
   - gocbcore: the Go DCP client streams every vbucket with collections and flow control, while the proxy closes streams in
-    mid-transfer; straight from the cluster and through the proxy the same has to come;
+    mid-transfer, or while a node joins; straight from the cluster and through the proxy the same has to come;
   - dcp-client: the Java DCP client does the same, event by event; it takes the answers for being in the order of its
     questions, and opens streams again by itself;
   - couchbase for Python: KV work, plain and over TLS.
@@ -13,6 +13,7 @@ Each prints what was expected, what came, and how many streams were closed and r
 """
 
 import argparse
+import base64
 import json
 import os
 import signal
@@ -20,10 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 from scenarios import EXIT, HERE, Listener
 
 NODES = 3
+VBUCKETS = 32
 CUTS = os.path.join(HERE, "cuts.toml")
 ITEMS = 2000
 # The newest of the node's own collections in its second scope (src/node/data.rs: one a round of 32, from 8 on, every second
@@ -33,18 +36,23 @@ COLLECTION = f"inventory.orders-{8 + ROUND - 1 + ROUND % 2}"
 
 
 class Setting:
-    """A cluster of embedded nodes, and the proxy before it."""
+    """A cluster of embedded nodes, and the proxy before it; with TLS at both edges, if at any."""
 
-    def __init__(self, dcproxy, folder, node=(), proxy=()):
+    def __init__(self, dcproxy, folder, tls, proxy=(), vbuckets=VBUCKETS):
         self.started = []
         self.report = os.path.join(folder, "report.json")
-        self.cas = [os.path.join(folder, name) for name in ("node.pem", "proxy.pem")]
-        node = [*node, "--tls-ca-out", self.cas[0]]
-        proxy = [*proxy, "--tls-ca-out", self.cas[1]]
+        node_ca, self.ca = (os.path.join(folder, name) for name in ("node.pem", "proxy.pem"))
+        of_node = ["--tls", "auto", "--tls-ca-out", node_ca] if tls else []
+        of_proxy = ["--tls", "auto", "--tls-ca-out", self.ca, "--upstream-ca", node_ca] if tls else []
         try:
-            self.node = self.start(dcproxy, "node", "--nodes", str(NODES), "--items", str(ITEMS), "--seed", "5", *node)
-            self.nodes = [self.node.wait_for_address() for _ in range(NODES)]
-            self.proxy = self.start(dcproxy, "proxy", "--cluster", "--upstream", self.nodes[0], "--seed", "3", "--report", self.report, *proxy)
+            data = ["--vbuckets", str(vbuckets), "--items", str(ITEMS), "--seed", "5"]
+            node = self.start(dcproxy, "node", "--nodes", str(NODES), *data, *of_node)
+            self.nodes = [node.wait_for_address() for _ in range(NODES)]
+            # The nodes' other ports are told of before.
+            self.management, over_tls = ([line.split()[-1] for line in node.lines if line.startswith(what)] for what in ("management listening", "tls "))
+            self.behind = over_tls if tls else self.nodes
+            upstream = ["--upstream", self.behind[0], *of_proxy]
+            self.proxy = self.start(dcproxy, "proxy", "--cluster", "--seed", "3", "--report", self.report, *upstream, *proxy)
             self.address = self.proxy.wait_for_address()
         except BaseException:
             self.end()
@@ -67,7 +75,7 @@ class Setting:
             return code, json.load(file)
 
 
-def run(command, timeout=120):
+def run(command, timeout=240):
     """What a program says on its standard output, as JSON, and what is wrong with how it ended."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     wrong = [] if done.returncode == 0 else [f"ended with {done.returncode}", *done.stderr.splitlines()[-5:]]
@@ -77,24 +85,40 @@ def run(command, timeout=120):
         return {}, [*wrong, f"expected JSON, found {done.stdout[:200]!r}"]
 
 
-def gocbcore(options, folder):
-    setting = Setting(options.dcproxy, folder, ["--vbuckets", "64"], ["--scenario", CUTS])
-    try:
-        said, wrong = run([options.gocbcore, "--direct", setting.nodes[0], "--through", setting.address])
-        code, report = setting.judge()
-    finally:
-        setting.end()
-    findings = [f for one in report["connections"] for f in one["findings"] if f["verdict"] == "fail"]
-    wrong += [f"{finding['id']}: {finding['actual']}" for finding in findings[:5]]
-    if code != EXIT["pass"]:
-        wrong.append(f"the proxy ended with {code}: {report['verdict']}: {report['reason']}")
-    if said.get("streams_closed", 0) < 2 * NODES or said["streams_resumed"] != said["streams_closed"]:
-        wrong.append("expected two streams of each node at least to be closed, and each to be resumed")
-    return said, wrong
+def gocbcore(tls=False, joins=False):
+    """Closes streams in mid-transfer. Or a node joins meanwhile, and streams of the vbuckets that it gets end."""
+
+    # Of the vbuckets that move some may have been streamed to their end.
+    least = 5 if joins else NODES
+
+    def work(options, folder):
+        setting = Setting(options.dcproxy, folder, tls, [] if joins else ["--scenario", CUTS])
+        try:
+            command = [options.gocbcore, "--direct", setting.nodes[0], "--through", setting.address, "--timeout", "100s"]
+            command += ["--closes", str(least)] if joins else ["--linger", "3s"]
+            command += ["--ca", setting.ca] if tls else []
+            if joins:
+                change(setting.management[0], "leave")
+                command += ["--change", f"3000=http://{setting.management[0]}/dcproxy/join/{NODES - 1}"]
+            said, wrong = run(command)
+            code, report = setting.judge()
+        finally:
+            setting.end()
+        findings = [f for one in report["connections"] for f in one["findings"] if f["verdict"] == "fail"]
+        wrong += [f"{finding['id']}: {finding['actual']}" for finding in findings[:5]]
+        if code != EXIT["pass"]:
+            wrong.append(f"the proxy ended with {code}: {report['verdict']}: {report['reason']}")
+        if said.get("streams_closed", 0) < least or said["streams_resumed"] != said["streams_closed"]:
+            wrong.append(f"expected {least} streams at least to be closed, and each to be resumed")
+        if said.get("servers") != NODES:
+            wrong.append(f"expected {NODES} nodes in the end, found {said.get('servers')}")
+        return said, wrong
+
+    return work
 
 
 def java(options, folder):
-    setting = Setting(options.dcproxy, folder, ["--vbuckets", "32"], ["--scenario", os.path.join(HERE, "cut_often.toml")])
+    setting = Setting(options.dcproxy, folder, False, ["--scenario", os.path.join(HERE, "cut_often.toml")])
     began = []
     try:
         for name, address in (("direct", setting.nodes[0]), ("through", setting.address)):
@@ -177,27 +201,42 @@ class JavaClient:
         return seen
 
 
-def python(tls):
+def change(management, what):
+    """Lets the last node leave or join."""
+    request = urllib.request.Request(f"http://{management}/dcproxy/{what}/{NODES - 1}", method="POST")
+    request.add_header("Authorization", "Basic " + base64.b64encode(b"Administrator:password").decode())
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def python(tls=False):
     def work(options, folder):
-        node, proxy = (["--tls", "auto"], ["--tls", "auto", "--upstream-ca", os.path.join(folder, "node.pem")]) if tls else ([], [])
-        setting = Setting(options.dcproxy, folder, ["--vbuckets", "64", *node], proxy)
+        # The more vbuckets there are, the more slowly the node writes, and the longer its collections live.
+        setting = Setting(options.dcproxy, folder, tls, vbuckets=64)
         try:
             command = [options.python, os.path.join(HERE, "couchbase_kv.py"), "--collection", COLLECTION]
-            command += [f"couchbases://{setting.address}", "--ca", setting.cas[1]] if tls else [f"couchbase://{setting.address}"]
+            command += [f"couchbases://{setting.address}", "--ca", setting.ca] if tls else [f"couchbase://{setting.address}"]
             said, wrong = run(command)
             code, report = setting.judge()
         finally:
             setting.end()
         if code != EXIT["pass"]:
             wrong.append(f"the proxy ended with {code}: {report['reason']}")
-        if set(said.get("nodes", [])) & set(setting.nodes) or len(said.get("nodes", [])) != NODES:
-            wrong.append(f"expected {NODES} nodes, all behind the proxy, found {said.get('nodes')}; without it {setting.nodes}")
+        if set(said.get("nodes", [])) & set(setting.behind) or len(said.get("nodes", [])) != NODES:
+            wrong.append(f"expected {NODES} nodes, all behind the proxy, found {said.get('nodes')}; without it {setting.behind}")
         return said, wrong
 
     return work
 
 
-CLIENTS = {"gocbcore, DCP": gocbcore, "dcp-client for Java, DCP": java, "couchbase for Python, KV": python(False), "couchbase for Python, KV over TLS": python(True)}
+# What each client does, and the option that says where it is installed.
+CLIENTS = {
+    "gocbcore, streams closed in mid-transfer": ("gocbcore", gocbcore()),
+    "gocbcore, streams closed in mid-transfer, over TLS": ("gocbcore", gocbcore(tls=True)),
+    "gocbcore, a node joins": ("gocbcore", gocbcore(joins=True)),
+    "dcp-client for Java, streams closed in mid-transfer": ("java", java),
+    "couchbase for Python, KV": ("python", python()),
+    "couchbase for Python, KV over TLS": ("python", python(tls=True)),
+}
 
 
 def main(argv):
@@ -209,10 +248,10 @@ def main(argv):
     parser.add_argument("names", nargs="*", help="only those whose names have one of these in them")
     options = parser.parse_args(argv)
     failed = 0
-    for name, client in CLIENTS.items():
+    for name, (installed, client) in CLIENTS.items():
         if options.names and not any(part in name for part in options.names):
             continue
-        if not {gocbcore: options.gocbcore, java: options.java}.get(client, options.python):
+        if not getattr(options, installed):
             print(f"SKIPPED {name}: it is not installed here", flush=True)
             continue
         since = time.monotonic()

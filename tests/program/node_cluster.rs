@@ -13,6 +13,7 @@ struct Cluster {
     kv: Vec<u16>,
     tls: Vec<u16>,
     management: Vec<u16>,
+    management_tls: Vec<u16>,
 }
 
 impl Drop for Cluster {
@@ -24,7 +25,8 @@ impl Drop for Cluster {
 
 fn start(args: &[&str]) -> Cluster {
     let child = command(&[&["node", "--listen", "127.0.0.1:0", "--nodes", "3"][..], args].concat()).spawn().unwrap();
-    let mut cluster = Cluster { kv: Vec::new(), tls: Vec::new(), management: Vec::new(), child };
+    let mut cluster =
+        Cluster { kv: Vec::new(), tls: Vec::new(), management: Vec::new(), management_tls: Vec::new(), child };
     let stderr = BufReader::new(cluster.child.stderr.take().unwrap());
     for line in stderr.lines().map(Result::unwrap) {
         let Some((what, at)) = line.split_once("listening on 127.0.0.1:") else { continue };
@@ -32,6 +34,7 @@ fn start(args: &[&str]) -> Cluster {
             "" => &mut cluster.kv,
             "tls" => &mut cluster.tls,
             "management" => &mut cluster.management,
+            "management tls" => &mut cluster.management_tls,
             _ => continue,
         };
         ports.push(at.parse().unwrap());
@@ -77,6 +80,7 @@ fn the_maps_name_every_node_with_its_ports_in_order() {
                 assert_eq!(ext["services"]["kv"], cluster.kv[node]);
                 assert_eq!(ext["services"]["kvSSL"], cluster.tls[node]);
                 assert_eq!(ext["services"]["mgmt"], cluster.management[node]);
+                assert_eq!(ext["services"]["mgmtSSL"], cluster.management_tls[node]);
                 assert_eq!(ext.get("thisNode").is_some(), node == at);
             }
         }

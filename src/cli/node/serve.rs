@@ -40,6 +40,7 @@ struct Listening {
     kv: SocketAddr,
     tls: Option<SocketAddr>,
     management: Option<SocketAddr>,
+    management_tls: Option<SocketAddr>,
     listeners: NodeListeners,
 }
 
@@ -65,14 +66,21 @@ impl Nodes {
                 tls_at = Some(listener.local_addr()?);
                 entrances.push(Entrance { listener, tls: tls.cloned() });
             }
-            let (mut management_at, mut desk) = (None, None);
+            let mut desks = Vec::new();
+            let (mut management_at, mut management_tls_at) = (None, None);
             if let Some(first) = management {
                 let listener = net::listen(&port_of(first, node)?).await?;
                 management_at = Some(listener.local_addr()?);
-                desk = Some(listener);
+                desks.push(listener.into());
+                if tls.is_some() {
+                    let listener = net::listen(&any).await?;
+                    management_tls_at = Some(listener.local_addr()?);
+                    desks.push(Entrance { listener, tls: tls.cloned() });
+                }
             }
-            let listeners = NodeListeners { entrances, management: desk };
-            nodes.push(Listening { kv, tls: tls_at, management: management_at, listeners });
+            let listeners = NodeListeners { entrances, management: desks };
+            let (management, management_tls) = (management_at, management_tls_at);
+            nodes.push(Listening { kv, tls: tls_at, management, management_tls, listeners });
         }
         Ok(Self(nodes))
     }
@@ -87,6 +95,7 @@ impl Nodes {
             kv: node.kv.port(),
             kv_tls: node.tls.map(|at| at.port()),
             management: node.management.map(|at| at.port()),
+            management_tls: node.management_tls.map(|at| at.port()),
         };
         self.0.iter().map(member).collect()
     }
@@ -95,6 +104,9 @@ impl Nodes {
     fn announce(&self) {
         for at in self.0.iter().filter_map(|node| node.management) {
             announce("management", at);
+        }
+        for at in self.0.iter().filter_map(|node| node.management_tls) {
+            announce("management tls", at);
         }
         for at in self.0.iter().filter_map(|node| node.tls.filter(|&tls| tls != node.kv)) {
             announce("tls", at);

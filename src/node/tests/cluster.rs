@@ -20,7 +20,8 @@ const MAP_NOTICES: u16 = 0x0d;
 const BRIEF_MAP_NOTICES: u16 = 0x1f;
 
 fn cluster(config: Config) -> (Cluster, Vec<Node>) {
-    let member = |at: u16| Member { host: format!("n{at}"), kv: 100 + at, kv_tls: None, management: None };
+    let member =
+        |at: u16| Member { host: format!("n{at}"), kv: 100 + at, kv_tls: None, management: None, management_tls: None };
     let cluster = Cluster::new(Config { interval: None, ..config }, (0..3).map(member).collect()).unwrap();
     let nodes = cluster.nodes();
     (cluster, nodes)
@@ -122,7 +123,8 @@ fn nobody_is_told_of_new_maps_who_did_not_ask_or_cannot_listen() {
 
 #[test]
 fn all_nodes_make_the_same_of_time_and_manifests() {
-    let member = |at: u16| Member { host: "h".to_owned(), kv: at, kv_tls: None, management: None };
+    let member =
+        |at: u16| Member { host: "h".to_owned(), kv: at, kv_tls: None, management: None, management_tls: None };
     let cluster = Cluster::new(Config { items: 10, ..Config::default() }, (0..2).map(member).collect()).unwrap();
     let nodes = cluster.nodes();
     let mut first = Peer::in_bucket(&nodes[0], EVERYTHING);

@@ -28,6 +28,8 @@ type options struct {
 	bufferSize             int
 	timeout                time.Duration
 	changes                changes
+	closes                 int
+	linger                 time.Duration
 }
 
 // changes are what is posted to the management of the cluster once so many documents have come.
@@ -75,6 +77,8 @@ func main() {
 	flag.IntVar(&o.bufferSize, "buffer", 64*1024, "the flow-control window of each connection, in bytes")
 	flag.DurationVar(&o.timeout, "timeout", time.Minute, "how long each of the two ways may take")
 	flag.Var(&o.changes, "change", "N=URL: once N documents have come through the proxy, that URL is posted to, so that the cluster changes; repeatable")
+	flag.IntVar(&o.closes, "closes", 0, "through the proxy, take a document a millisecond until so many streams have been closed, so that there is time for that")
+	flag.DurationVar(&o.linger, "linger", 0, "stay so long when all has come through the proxy")
 	verbose := flag.Bool("verbose", false, "what the library logs goes to stderr")
 	flag.Parse()
 	o.password = "password"
@@ -103,7 +107,7 @@ func main() {
 
 func compare(direct, through string, o options) (*outcome, error) {
 	plain := o
-	plain.ca, plain.changes = "", nil
+	plain.ca, plain.changes, plain.closes, plain.linger = "", nil, 0, 0
 	reference, err := stream(direct, plain, nil)
 	if err != nil {
 		return nil, fmt.Errorf("straight from the cluster: %w", err)

@@ -39,7 +39,8 @@ func stream(address string, o options, ends map[uint16]uint64) (*received, error
 	if err != nil {
 		return nil, err
 	}
-	defer agent.Close()
+	// Nobody waits for that: where a connection is closed for a new map that came on itself, the library locks up (v10.8.1).
+	defer func() { go agent.Close() }()
 	deadline := time.Now().Add(o.timeout)
 	err = wait(deadline, func(done func(error)) error {
 		_, err := agent.WaitUntilReady(deadline, gocbcore.WaitUntilReadyOptions{}, func(_ *gocbcore.WaitUntilReadyResult, err error) { done(err) })
@@ -65,9 +66,9 @@ func stream(address string, o options, ends map[uint16]uint64) (*received, error
 		return nil, fmt.Errorf("expected the seqnos of %d vbuckets, found %d: %w", vbuckets, len(ends), err)
 	}
 
-	all := &received{ends: ends, came: map[place]item{}, servers: servers}
+	all := &received{ends: ends, came: map[place]item{}}
 	over := make(chan ended, 2*len(ends))
-	count := &counter{changes: o.changes, user: o.user, password: o.password, failed: make(chan error, len(o.changes))}
+	count := &counter{changes: o.changes, wanted: int64(o.closes), user: o.user, password: o.password, failed: make(chan error, len(o.changes))}
 	observers := map[uint16]*observer{}
 	for vbucket := range ends {
 		observers[vbucket] = &observer{vbucket: vbucket, end: ends[vbucket], over: over, count: count, came: map[place]item{}}
@@ -86,6 +87,7 @@ func stream(address string, o options, ends map[uint16]uint64) (*received, error
 				continue
 			}
 			all.closed++
+			count.closed.Add(1)
 			// What ends a stream of a vbucket that is still there: it was closed, or its state changed.
 			if !errors.Is(end.err, gocbcore.ErrDCPStreamStateChanged) && !errors.Is(end.err, gocbcore.ErrDCPStreamClosed) &&
 				!errors.Is(end.err, gocbcore.ErrSocketClosed) {
@@ -101,6 +103,14 @@ func stream(address string, o options, ends map[uint16]uint64) (*received, error
 			return nil, fmt.Errorf("%w with %d of %d streams open: %s", errTimeout, left, len(ends), stuck(observers))
 		}
 	}
+	time.Sleep(o.linger)
+	// As many as there are in the end: they may have become more or fewer meanwhile.
+	if snapshot, err = agent.ConfigSnapshot(); err != nil {
+		return nil, err
+	}
+	if all.servers, err = snapshot.NumServers(); err != nil {
+		return nil, err
+	}
 	for _, one := range observers {
 		maps.Copy(all.came, one.came)
 		all.repeated += one.repeated
@@ -110,13 +120,17 @@ func stream(address string, o options, ends map[uint16]uint64) (*received, error
 
 // counter counts what comes, and changes the cluster when it is time for that.
 type counter struct {
-	came           atomic.Int64
+	came, closed   atomic.Int64
+	wanted         int64
 	changes        []change
 	user, password string
 	failed         chan error
 }
 
 func (c *counter) one() {
+	if c.closed.Load() < c.wanted {
+		time.Sleep(time.Millisecond)
+	}
 	came := c.came.Add(1)
 	for _, change := range c.changes {
 		if change.after == came {
