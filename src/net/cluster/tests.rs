@@ -57,7 +57,7 @@ impl Bed {
 }
 
 fn names(hosts: &[&str], closed: usize) -> (Vec<String>, usize) {
-    (hosts.iter().map(|&host| host.to_owned()).collect(), closed)
+    (hosts.iter().map(|host| format!("{host}:11210")).collect(), closed)
 }
 
 #[tokio::test]
