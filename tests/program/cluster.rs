@@ -449,7 +449,8 @@ fn over_tls_every_node_is_behind_a_listener_that_speaks_tls() {
     let at = proxy.listens("");
     let map = Client::dial_tls(at, &proxy_ca).map();
     let mut doors = BTreeMap::from([(at.port(), upstream)]);
-    for _ in 1..3 {
+    // Two more nodes, and the management of all three.
+    for _ in 0..2 + 3 {
         let told = proxy.says("listening on ");
         let (door, node) = told.split_once(" for ").expect("a door of a node");
         doors.insert(door.parse::<SocketAddr>().expect("an address").port(), node.to_owned());
@@ -457,7 +458,7 @@ fn over_tls_every_node_is_behind_a_listener_that_speaks_tls() {
     for (number, node) in map["nodesExt"].as_array().expect("nodes").iter().enumerate() {
         let services = node["services"].as_object().expect("services");
         let port = services["kvSSL"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
-        assert_eq!((services.len(), doors.get(&port)), (1, Some(&tls[number].to_string())), "{services:?}");
+        assert_eq!((services.len(), doors.get(&port)), (2, Some(&tls[number].to_string())), "{services:?}");
         assert_eq!(map["vBucketServerMap"]["serverList"][number], format!("127.0.0.1:{port}"));
         let mut client = Client::dial_tls(SocketAddr::new(at.ip(), port), &proxy_ca);
         let vbucket = (0..6).find(|vbucket| owner(&map, *vbucket) == number).expect("it has some");
