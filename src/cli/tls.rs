@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 
 use super::login::Wire;
-use super::{output, values};
+use super::output;
 use crate::net::tls::{
     Acceptor, AcceptorOptions, Authority, AutoCertificate, Certificate, Connector, ConnectorOptions, Identity, Roots,
     Secrets,
@@ -29,8 +29,7 @@ pub(super) struct Tls {
     tls_client_ca: Option<PathBuf>,
 
     /// Where the certificate of the throw-away CA is written, for those who dial to trust (--tls auto)
-    #[arg(long, value_name = "FILE", env = "DCPROXY_TLS_CA_OUT", default_value = "dcproxy-ca.pem",
-        value_parser = values::new_file)]
+    #[arg(long, value_name = "FILE", env = "DCPROXY_TLS_CA_OUT", default_value = "dcproxy-ca.pem")]
     tls_ca_out: PathBuf,
 
     /// A name or address by which it is dialled, beside localhost and that of --listen; repeatable (--tls auto)

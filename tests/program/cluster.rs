@@ -115,19 +115,31 @@ impl Bed {
     /// Takes in which listeners the proxy has made.
     fn look(&mut self) {
         while let Ok(line) = self.proxy.lines.try_recv() {
-            let Some((at, node)) = line.strip_prefix("listening on ").and_then(|rest| rest.split_once(" for ")) else {
-                self.said.push(line);
-                continue;
-            };
-            let at: SocketAddr = at.parse().expect("an address");
-            self.doors.insert(at.port(), node.to_owned());
+            self.take(line);
         }
     }
 
-    /// The node behind a port of the proxy that a map named. The listener was told of before the map was sent.
+    fn take(&mut self, line: String) {
+        let Some((at, node)) = line.strip_prefix("listening on ").and_then(|rest| rest.split_once(" for ")) else {
+            self.said.push(line);
+            return;
+        };
+        let at: SocketAddr = at.parse().expect("an address");
+        self.doors.insert(at.port(), node.to_owned());
+    }
+
+    /// The node behind a port of the proxy that a map named. The listener was told of before the map was sent, but what is
+    /// told may come later than the map.
     fn behind(&mut self, port: u16) -> String {
-        self.look();
-        self.doors.get(&port).unwrap_or_else(|| panic!("{port} is none of {:?}", self.doors)).clone()
+        loop {
+            if let Some(node) = self.doors.get(&port) {
+                return node.clone();
+            }
+            match self.proxy.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.take(line),
+                Err(_) => panic!("{port} is none of {:?}", self.doors),
+            }
+        }
     }
 
     /// Ends the proxy; its exit code and all that it said but where it listens.
