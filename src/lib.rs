@@ -26,6 +26,7 @@ pub mod search;
 pub mod session;
 pub mod stage;
 mod timestamp;
+pub mod toxic;
 pub mod units;
 pub mod verdict;
 pub mod wire;

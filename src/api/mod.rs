@@ -20,6 +20,7 @@ use self::guard::Guard;
 use self::listener::Limited;
 use crate::net::Health;
 use crate::net::Target;
+use crate::net::control::Registry;
 use crate::net::listen;
 
 /// The API while it serves; it ends when this is dropped.
@@ -37,7 +38,7 @@ impl Api {
     ///
     /// # Errors
     /// It cannot listen there.
-    pub async fn start(at: &Target, health: Health) -> io::Result<Self> {
+    pub async fn start(at: &Target, health: Health, _registry: Registry) -> io::Result<Self> {
         let listener = listen(at).await?;
         let address = listener.local_addr()?;
         let router = router(Guard::new(&at.host), health);

@@ -21,6 +21,7 @@ use super::tls::{Authorities, Tls, UpstreamTls};
 use super::transparent::Transparently;
 use crate::api::Api;
 use crate::net;
+use crate::net::control::Registry;
 use crate::net::proxy::{Options, Summary};
 use crate::net::tls::{Certificates, Secrets};
 use crate::net::{
@@ -241,11 +242,12 @@ pub(super) fn run(args: Args, given: &ArgMatches) -> anyhow::Result<ExitStatus> 
 
 async fn serve(file: File, given: &ArgMatches) -> anyhow::Result<ExitStatus> {
     let (shutdown, health) = (Shutdown::on_signals()?, Health::default());
-    let mut proxies = Proxies::new(file.path, given);
+    let registry = Registry::default();
+    let mut proxies = Proxies::new(file.path, given, file.api.is_some().then(|| registry.clone()));
     let outfits = proxies.equip(file.tables).await?;
     let reload = if proxies.can_read_again() { Some(Reload::on_signal()?) } else { None };
     let _api = match &file.api {
-        Some(at) => Some(proxies.announcing(Api::start(at, health.clone()).await?)),
+        Some(at) => Some(proxies.announcing(Api::start(at, health.clone(), registry).await?)),
         None => None,
     };
     serve_fleet(&mut proxies, outfits, &shutdown, reload.as_ref(), &health).await;

@@ -7,6 +7,7 @@
 mod act;
 mod asked;
 mod event;
+mod gate;
 mod hold;
 mod outbox;
 mod sessions;
@@ -16,6 +17,7 @@ pub use event::Actions;
 pub use event::Event;
 pub use event::Interceptor;
 pub use event::Pace;
+pub use gate::Gate;
 pub use hold::FOR_EVER;
 pub use sessions::Sessions;
 

@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::control::Orders;
 use crate::Timestamp;
 use crate::engine::{Engine, Observer, Output};
 use crate::journal::{How, Side};
@@ -31,6 +34,9 @@ pub trait Core: Send + 'static {
 
     /// No more time will be given than is needed to bring to an end what has begun: begin nothing new.
     fn settle(&mut self, _now: Timestamp) {}
+
+    /// What is wanted of it by whoever controls the proxy, all of it, has changed.
+    fn ordered(&mut self, _orders: &Arc<Orders>, _now: Timestamp) {}
 
     /// How far it has come.
     fn progress(&self) -> Progress {

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use super::Ending;
+use super::control::{Control, Controlled};
 use super::proxy::{Counted, Served, Summary};
 use super::{Clock, ClusterDoors, Recorder, Run, Tapped};
 use crate::bridge::{self, Bridge};
@@ -35,6 +37,7 @@ pub struct Judged {
     joined: Option<Ends>,
     /// Where the proxy stands in for the nodes of a cluster, if it does.
     cluster: Option<ClusterDoors>,
+    controlled: Option<Arc<Controlled>>,
 }
 
 /// Connections that a report lists; a proxy may serve for weeks.
@@ -55,6 +58,7 @@ impl Judged {
             bridge: None,
             joined: None,
             cluster: None,
+            controlled: None,
         }
     }
 
@@ -63,6 +67,11 @@ impl Judged {
     pub fn recorded(mut self, recorder: Recorder) -> Self {
         self.recorder = Some(recorder);
         self
+    }
+
+    /// Lets somebody control its connections.
+    pub fn obey(&mut self, controlled: Arc<Controlled>) {
+        self.controlled = Some(controlled);
     }
 
     /// Rewrites cluster maps too, so that they lead through these.
@@ -123,7 +132,7 @@ impl Served for Judged {
     fn core(&mut self, id: u64, dialler: SocketAddr, upstream: SocketAddr) -> Self::Core {
         self.addresses.insert(id, (dialler, upstream));
         let terms = self.plan.terms(self.judge);
-        let ends = self.joined.take();
+        let ends = self.joined;
         let tape = self.recorder.as_ref().zip(ends).map(|(recorder, ends)| {
             let scenarios = self.plan.scenarios.iter().map(|scenario| scenario.name.clone()).collect();
             let run = Run { seed: self.plan.seed, scenarios, terms: terms.clone() };
@@ -142,11 +151,19 @@ impl Served for Judged {
         Tapped::new(interceptor, judge, tape, self.plan.seed)
     }
 
+    fn control(&mut self, id: u64) -> Option<Control<Self::Core>> {
+        let ends = self.joined.take()?;
+        Some(self.controlled.as_ref()?.opened(id, ends))
+    }
+
     fn finished(&mut self, id: u64, mut core: Self::Core, ending: &Ending) -> Counted {
         let (dialler, upstream) = self
             .addresses
             .remove(&id)
             .map_or_else(Default::default, |(dialler, upstream)| (dialler.to_string(), upstream.to_string()));
+        if let Some(controlled) = &self.controlled {
+            controlled.ended(id);
+        }
         // A core that has panicked may do so again.
         let judged = catch_unwind(AssertUnwindSafe(|| {
             core.over(how(ending));

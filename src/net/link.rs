@@ -5,6 +5,7 @@ use tokio::sync::watch;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 
+use super::control::{Control, Visit};
 use super::end::{End, Received};
 use super::hint::Hint;
 use super::{Clock, Core, Leg, Progress, Stop};
@@ -30,6 +31,7 @@ pub struct Link<C> {
     limits: Limits,
     hint: Hint,
     received: [u64; 2],
+    control: Option<Control<C>>,
 }
 
 /// What a [`Link`] may use.
@@ -76,7 +78,15 @@ impl<C: Core> Link<C> {
             limits,
             hint: Hint::default(),
             received: [0; 2],
+            control: None,
         }
+    }
+
+    /// Obeys whoever controls the proxy too.
+    #[must_use]
+    pub fn controlled(mut self, control: Option<Control<C>>) -> Self {
+        self.control = control;
+        self
     }
 
     /// Why the upstream refused the TLS connection after all, where it did: the dial is to count as one that failed.
@@ -105,12 +115,17 @@ impl<C: Core> Link<C> {
         let mut sleep = pin!(sleep_until(Instant::now()));
         let mut stop_by = None;
         self.obey();
+        let mut control = self.control.take();
         loop {
+            self.heed(control.as_mut());
             self.turn(self.clock.now());
             if self.dialler.is_over() && self.upstream.is_over() {
                 return Ending::Closed;
             }
             let progress = self.core.progress();
+            if let Some(control) = &control {
+                control.tell(progress);
+            }
             if until_settled && progress == Progress::Settled {
                 return Ending::Settled;
             }
@@ -142,8 +157,26 @@ impl<C: Core> Link<C> {
                 }
                 () = &mut sleep, if deadline.is_some() => {}
                 Ok(()) = stop.changed() => {}
+                visit = called(&mut control) => if let Some(visit) = visit { self.receive_visit(visit); }
             }
         }
+    }
+
+    /// Takes the newest orders, and those who wait to be let in.
+    fn heed(&mut self, control: Option<&mut Control<C>>) {
+        let Some(control) = control else { return };
+        if let Some(orders) = control.news() {
+            self.core.ordered(&orders, self.clock.now());
+            self.obey();
+        }
+        while let Ok(visit) = control.visits.try_recv() {
+            self.receive_visit(visit);
+        }
+    }
+
+    fn receive_visit(&mut self, visit: Visit<C>) {
+        visit(&mut self.core, self.clock.now());
+        self.obey();
     }
 
     /// Everything that can be done at this moment.
@@ -242,6 +275,20 @@ impl<C: Core> Link<C> {
             Side::Dialler => &mut self.dialler,
             Side::Upstream => &mut self.upstream,
         }
+    }
+}
+
+/// Waits for orders or a visit; there may be none.
+async fn called<C>(control: &mut Option<Control<C>>) -> Option<Visit<C>> {
+    let Some(control) = control else { return std::future::pending().await };
+    tokio::select! {
+        Ok(()) = control.orders.changed() => {
+            // They are taken at the beginning of the next turn.
+            control.orders.mark_changed();
+            None
+        }
+        Some(visit) = control.visits.recv() => Some(visit),
+        else => std::future::pending().await,
     }
 }
 

@@ -7,6 +7,7 @@ mod bridge;
 mod client;
 mod clock;
 mod cluster;
+pub mod control;
 mod core;
 mod crowd;
 mod descriptors;

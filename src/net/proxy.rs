@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Instrument;
 
+use super::control::Control;
 use super::crowd::{Crowd, Place};
 use super::join::{Joined, NotJoined, join};
 use super::tls::HandshakeError;
@@ -33,6 +34,11 @@ pub trait Served {
 
     /// The core of a connection whose two ends are connected. Ids count from 1.
     fn core(&mut self, id: u64, dialler: SocketAddr, upstream: SocketAddr) -> Self::Core;
+
+    /// What controls that connection while it lasts, if anything does; asked for right after its core.
+    fn control(&mut self, _id: u64) -> Option<Control<Self::Core>> {
+        None
+    }
 
     /// A connection is over. The answer is whether it counts as the one of [`Options::once`].
     fn finished(&mut self, id: u64, core: Self::Core, ending: &Ending) -> Counted;
@@ -266,9 +272,10 @@ impl<S: Served> Server<'_, S> {
         tracing::info!(connection = id, dialler = %ends.dialler, upstream = %ends.upstream, "connection opened");
         self.served.joined(id, &ends);
         let core = self.served.core(id, ends.dialler, ends.upstream);
+        let control = self.served.control(id);
         let Joined { dialler, upstream, target, dial, .. } = joined;
-        let (link, stop, once) =
-            (Link::new(core, dialler, upstream, self.options.limits), self.links.listen(), self.options.once);
+        let link = Link::new(core, dialler, upstream, self.options.limits).controlled(control);
+        let (stop, once) = (self.links.listen(), self.options.once);
         let since = Instant::now();
         let ended = async move {
             let (_place, _dial) = (place, dial);

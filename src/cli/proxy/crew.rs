@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::ArgMatches;
 
@@ -20,6 +21,8 @@ use crate::net::Changes;
 use crate::net::Crew;
 use crate::net::Judged;
 use crate::net::Outfit;
+use crate::net::control::Controlled;
+use crate::net::control::Registry;
 use crate::net::proxy::Summary;
 use crate::net::raise_descriptors;
 use crate::net::tls::Certificates;
@@ -38,6 +41,8 @@ pub(super) struct Proxies<'a> {
     unannounced: Vec<(String, SocketAddr, Option<SocketAddr>)>,
     /// Where the API listens, until that has been told of.
     api: Option<SocketAddr>,
+    /// What the API knows of them; `None` where there is no API.
+    registry: Option<Registry>,
     kept: Kept,
     outputs: Outputs,
     equipped: u64,
@@ -46,6 +51,9 @@ pub(super) struct Proxies<'a> {
     status: ExitStatus,
     error: Option<anyhow::Error>,
 }
+
+/// What the only proxy is called where nobody gave it a name.
+const ONLY: &str = "proxy";
 
 /// A proxy as it is written down.
 #[derive(Clone, Debug)]
@@ -70,7 +78,7 @@ pub(super) struct Whose {
 
 impl<'a> Proxies<'a> {
     /// None yet.
-    pub(super) fn new(path: Option<PathBuf>, given: &'a ArgMatches) -> Self {
+    pub(super) fn new(path: Option<PathBuf>, given: &'a ArgMatches, registry: Option<Registry>) -> Self {
         Self {
             path,
             given,
@@ -78,6 +86,7 @@ impl<'a> Proxies<'a> {
             next: BTreeMap::new(),
             unannounced: Vec::new(),
             api: None,
+            registry,
             kept: Kept::default(),
             outputs: Outputs::default(),
             equipped: 0,
@@ -99,7 +108,7 @@ impl<'a> Proxies<'a> {
         for Table { name, argv, mut args } in tables {
             self.outputs.claim(&mut args);
             let equipped = args.equip(&name, &mut self.kept).await;
-            let Equipped { doors, options, judged, address, management, kept_by, certificates } =
+            let Equipped { doors, options, mut judged, address, management, kept_by, certificates } =
                 match (equipped, &self.path) {
                     (Ok(equipped), _) => equipped,
                     (Err(error), None) => return Err(error),
@@ -107,6 +116,11 @@ impl<'a> Proxies<'a> {
                         return Err(error.context(format!("{}: proxy '{name}'", path.display())));
                     }
                 };
+            if let Some(registry) = &self.registry {
+                let controlled = Arc::new(Controlled::new(if name.is_empty() { ONLY } else { &name }));
+                judged.obey(Arc::clone(&controlled));
+                registry.enter(controlled);
+            }
             self.equipped += 1;
             let number = self.equipped;
             self.unannounced.push((name.clone(), address, management));

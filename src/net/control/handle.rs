@@ -1,0 +1,85 @@
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::Orders;
+use crate::Timestamp;
+use crate::net::Progress;
+
+/// What is done to the core of a link, in the link's task between two turns.
+pub type Visit<C> = Box<dyn FnOnce(&mut C, Timestamp) + Send>;
+
+/// Visits that may wait for a link.
+const MOST_VISITS: usize = 16;
+
+/// A link as seen from outside.
+pub struct Handle<C> {
+    visits: mpsc::Sender<Visit<C>>,
+    progress: watch::Receiver<Progress>,
+}
+
+impl<C> Clone for Handle<C> {
+    fn clone(&self) -> Self {
+        Self { visits: self.visits.clone(), progress: self.progress.clone() }
+    }
+}
+
+impl<C> std::fmt::Debug for Handle<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("progress", &self.progress).finish_non_exhaustive()
+    }
+}
+
+impl<C> Handle<C> {
+    /// Does something to the core, or asks it something; `None` where the link has ended.
+    pub async fn visit<R: Send + 'static>(
+        &self,
+        visit: impl FnOnce(&mut C, Timestamp) -> R + Send + 'static,
+    ) -> Option<R> {
+        let (answer, answered) = oneshot::channel();
+        let visit: Visit<C> = Box::new(|core, now| {
+            answer.send(visit(core, now)).ok();
+        });
+        self.visits.send(visit).await.ok()?;
+        answered.await.ok()
+    }
+
+    /// Waits until what is armed there has settled, or the link has ended.
+    pub async fn settled(&self) {
+        self.progress.clone().wait_for(|progress| *progress != Progress::Armed).await.ok();
+    }
+}
+
+/// The link's side of it.
+pub struct Control<C> {
+    pub(in crate::net) orders: watch::Receiver<Arc<Orders>>,
+    pub(in crate::net) visits: mpsc::Receiver<Visit<C>>,
+    pub(in crate::net) progress: watch::Sender<Progress>,
+}
+
+impl<C> std::fmt::Debug for Control<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("orders", &self.orders).finish_non_exhaustive()
+    }
+}
+
+impl<C> Control<C> {
+    /// A link's side, which obeys these orders, and the other.
+    pub fn new(mut orders: watch::Receiver<Arc<Orders>>) -> (Self, Handle<C>) {
+        // Those of now are news to the link.
+        orders.mark_changed();
+        let (sender, visits) = mpsc::channel(MOST_VISITS);
+        let (progress, watched) = watch::channel(Progress::Unarmed);
+        (Self { orders, visits, progress }, Handle { visits: sender, progress: watched })
+    }
+
+    /// The orders, if there are newer ones than were taken last.
+    pub(in crate::net) fn news(&mut self) -> Option<Arc<Orders>> {
+        self.orders.has_changed().unwrap_or(false).then(|| Arc::clone(&self.orders.borrow_and_update()))
+    }
+
+    /// Tells how far the core has come.
+    pub(in crate::net) fn tell(&self, progress: Progress) {
+        self.progress.send_if_modified(|told| std::mem::replace(told, progress) != progress);
+    }
+}

@@ -1,0 +1,36 @@
+//! What the API can be asked to do to the connections of a proxy for as long as it is wanted: toxiproxy's toxics, which know
+//! bytes alone, and the faults of the catalogue, which know DCP.
+
+use crate::engine::Gate;
+use crate::scenario::Step;
+
+/// One toxic of a proxy.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Toxic {
+    /// What it is called; no two of a proxy have one name.
+    pub name: String,
+    /// Whose bytes it is done to.
+    pub stream: Stream,
+    /// The share of the connections that have it, from 0 to 1: each draws for itself, by the seed, when it begins.
+    pub toxicity: f64,
+    /// What it does.
+    pub kind: Kind,
+}
+
+/// A direction, in toxiproxy's words.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Stream {
+    /// From whoever dialled the proxy.
+    Upstream,
+    /// From whoever the proxy dialled.
+    Downstream,
+}
+
+/// What a toxic does.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Kind {
+    /// Something to bytes, whatever they mean.
+    Bytes(Gate),
+    /// A fault of the catalogue, at its trigger: a step that waits until the toxic is removed.
+    Dcp(Box<Step>),
+}
