@@ -1,8 +1,9 @@
 use std::ops::Range;
 
-use miette::Diagnostic;
-use miette::NamedSource;
-use miette::SourceSpan;
+use annotate_snippets::AnnotationKind;
+use annotate_snippets::Level;
+use annotate_snippets::Renderer;
+use annotate_snippets::Snippet;
 
 /// Why a scenario cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -56,26 +57,8 @@ impl ScenarioError {
     /// The same with the place in the file shown, for people: `name` is the file's.
     pub fn shown(&self, name: &str, text: &str) -> String {
         let Self::Malformed { span, said, .. } = self else { return self.to_string() };
-        let report = Shown {
-            said: said.clone(),
-            file: NamedSource::new(name, text.to_owned()),
-            at: (span.start, span.len().max(1)).into(),
-        };
-        let theme = miette::GraphicalTheme::unicode_nocolor();
-        let mut out = String::new();
-        match miette::GraphicalReportHandler::new_themed(theme).with_width(120).render_report(&mut out, &report) {
-            Ok(()) => out,
-            Err(_) => self.to_string(),
-        }
+        let here = AnnotationKind::Primary.span(span.clone()).label("here");
+        let place = Snippet::source(text).path(name).annotation(here);
+        Renderer::plain().render(&[Level::ERROR.primary_title(said).element(place)])
     }
-}
-
-#[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("{said}")]
-struct Shown {
-    said: String,
-    #[source_code]
-    file: NamedSource<String>,
-    #[label("here")]
-    at: SourceSpan,
 }
