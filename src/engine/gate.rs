@@ -1,5 +1,15 @@
 use std::time::Duration;
 
+/// A gate that stands before an end, and what it is called: one that is changed under its name goes on with what it has
+/// counted, and keeps its draws.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Standing {
+    /// Its name; no two before an end have one.
+    pub name: String,
+    /// What it does.
+    pub gate: Gate,
+}
+
 /// Something that is done to all bytes that go to an end, in their order, as long as it stands there; frames of the tool's
 /// own pass it by. The shapes and the behaviour are toxiproxy's.
 #[derive(Clone, PartialEq, Debug)]

@@ -18,6 +18,7 @@ pub use event::Event;
 pub use event::Interceptor;
 pub use event::Pace;
 pub use gate::Gate;
+pub use gate::Standing;
 pub use hold::FOR_EVER;
 pub use sessions::Sessions;
 
@@ -143,6 +144,24 @@ impl<O: Observer> Engine<O> {
             announced: None,
         }
     }
+
+    /// Puts an interceptor in the place of the one that was there, at any moment of the connection; `None` lets it go: bytes
+    /// leave before they are looked at again, once nothing is pending of what was done before.
+    ///
+    /// A frame of which a part has left goes on, and is shown to nobody: the first that the interceptor sees is the one
+    /// behind it. What an interceptor that is let go holds back leaves, and answers to what it has asked stay withheld (law
+    /// L3).
+    pub fn intercept(
+        &mut self,
+        interceptor: Option<Box<dyn Interceptor>>,
+        _now: Timestamp,
+    ) -> Option<Box<dyn Interceptor>> {
+        std::mem::replace(&mut self.interceptor, interceptor)
+    }
+
+    /// What stands before an end is this, in this order, from now on: what waits for that end goes through it from the time
+    /// that it came. Frames of the tool's own pass it by.
+    pub fn gates(&mut self, _to: Side, _gates: &[Standing], _now: Timestamp) {}
 
     /// Takes in bytes that were read from an end.
     pub fn feed(&mut self, from: Side, bytes: Bytes, now: Timestamp) {

@@ -148,7 +148,7 @@ impl Served for Judged {
             let config = bridge::Config { nonce: format!("{}{id:08x}", config.nonce), ..config.clone() };
             interceptor = Some(Box::new(Bridge::new(config, progress.clone(), interceptor)));
         }
-        Tapped::new(interceptor, judge, tape, self.plan.seed)
+        Tapped::new(interceptor, judge, tape, self.plan.seed, id)
     }
 
     fn control(&mut self, id: u64) -> Option<Control<Self::Core>> {

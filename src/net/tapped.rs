@@ -1,12 +1,16 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::control::Orders;
 use super::{Core, Progress};
 use crate::Timestamp;
 use crate::capture::write::Tape;
-use crate::engine::{Engine, Interceptor, Observer, Output, Sessions};
+use crate::engine::{Engine, Interceptor, Observer, Output, Sessions, Standing};
 use crate::journal::{Entry, How, Side};
 use crate::scenario::judge::Judge;
 use crate::session::{Context, Session};
+use crate::toxic::{Kind, Stream};
 
 /// An engine whose connection is judged and, where there is a tape, recorded: bytes as they come and as they are handed
 /// to the socket, with what the journal says of them.
@@ -14,6 +18,8 @@ use crate::session::{Context, Session};
 pub struct Tapped {
     engine: Engine<Eyes>,
     now: Timestamp,
+    /// The seed of the run, and the connection's number: what is drawn for it depends on both.
+    drawn_by: (u64, u64),
 }
 
 /// Those who read the journal.
@@ -33,14 +39,16 @@ impl Observer for Eyes {
 }
 
 impl Tapped {
-    /// A connection through the tool; `key_seed` seeds the hashes of keys in the journal.
+    /// The connection of this number through the tool; `seed` seeds the hashes of keys in the journal, and what is drawn.
     pub fn new(
         interceptor: Option<Box<dyn Interceptor>>,
         judge: Judge,
         tape: Option<Box<Tape>>,
-        key_seed: u64,
+        seed: u64,
+        connection: u64,
     ) -> Self {
-        Self { engine: Engine::new(interceptor, Eyes { judge, tape }, key_seed), now: Timestamp::default() }
+        let engine = Engine::new(interceptor, Eyes { judge, tape }, seed);
+        Self { engine, now: Timestamp::default(), drawn_by: (seed, connection) }
     }
 
     /// The judge, and the sessions at both edges.
@@ -56,6 +64,24 @@ impl Tapped {
             tape.over(how, now);
         }
     }
+
+    /// The toxics that know bytes alone: each in its direction, where the connection has it.
+    fn gates(&mut self, orders: &Orders, now: Timestamp) {
+        let (seed, connection) = self.drawn_by;
+        for stream in [Stream::Upstream, Stream::Downstream] {
+            let toxics =
+                orders.toxics.iter().filter(|toxic| toxic.stream == stream && toxic.is_had_by(seed, connection));
+            let gates = toxics.filter_map(|toxic| match &toxic.kind {
+                Kind::Bytes(gate) => Some(Standing { name: toxic.name.clone(), gate: gate.clone() }),
+                Kind::Dcp(_) => None,
+            });
+            self.engine.gates(stream.to(), &gates.collect::<Vec<_>>(), now);
+        }
+    }
+
+    /// The toxics that know DCP, and the scenarios.
+    #[allow(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "nothing takes these steps yet")]
+    fn steps(&mut self, _orders: &Orders, _now: Timestamp) {}
 
     const fn tape(&mut self) -> Option<&mut Box<Tape>> {
         self.engine.observed().0.tape.as_mut()
@@ -106,6 +132,12 @@ impl Core for Tapped {
     fn settle(&mut self, now: Timestamp) {
         self.now = now;
         self.engine.settle(now);
+    }
+
+    fn ordered(&mut self, orders: &Arc<Orders>, now: Timestamp) {
+        self.now = now;
+        self.gates(orders, now);
+        self.steps(orders, now);
     }
 
     fn progress(&self) -> Progress {

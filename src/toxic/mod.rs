@@ -2,7 +2,12 @@
 //! bytes alone, and the faults of the catalogue, which know DCP.
 
 use crate::engine::Gate;
+use crate::journal::Side;
 use crate::scenario::Step;
+
+mod share;
+
+pub use share::draw;
 
 /// One toxic of a proxy.
 #[derive(Clone, PartialEq, Debug)]
@@ -11,10 +16,17 @@ pub struct Toxic {
     pub name: String,
     /// Whose bytes it is done to.
     pub stream: Stream,
-    /// The share of the connections that have it, from 0 to 1: each draws for itself, by the seed, when it begins.
+    /// The share of the connections that have it, from 0 to 1: each has [`draw`]n for itself, by the seed.
     pub toxicity: f64,
     /// What it does.
     pub kind: Kind,
+}
+
+impl Toxic {
+    /// Whether a connection has it.
+    pub fn is_had_by(&self, seed: u64, connection: u64) -> bool {
+        draw(seed, connection, &self.name) < self.toxicity
+    }
 }
 
 /// A direction, in toxiproxy's words.
@@ -24,6 +36,16 @@ pub enum Stream {
     Upstream,
     /// From whoever the proxy dialled.
     Downstream,
+}
+
+impl Stream {
+    /// The end before which what is done to the direction stands.
+    pub const fn to(self) -> Side {
+        match self {
+            Self::Upstream => Side::Upstream,
+            Self::Downstream => Side::Dialler,
+        }
+    }
 }
 
 /// What a toxic does.

@@ -20,7 +20,7 @@ const ARROWS: &str = "
     invariant -> wire dcp journal session verdict
     filter -> wire dcp journal session
     scenario -> units wire dcp era journal session engine fault invariant filter verdict report
-    toxic -> units wire dcp engine fault filter scenario
+    toxic -> units wire dcp journal engine fault filter scenario
     node -> wire dcp era
     bridge -> wire dcp journal session engine node
     capture -> wire dcp journal session
