@@ -157,7 +157,9 @@ impl<C: Core> Link<C> {
                 }
                 () = &mut sleep, if deadline.is_some() => {}
                 Ok(()) = stop.changed() => {}
-                visit = called(&mut control) => if let Some(visit) = visit { self.receive_visit(visit); }
+                visit = called(&mut control) => if let (Some(visit), Some(control)) = (visit, &control) {
+                    self.receive_visit(visit, control);
+                }
             }
         }
     }
@@ -170,13 +172,15 @@ impl<C: Core> Link<C> {
             self.obey();
         }
         while let Ok(visit) = control.visits.try_recv() {
-            self.receive_visit(visit);
+            self.receive_visit(visit, control);
         }
     }
 
-    fn receive_visit(&mut self, visit: Visit<C>) {
-        visit(&mut self.core, self.clock.now());
+    fn receive_visit(&mut self, visit: Visit<C>, control: &Control<C>) {
+        let answer = visit(&mut self.core, self.clock.now());
         self.obey();
+        control.tell(self.core.progress());
+        answer();
     }
 
     /// Everything that can be done at this moment.

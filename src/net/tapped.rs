@@ -8,7 +8,7 @@ use crate::Timestamp;
 use crate::capture::write::Tape;
 use crate::engine::{Engine, Interceptor, Observer, Output, Sessions, Standing};
 use crate::journal::{Entry, How, Side};
-use crate::scenario::judge::Judge;
+use crate::scenario::judge::{Judge, Judgement};
 use crate::session::{Context, Session};
 use crate::toxic::{Kind, Stream};
 
@@ -55,6 +55,17 @@ impl Tapped {
     pub const fn judged(&mut self) -> (&mut Judge, &Sessions) {
         let (eyes, sessions) = self.engine.observed();
         (&mut eyes.judge, sessions)
+    }
+
+    /// What the connection has come to so far, its findings and its steps; it may be asked for again while the connection goes
+    /// on. For a verdict it is told to settle first ([`Core::settle`]), and waited for until it has
+    /// ([`super::control::Handle::settled`]): before that, what was begun has proved nothing yet.
+    ///
+    /// A later one covers all since the connection began: what rules and expectations saw, and the steps of all rounds. Only
+    /// that steps found no place to fire is forgotten once something is armed anew.
+    pub fn verdict_now(&mut self) -> Judgement {
+        let (judge, sessions) = self.judged();
+        judge.judgement(sessions.at(Side::Upstream))
     }
 
     /// The connection is let go: its recording ends with `how`.

@@ -6,8 +6,12 @@ use super::Orders;
 use crate::Timestamp;
 use crate::net::Progress;
 
-/// What is done to the core of a link, in the link's task between two turns.
-pub type Visit<C> = Box<dyn FnOnce(&mut C, Timestamp) + Send>;
+/// What is done to the core of a link, in the link's task between two turns. What it returns brings the answer back, once
+/// all have been told how far the core has come with it.
+pub type Visit<C> = Box<dyn FnOnce(&mut C, Timestamp) -> Answer + Send>;
+
+/// Brings back what a visitor asked for.
+pub type Answer = Box<dyn FnOnce() + Send>;
 
 /// Visits that may wait for a link.
 const MOST_VISITS: usize = 16;
@@ -38,13 +42,14 @@ impl<C> Handle<C> {
     ) -> Option<R> {
         let (answer, answered) = oneshot::channel();
         let visit: Visit<C> = Box::new(|core, now| {
-            answer.send(visit(core, now)).ok();
+            let found = visit(core, now);
+            Box::new(move || drop(answer.send(found)))
         });
         self.visits.send(visit).await.ok()?;
         answered.await.ok()
     }
 
-    /// Waits until what is armed there has settled, or the link has ended.
+    /// Waits until what is armed there has settled, or the link has ended. After a visit it is waited for what that has left.
     pub async fn settled(&self) {
         self.progress.clone().wait_for(|progress| *progress != Progress::Armed).await.ok();
     }

@@ -8,6 +8,6 @@ mod handle;
 mod orders;
 mod registry;
 
-pub use handle::{Control, Handle, Visit};
+pub use handle::{Answer, Control, Handle, Visit};
 pub use orders::Orders;
 pub use registry::{Controlled, Open, Registry};
