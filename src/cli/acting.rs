@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::judging::By;
 use super::judging::Judging;
 use super::{output, values};
 use crate::scenario::{MESSAGES, Plan, Scenario};
@@ -12,6 +13,13 @@ pub(super) struct Acting {
     #[arg(long, value_name = "NAME|FILE", env = "DCPROXY_SCENARIO", value_parser = values::scenario)]
     pub(super) scenario: Vec<Scenario>,
 
+    #[command(flatten)]
+    pub(super) how: How,
+}
+
+/// How steps are taken, whichever.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct How {
     /// How long the ends are watched after the last step and the last orphaned response [default: 2s]
     #[arg(long, value_name = "DUR", env = "DCPROXY_SETTLE", value_parser = units::duration)]
     settle: Option<Duration>,
@@ -40,30 +48,38 @@ impl Acting {
 
     /// The same, for one proxy of several: its name, unless that is empty, is printed with the seed.
     pub(super) fn plan_of(&self, name: &str, judging: &Judging) -> Plan {
-        let first = |setting: fn(&Scenario) -> Option<u64>| self.scenario.iter().find_map(setting);
+        let plan = self.how.plan(&judging.by, &self.scenario);
+        if self.is_armed() {
+            output::remark(&format!("seed {}{}", plan.seed, output::of(name)));
+        }
+        plan
+    }
+}
+
+impl How {
+    /// How the steps of these are taken.
+    pub(super) fn plan(&self, by: &By, scenarios: &[Scenario]) -> Plan {
+        let first = |setting: fn(&Scenario) -> Option<u64>| scenarios.iter().find_map(setting);
         let seed = match self.seed {
             Some(values::Seed::Is(seed)) => seed,
             Some(values::Seed::Random) => values::any_seed(),
             None => first(|scenario| scenario.seed).unwrap_or_else(values::any_seed),
         };
-        if self.is_armed() {
-            output::remark(&format!("seed {seed}{}", output::of(name)));
-        }
-        let messages = match &judging.messages {
+        let messages = match &by.messages {
             Some(messages) => messages.0.iter().copied().collect(),
-            None if self.is_armed() && self.scenario.iter().all(|scenario| !scenario.messages.is_empty()) => {
-                self.scenario.iter().flat_map(|scenario| &scenario.messages).copied().collect()
+            None if !scenarios.is_empty() && scenarios.iter().all(|scenario| !scenario.messages.is_empty()) => {
+                scenarios.iter().flat_map(|scenario| &scenario.messages).copied().collect()
             }
             None => MESSAGES.into(),
         };
-        let settle = self.scenario.iter().filter_map(|scenario| scenario.settle).map(|settle| settle.0).max();
+        let settle = scenarios.iter().filter_map(|scenario| scenario.settle).map(|settle| settle.0).max();
         Plan {
             messages,
-            era: judging.era.0.or_else(|| self.scenario.iter().find_map(|scenario| scenario.era)),
+            era: by.era.0.or_else(|| scenarios.iter().find_map(|scenario| scenario.era)),
             settle: self.settle.or(settle).unwrap_or(SETTLE),
             fatal_too: self.fatal_too,
             seed,
-            scenarios: self.scenario.clone(),
+            scenarios: scenarios.to_vec(),
         }
     }
 }

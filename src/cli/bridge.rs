@@ -123,7 +123,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let config = args.config()?;
     let plan = args.acting.plan(&args.judging);
     let progress = Progress::default();
-    let judge = args.judging.judge(&args.acting.scenario);
+    let judge = args.judging.by.judge(&args.acting.scenario);
     let seed = plan.seed;
     let limits = Limits { settle: plan.settle + SETTLE_SLACK, ..Limits::default() };
     let mut judged = Judged::new(plan, judge).bridged(config.clone(), progress.clone());

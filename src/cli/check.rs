@@ -47,19 +47,19 @@ const SETTLE: Duration = Duration::from_secs(2);
 const MAX_JOBS: usize = 8;
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
-    let messages = args.judging.messages.as_ref().map_or_else(|| MESSAGES.to_vec(), |messages| messages.0.clone());
+    let messages = args.judging.by.messages.as_ref().map_or_else(|| MESSAGES.to_vec(), |messages| messages.0.clone());
     let terms = Terms {
-        era: args.judging.era.0,
+        era: args.judging.by.era.0,
         messages: messages.iter().copied().collect(),
         settle: SETTLE,
-        judge: args.judging.judge(&[]),
+        judge: args.judging.by.judge(&[]),
         source: Source::Recording,
         expected: Vec::new(),
     };
     let asked = Asked {
-        era: args.judging.era.0,
-        messages: args.judging.messages.as_ref().map(|_| terms.messages.clone()),
-        judge: args.judging.judge,
+        era: args.judging.by.era.0,
+        messages: args.judging.by.messages.as_ref().map(|_| terms.messages.clone()),
+        judge: args.judging.by.judge,
     };
     let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let (judgements, errors) = judged(&args.files, &terms, &asked, jobs);

@@ -48,7 +48,7 @@ impl Cluster {
         &self,
         doors: &ClusterDoors,
         name: &str,
-        listeners: &mut Listeners,
+        listeners: &Listeners,
     ) -> anyhow::Result<Option<SocketAddr>> {
         let Some((listen, node)) = &self.cluster_management else { return Ok(None) };
         let listener = listeners.listen(name, net::listen(listen)).await?;

@@ -19,6 +19,17 @@ use crate::verdict::Judge;
 /// The flags of every command that gives a verdict.
 #[derive(clap::Args, Debug)]
 pub(super) struct Judging {
+    #[command(flatten)]
+    pub(super) by: By,
+
+    /// Write a report: .json, .xml (JUnit) or .txt, - for text on stdout; repeatable
+    #[arg(long, value_name = "FILE", env = "DCPROXY_REPORT", value_parser = values::report)]
+    pub(super) report: Vec<Target>,
+}
+
+/// What a verdict is given by.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct By {
     /// Judge by the rules of this era: auto (found from what was negotiated), 6.0, 2019-07, 6.5, 6.6, 7.0 or master
     #[arg(long, value_name = "ERA", env = "DCPROXY_ERA", default_value_t = EraChoice(None))]
     pub(super) era: EraChoice,
@@ -26,10 +37,6 @@ pub(super) struct Judging {
     /// Stream messages that must each meet an orphaned response, such as prepare,commit; all eight types if not given
     #[arg(long, value_name = "LIST", env = "DCPROXY_MESSAGES")]
     pub(super) messages: Option<Messages>,
-
-    /// Write a report: .json, .xml (JUnit) or .txt, - for text on stdout; repeatable
-    #[arg(long, value_name = "FILE", env = "DCPROXY_REPORT", value_parser = values::report)]
-    pub(super) report: Vec<Target>,
 
     /// Whose faults decide the verdict: producer (the default), consumer or both
     #[arg(long, value_name = "END", env = "DCPROXY_JUDGE")]
@@ -39,14 +46,7 @@ pub(super) struct Judging {
 impl Judging {
     /// The flags of a command that has its own for all but the reports.
     pub(super) const fn only_report(report: Vec<Target>) -> Self {
-        Self { era: EraChoice(None), messages: None, report, judge: None }
-    }
-
-    /// Whose faults decide: as asked for, or as the scenarios say, both where they differ; the producer's where nobody says.
-    pub(super) fn judge(&self, scenarios: &[Scenario]) -> Judge {
-        let mut said = scenarios.iter().map(|scenario| scenario.judge.unwrap_or(Judge::Producer));
-        let first = said.next().unwrap_or(Judge::Producer);
-        self.judge.unwrap_or_else(|| if said.all(|judge| judge == first) { first } else { Judge::Both })
+        Self { by: By { era: EraChoice(None), messages: None, judge: None }, report }
     }
 
     /// Writes the report wherever `--report` says, and the annotations where GitHub Actions reads them. One that cannot be
@@ -69,6 +69,15 @@ impl Judging {
             print(report)?;
         }
         self.deliver(report)
+    }
+}
+
+impl By {
+    /// Whose faults decide: as asked for, or as the scenarios say, both where they differ; the producer's where nobody says.
+    pub(super) fn judge(&self, scenarios: &[Scenario]) -> Judge {
+        let mut said = scenarios.iter().map(|scenario| scenario.judge.unwrap_or(Judge::Producer));
+        let first = said.next().unwrap_or(Judge::Producer);
+        self.judge.unwrap_or_else(|| if said.all(|judge| judge == first) { first } else { Judge::Both })
     }
 }
 
@@ -104,17 +113,12 @@ mod tests {
     fn every_report_is_written_though_one_fails() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = |name: &str, format| Target::File { path: dir.path().join(name), format };
-        let judging = Judging {
-            era: EraChoice(None),
-            messages: None,
-            report: vec![
-                file("missing/r.json", Format::Json),
-                file("r.xml", Format::Junit),
-                file("r.json", Format::Json),
-                file("r.txt", Format::Text),
-            ],
-            judge: None,
-        };
+        let judging = Judging::only_report(vec![
+            file("missing/r.json", Format::Json),
+            file("r.xml", Format::Junit),
+            file("r.json", Format::Json),
+            file("r.txt", Format::Text),
+        ]);
         let error = judging.deliver(&Report::new(Judge::Producer)).expect_err("a directory is missing");
         assert!(format!("{error:#}").starts_with("writing the report "), "{error:#}");
         let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).expect("written");

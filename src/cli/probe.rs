@@ -102,10 +102,10 @@ impl fmt::Display for Statuses {
 
 impl Args {
     fn options(&self, access: Access, salt: u64) -> Options {
-        let messages = self.judging.messages.as_ref();
+        let messages = self.judging.by.messages.as_ref();
         Options {
             access,
-            era: self.judging.era.0,
+            era: self.judging.by.era.0,
             messages: messages.map_or_else(|| PROBED.to_vec(), |messages| messages.0.clone()),
             statuses: self.statuses.as_ref().map_or_else(|| STATUSES.to_vec(), |statuses| statuses.0.clone()),
             scenarios: scenarios(),
@@ -116,7 +116,7 @@ impl Args {
                 Some(Seed::Is(seed)) => seed,
                 Some(Seed::Random) | None => values::any_seed(),
             },
-            judge: self.judging.judge,
+            judge: self.judging.by.judge,
             workload: self.workload,
             salt,
         }

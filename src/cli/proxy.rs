@@ -1,5 +1,6 @@
 mod config;
 mod crew;
+mod made;
 mod outputs;
 
 use std::net::SocketAddr;
@@ -10,7 +11,8 @@ use std::time::Duration;
 use clap::ArgMatches;
 
 use self::config::File;
-use self::crew::Proxies;
+pub(super) use self::crew::Proxies;
+pub(super) use self::made::Made;
 use super::acting::Acting;
 use super::cluster::Cluster;
 use super::judging::Judging;
@@ -21,12 +23,12 @@ use super::tls::{Authorities, Tls, UpstreamTls};
 use super::transparent::Transparently;
 use crate::api::Api;
 use crate::net;
-use crate::net::control::Registry;
+use crate::net::control::{Registry, Standing};
 use crate::net::proxy::{Options, Summary};
 use crate::net::tls::{Certificates, Secrets};
 use crate::net::{
-    ClusterDoors, Destination, Door, Doors, Health, Judged, Limits, Listeners, Reload, Route, Shutdown, Target,
-    serve_fleet,
+    ClusterDoors, Destination, Door, Doors, Entry, Health, Judged, Limits, Listeners, Reload, Route, Shutdown,
+    Steering, Target, serve_fleet,
 };
 use crate::report::Report;
 use crate::units;
@@ -102,13 +104,17 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE.toml", env = "DCPROXY_CONFIG")]
     config: Option<PathBuf>,
 
-    /// Answer /healthz over HTTP here: HOST:PORT, or a port of loopback
+    /// Answer over HTTP here, toxiproxy's API and more (see docs/API.md): HOST:PORT, or a port of loopback
     #[arg(long, value_name = "ADDR", env = "DCPROXY_API", value_parser = Target::to_listen_on)]
     api: Option<Target>,
 }
 
 /// What settling may take beyond `--settle`: closes and bursts that are under way come first.
 const SETTLE_SLACK: Duration = Duration::from_secs(8);
+
+fn settle_limit(settle: Duration) -> Limits {
+    Limits { settle: settle + SETTLE_SLACK, ..Limits::default() }
+}
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&count| count > 0).ok_or_else(|| format!("expected a number from 1 on, found '{text}'"))
@@ -134,11 +140,16 @@ struct Equipped {
     kept_by: Vec<String>,
     /// What is read again when that is asked for.
     certificates: Certificates,
+    /// What the API controls it by, if there is one.
+    steering: Option<Steering>,
 }
+
+/// What the only proxy is called where nobody gave it a name.
+const ONLY: &str = "proxy";
 
 impl Args {
     /// Binds its listener, and starts what else it needs, but for what is kept from before.
-    async fn equip(&self, name: &str, kept: &mut Kept) -> anyhow::Result<Equipped> {
+    async fn equip(&self, name: &str, kept: &mut Kept, registry: Option<&Registry>) -> anyhow::Result<Equipped> {
         let Some(listen) = &self.listen else { anyhow::bail!("expected --listen ADDR, found none") };
         let destination = self.destination()?;
         let plan = self.acting.plan_of(name, &self.judging);
@@ -147,34 +158,52 @@ impl Args {
         let opened = options.sockets.listen(listen, destination.transparent());
         let listener = kept.listeners.listen(&door, opened).await?;
         let address = listener.local_addr()?;
-        let mut kept_by = vec![door];
-        let mut judged = Judged::new(plan, self.judging.judge(&self.acting.scenario));
+        let mut judged = Judged::new(plan, self.judging.by.judge(&self.acting.scenario));
         let mut secrets = Secrets::from_environment()?;
         if let Some(recorder) = self.recording.start(&destination)? {
             secrets = secrets.recorded(self.recording.secrets(&recorder));
             judged = judged.recorded(recorder);
         }
-        let route = Route {
+        let route = Arc::new(Route {
             upstream: destination.speaking(self.upstream_tls.connector(&secrets)?),
             tls: self.tls.acceptor([listen], &secrets, &mut kept.authorities)?,
-        };
-        let certificates = Certificates::of([&route]);
+        });
+        let steering = registry.map(|registry| {
+            let entry = self.entry(address, &route).held(kept.listeners.clone(), door.clone());
+            Steering::new(if name.is_empty() { ONLY } else { name }, entry, registry)
+        });
+        if let Some(steering) = &steering {
+            judged.obey(Arc::clone(steering.controlled()));
+        }
+        let mut kept_by = vec![door];
+        let certificates = Certificates::of([&*route]);
         let mut management = None;
         let doors = match (self.cluster.options(), &route.upstream) {
-            (None, _) | (Some(_), Destination::Original { .. }) => Doors::one(listener, route),
+            (None, _) | (Some(_), Destination::Original { .. }) => Doors::new(vec![Door { listener, route }]),
             (Some(options), Destination::Fixed(upstream)) => {
-                let (doors, changes) = Doors::changing(vec![Door { listener, route: Arc::new(route.clone()) }]);
+                let (doors, changes) = Doors::changing(vec![Door { listener, route: Arc::clone(&route) }]);
                 let cluster = ClusterDoors::new(options, address, upstream, route.tls.clone(), changes);
                 if let Some(listen) = self.cluster.management() {
                     let door = self.door_name(&format!("{name} management"), listen);
-                    management = self.cluster.manage(&cluster, &door, &mut kept.listeners).await?;
+                    management = self.cluster.manage(&cluster, &door, &kept.listeners).await?;
                     kept_by.push(door);
                 }
                 judged.lead_through(cluster);
                 doors
             }
         };
-        Ok(Equipped { doors, options, judged, address, management, kept_by, certificates })
+        Ok(Equipped { doors, options, judged, address, management, kept_by, certificates, steering })
+    }
+
+    /// Where it is entered, as the API may change it.
+    fn entry(&self, at: SocketAddr, route: &Arc<Route>) -> Entry {
+        let standing = Standing { listen: at.into(), upstream: route.upstream.to_string(), enabled: true };
+        let entry = Entry::new(standing, Arc::clone(route), self.sockets.sockets());
+        match (self.cluster.options(), route.upstream.transparent()) {
+            (Some(_), _) => entry.fixed("--cluster: maps name them"),
+            (None, Some(_)) => entry.fixed("--transparent: rules lead to them"),
+            (None, None) => entry,
+        }
     }
 
     fn destination(&self) -> anyhow::Result<Destination> {
@@ -202,7 +231,7 @@ impl Args {
             drain: self.drain,
             max_connections: self.max_connections,
             max_dialling: self.max_dialling,
-            limits: Limits { settle: settle + SETTLE_SLACK, ..Limits::default() },
+            limits: settle_limit(settle),
         }
     }
 
@@ -232,24 +261,30 @@ impl Args {
 /// `given` is what the command line and the environment say.
 pub(super) fn run(args: Args, given: &ArgMatches) -> anyhow::Result<ExitStatus> {
     let api = args.api.clone();
+    let made = Made {
+        sockets: args.sockets.clone(),
+        how: args.acting.how.clone(),
+        by: args.judging.by.clone(),
+        drain: args.drain,
+    };
     let mut file = match &args.config {
         Some(path) => File::read(path, given)?,
         None => File::of_flags(args),
     };
     file.api = api.or(file.api);
-    net::block_on(serve(file, given))?
+    net::block_on(serve(file, given, made))?
 }
 
-async fn serve(file: File, given: &ArgMatches) -> anyhow::Result<ExitStatus> {
+async fn serve(file: File, given: &ArgMatches, made: Made) -> anyhow::Result<ExitStatus> {
     let (shutdown, health) = (Shutdown::on_signals()?, Health::default());
-    let registry = Registry::default();
-    let mut proxies = Proxies::new(file.path, given, file.api.is_some().then(|| registry.clone()));
+    let (registry, newcomers) = Registry::making(made.sockets.sockets());
+    let mut proxies = Proxies::new(file.path, given, made, file.api.is_some().then(|| registry.clone()));
     let outfits = proxies.equip(file.tables).await?;
     let reload = if proxies.can_read_again() { Some(Reload::on_signal()?) } else { None };
-    let _api = match &file.api {
-        Some(at) => Some(proxies.announcing(Api::start(at, health.clone(), registry).await?)),
-        None => None,
+    let (_api, newcomers) = match &file.api {
+        Some(at) => (Some(proxies.announcing(Api::start(at, health.clone(), registry).await?)), Some(newcomers)),
+        None => (None, None),
     };
-    serve_fleet(&mut proxies, outfits, &shutdown, reload.as_ref(), &health).await;
+    serve_fleet(&mut proxies, outfits, &shutdown, reload.as_ref(), newcomers, &health).await;
     proxies.status()
 }

@@ -175,7 +175,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         connect_timeout: CONNECT_TIMEOUT,
     };
     let mut ensemble =
-        Ensemble::new(recording, args.role(), options, plan, args.judging.judge(&args.acting.scenario), args.diff);
+        Ensemble::new(recording, args.role(), options, plan, args.judging.by.judge(&args.acting.scenario), args.diff);
     let upstream = args.tls.to(address, &Secrets::from_environment()?)?;
     net::block_on(async {
         let shutdown = Shutdown::on_signals()?;

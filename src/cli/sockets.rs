@@ -4,7 +4,7 @@ use crate::net::Sockets;
 use crate::units;
 
 /// The flags of a command that relays: what its sockets are like.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(super) struct SocketFlags {
     /// How long a dial may take, handshakes included
     #[arg(long, value_name = "DUR", env = "DCPROXY_CONNECT_TIMEOUT", default_value = "10s", value_parser = units::duration)]

@@ -48,6 +48,8 @@ pub struct Doors {
     full: bool,
     /// Dropped when nobody can be let in any more.
     closed: Option<oneshot::Sender<()>>,
+    /// What is to be open again later, where all are shut for now.
+    aside: Option<Vec<(SocketAddr, Arc<Route>)>>,
 }
 
 /// What becomes of the listeners of a proxy that serves.
@@ -62,7 +64,7 @@ pub enum Change {
 impl Doors {
     /// These, and no others later.
     pub const fn new(open: Vec<Door>) -> Self {
-        Self { open, changes: None, next: 0, failing: false, full: false, closed: None }
+        Self { open, changes: None, next: 0, failing: false, full: false, closed: None, aside: None }
     }
 
     /// One listener, all of whose connections go one way.
@@ -107,6 +109,24 @@ impl Doors {
         self.closed = None;
     }
 
+    /// Closes all of them for now: whoever dials is refused.
+    pub(super) fn shut(&mut self) {
+        let aside = self.aside.get_or_insert_default();
+        let open = self.open.drain(..);
+        aside.extend(open.filter_map(|door| Some((door.listener.local_addr().ok()?, door.route))));
+    }
+
+    /// Those that were shut for now.
+    pub(super) fn aside(&self) -> &[(SocketAddr, Arc<Route>)] {
+        self.aside.as_deref().unwrap_or_default()
+    }
+
+    /// Lets people in again, by these.
+    pub(super) fn reopen(&mut self, open: Vec<Door>) {
+        self.aside = None;
+        self.open = open;
+    }
+
     /// Resolves, to an error, once they are closed: from then on nobody comes in here.
     pub(super) fn until_closed(&mut self) -> oneshot::Receiver<()> {
         let (closed, until_closed) = oneshot::channel();
@@ -134,8 +154,12 @@ impl Doors {
     fn change(&mut self, context: &mut Context<'_>) {
         while let Some(changes) = &mut self.changes {
             match changes.poll_recv(context) {
-                Poll::Ready(Some(Change::Open(door))) => self.open.push(door),
+                Poll::Ready(Some(Change::Open(door))) => match &mut self.aside {
+                    None => self.open.push(door),
+                    Some(aside) => aside.extend(door.listener.local_addr().ok().map(|at| (at, door.route))),
+                },
                 Poll::Ready(Some(Change::Close(at))) => {
+                    self.aside.iter_mut().for_each(|aside| aside.retain(|(addr, _)| *addr != at));
                     self.open.retain(|door| door.listener.local_addr().map_or(true, |addr| addr != at));
                 }
                 Poll::Ready(None) => self.changes = None,

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -7,9 +8,10 @@ use tokio::task::JoinSet;
 use tokio::time::Interval;
 use tracing::Instrument;
 
+use super::control::{Controlled, Newcomer, Newcomers, Registry};
 use super::health::{Condition, Health};
-use super::proxy::{Options, Served, Summary, serve};
-use super::{Doors, Reload, Shutdown, Stop, supervisor};
+use super::proxy::{Options, Served, Summary, serve_steered};
+use super::{Doors, Reload, Shutdown, Steering, Stop, supervisor};
 
 /// A proxy that has all it needs to serve.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct Outfit<S, W> {
     pub served: S,
     /// What else belongs to it: handed back when it has ended.
     pub whose: W,
+    /// What controls it, if anything does.
+    pub steering: Option<Steering>,
 }
 
 /// Which proxies of a [`serve_fleet`] go, and which come.
@@ -47,6 +51,9 @@ pub trait Crew {
     /// The files are to be read again. An error leaves everything as it is.
     fn reload(&mut self) -> impl Future<Output = Result<Changes<Self::Served, Self::Whose>, String>>;
 
+    /// What one that somebody makes while the others serve needs.
+    fn admit(&mut self, newcomer: Newcomer) -> Outfit<Self::Served, Self::Whose>;
+
     /// Those that were to start, at first or by [`Self::reload`], serve, and those that were to be retired let nobody in.
     fn changed(&mut self);
 
@@ -61,12 +68,13 @@ pub trait Crew {
 }
 
 /// Serves several proxies until all have ended: by themselves, or because `shutdown` says so. `reload` changes which there
-/// are; `health` says how they are, and so does the supervisor that started the process, if one did.
+/// are, and `newcomers` come to them; if one was removed by whoever controls it, others are waited for. `health` says how they are, and so does the supervisor that started the process, if one did.
 pub async fn serve_fleet<C: Crew>(
     crew: &mut C,
     start: Vec<Outfit<C::Served, C::Whose>>,
     shutdown: &Shutdown,
     reload: Option<&Reload>,
+    mut newcomers: Option<Newcomers>,
     health: &Health,
 ) {
     let mut stop = shutdown.listen();
@@ -78,11 +86,19 @@ pub async fn serve_fleet<C: Crew>(
     crew.changed();
     supervisor::ready(&fleet.status());
     fleet.stop(crew, *stop.borrow_and_update());
-    while !fleet.tasks.is_empty() {
+    while !fleet.tasks.is_empty() || newcomers.as_ref().is_some_and(Newcomers::stays) {
+        if fleet.stop != Stop::No {
+            // Whoever makes one is told that none are made any more.
+            newcomers = None;
+            if fleet.tasks.is_empty() {
+                break;
+            }
+        }
         tokio::select! {
             Some(ended) = fleet.tasks.join_next_with_id() => match ended {
                 Ok((id, Ended { name, whose, served, summary })) => {
                     fleet.forget(id);
+                    newcomers.iter_mut().filter(|_| summary.removed).for_each(Newcomers::stay);
                     crew.ended(&name, whose, served, summary);
                 }
                 Err(error) => {
@@ -90,6 +106,13 @@ pub async fn serve_fleet<C: Crew>(
                     crew.lost(error.to_string());
                 }
             },
+            mut newcomer = Newcomers::next(&mut newcomers) => {
+                let started = newcomer.started();
+                fleet.start(crew.admit(newcomer));
+                if let Some(started) = started {
+                    started.send(()).ok();
+                }
+            }
             Ok(()) = stop.changed() => fleet.stop(crew, *stop.borrow_and_update()),
             Ok(()) = reloads.changed(), if fleet.stop == Stop::No => fleet.reload(crew).await,
             () = beat(&mut heartbeat) => supervisor::alive(),
@@ -127,11 +150,16 @@ struct Running {
     end_within: Duration,
     /// Resolves when nobody can come in any more; `None` once that was asked for.
     closed: Option<oneshot::Receiver<()>>,
+    /// Where it is known, and as what.
+    known: Option<(Registry, Arc<Controlled>)>,
 }
 
 impl Running {
     /// Lets nobody in any more. What it returns resolves when that is so.
     fn retire(&mut self) -> Option<oneshot::Receiver<()>> {
+        if let Some((registry, controlled)) = &self.known {
+            registry.leave(controlled);
+        }
         self.shutdown.stop(Stop::Drain);
         self.closed.take()
     }
@@ -139,19 +167,23 @@ impl Running {
 
 impl<S: Served + Send + 'static, W: Send + 'static> Fleet<'_, S, W> {
     fn start(&mut self, outfit: Outfit<S, W>) {
-        let Outfit { name, mut doors, options, mut served, whose } = outfit;
+        let Outfit { name, mut doors, options, mut served, whose, steering } = outfit;
         // So that it is there whatever the log's level, it is of the highest.
         let span = if name.is_empty() { tracing::Span::none() } else { tracing::error_span!("proxy", %name) };
         let shutdown = Shutdown::new();
         let end_within = options.drain + options.limits.settle;
         let closed = Some(doors.until_closed());
         let (told, called) = (shutdown.clone(), name.clone());
+        let known = steering.as_ref().map(|steering| (steering.registry().clone(), Arc::clone(steering.controlled())));
+        if let Some((registry, controlled)) = &known {
+            registry.enter(Arc::clone(controlled));
+        }
         let serving = async move {
-            let summary = serve(doors, options, &mut served, &told).await;
+            let summary = serve_steered(doors, options, &mut served, &told, steering).await;
             Ended { name: called, whose, served, summary }
         };
         let task = self.tasks.spawn(serving.instrument(span));
-        self.running.insert(task.id(), Running { name, shutdown, end_within, closed });
+        self.running.insert(task.id(), Running { name, shutdown, end_within, closed, known });
         self.tell_health();
     }
 

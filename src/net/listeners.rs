@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::io;
 use std::net;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use socket2::SockRef;
 use tokio::net::TcpListener;
@@ -9,11 +10,11 @@ use tokio::net::TcpListener;
 /// The listeners of a process by what they are asked for by, so that a proxy whose settings change goes on listening where
 /// it did: nobody who dials meanwhile is refused.
 ///
-/// Each is held here by a second descriptor. As long as it is, the socket listens: [`Self::keep_only`] and [`Self::clear`]
-/// let go.
-#[derive(Debug, Default)]
+/// Each is held here by a second descriptor. As long as it is, the socket listens: [`Self::keep_only`], [`Self::let_go`] and
+/// [`Self::clear`] let go. Clones hold the same ones.
+#[derive(Clone, Debug, Default)]
 pub struct Listeners {
-    held: BTreeMap<String, net::TcpListener>,
+    held: Arc<Mutex<BTreeMap<String, net::TcpListener>>>,
 }
 
 impl Listeners {
@@ -22,26 +23,46 @@ impl Listeners {
     /// # Errors
     /// Those of `open`, or the system has no more descriptors.
     pub async fn listen(
-        &mut self,
+        &self,
         name: &str,
         open: impl Future<Output = io::Result<TcpListener>>,
     ) -> io::Result<TcpListener> {
-        if let Some(held) = self.held.get(name) {
-            return TcpListener::from_std(held.try_clone()?);
+        let held = self.lock().get(name).map(net::TcpListener::try_clone);
+        if let Some(held) = held {
+            return TcpListener::from_std(held?);
         }
         let listener = open.await?;
-        self.held.insert(name.to_owned(), SockRef::from(&listener).try_clone()?.into());
+        self.hold(name, &listener)?;
         Ok(listener)
     }
 
+    /// Holds one that is open already.
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    pub fn hold(&self, name: &str, listener: &TcpListener) -> io::Result<()> {
+        let held = SockRef::from(listener).try_clone()?.into();
+        self.lock().insert(name.to_owned(), held);
+        Ok(())
+    }
+
     /// Lets go of all but these.
-    pub fn keep_only(&mut self, names: &BTreeSet<String>) {
-        self.held.retain(|name, _| names.contains(name));
+    pub fn keep_only(&self, names: &BTreeSet<String>) {
+        self.lock().retain(|name, _| names.contains(name));
+    }
+
+    /// Lets go of this one.
+    pub fn let_go(&self, name: &str) {
+        self.lock().remove(name);
     }
 
     /// Lets go of all.
-    pub fn clear(&mut self) {
-        self.held.clear();
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, net::TcpListener>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -55,7 +76,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_listener_that_is_asked_for_again_is_the_same_socket() {
-        let mut listeners = Listeners::default();
+        let listeners = Listeners::default();
         let first = listeners.listen("a", open()).await.expect("a listener");
         let address = first.local_addr().expect("bound");
         let second = listeners.listen("a", open()).await.expect("the same");
@@ -69,7 +90,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_let_go_of_listens_no_more_once_its_proxy_has_gone() {
-        let mut listeners = Listeners::default();
+        let listeners = Listeners::default();
         let first = listeners.listen("a", open()).await.expect("a listener");
         let address = first.local_addr().expect("bound");
         drop(first);

@@ -20,8 +20,9 @@ use tracing::Instrument;
 use super::control::Control;
 use super::crowd::{Crowd, Place};
 use super::join::{Joined, NotJoined, join};
+use super::steering::Links;
 use super::tls::HandshakeError;
-use super::{Core, DialError, Doors, Ending, Limits, Link, Route, Shutdown, Sockets, Stop};
+use super::{Core, DialError, Doors, Ending, Limits, Link, Route, Shutdown, Sockets, Steering, Stop};
 use crate::capture::write::Ends;
 
 /// What the connections of a proxy are for: it makes the core of each, and is told what became of it.
@@ -105,11 +106,24 @@ pub struct Summary {
     pub failed_dial: Option<DialError>,
     /// [`Options::timeout`] ended it.
     pub timed_out: bool,
+    /// Whoever controls it did.
+    pub removed: bool,
 }
 
 /// Serves until `shutdown` says stop, the time is over, or, with [`Options::once`], the one connection is. All links have
 /// ended and been told of when it returns. From the moment that it is told to stop, in whatever way, nobody is let in.
-pub async fn serve<S: Served>(mut doors: Doors, options: Options, served: &mut S, shutdown: &Shutdown) -> Summary {
+pub async fn serve<S: Served>(doors: Doors, options: Options, served: &mut S, shutdown: &Shutdown) -> Summary {
+    serve_steered(doors, options, served, shutdown, None).await
+}
+
+/// As [`serve`]; it obeys whoever controls the proxy too.
+pub(super) async fn serve_steered<S: Served>(
+    mut doors: Doors,
+    options: Options,
+    served: &mut S,
+    shutdown: &Shutdown,
+    mut steering: Option<Steering>,
+) -> Summary {
     let mut outside = shutdown.listen();
     let mut timeout = pin!(sleep_until(Instant::now() + options.timeout.unwrap_or_default()));
     let mut drained = pin!(sleep_until(Instant::now()));
@@ -118,6 +132,7 @@ pub async fn serve<S: Served>(mut doors: Doors, options: Options, served: &mut S
         options,
         served,
         links: Shutdown::new(),
+        generation: Arc::new(()),
         tasks: JoinSet::new(),
         summary: Summary::default(),
         accepts: true,
@@ -146,14 +161,31 @@ pub async fn serve<S: Served>(mut doors: Doors, options: Options, served: &mut S
                 server.summary.timed_out = true;
                 server.links.stop(Stop::Now);
             }
-            Some(done) = server.tasks.join_next() => match done {
-                Ok(done) => server.done(done),
-                Err(error) => tracing::error!("a connection's task was lost: {error}"),
+            Some(done) = server.tasks.join_next() => {
+                match done {
+                    Ok((generation, done)) => server.done(generation, done),
+                    Err(error) => tracing::error!("a connection's task was lost: {error}"),
+                }
+                steering.iter_mut().for_each(Steering::answer);
+            }
+            demand = Steering::next(&mut steering) => if let Some(steering) = &mut steering {
+                match steering.obey(demand, &mut doors, &server.generation, server.is_stopping()) {
+                    Links::Stay => {}
+                    Links::Drop => server.drop_links(),
+                    Links::End => {
+                        server.summary.removed = true;
+                        server.links.stop(Stop::Now);
+                    }
+                }
+                steering.answer();
             },
             (dialler, route) = doors.accept(), if server.accepts() => server.accepted(dialler, route),
         }
     }
     server.served.closed();
+    if let Some(steering) = steering {
+        steering.over();
+    }
     server.summary
 }
 
@@ -162,7 +194,9 @@ struct Server<'a, S: Served> {
     served: &'a mut S,
     /// Stops the links: when the outside says so, or when the one connection is over.
     links: Shutdown,
-    tasks: JoinSet<Done<S::Core>>,
+    /// The links of now: those that have been dropped are of another. Each task holds it until what came of it is dealt with.
+    generation: Arc<()>,
+    tasks: JoinSet<(Arc<()>, Done<S::Core>)>,
     crowd: Crowd,
     summary: Summary,
     accepts: bool,
@@ -209,27 +243,38 @@ impl<S: Served> Server<'_, S> {
         }
     }
 
+    /// Ends all links at once; others may come.
+    fn drop_links(&mut self) {
+        let said = *self.links.listen().borrow();
+        std::mem::replace(&mut self.links, Shutdown::new()).stop(Stop::Now);
+        self.links.stop(said);
+        self.generation = Arc::new(());
+    }
+
     fn accepted(&mut self, stream: TcpStream, route: Arc<Route>) {
         self.summary.accepted += 1;
         self.accepts = !self.options.once || self.served.armed();
         let (id, limit, sockets) = (self.summary.accepted, self.options.connect_timeout, self.options.sockets);
         let (place, dialling) = (self.crowd.enter(), self.crowd.dial());
-        let mut stop = self.links.listen();
+        let (mut stop, generation) = (self.links.listen(), Arc::clone(&self.generation));
         let dialled = async move {
             let _dialling = dialling;
-            tokio::select! {
+            let done = tokio::select! {
                 joined = join(stream, &route, sockets, limit) => match joined {
                     Ok(joined) => Done::Joined { id, joined: Box::new(joined), place },
                     Err(why) => Done::NotJoined { id, why },
                 },
                 _ = stop.wait_for(|stop| *stop >= Stop::Settle) => Done::Abandoned,
-            }
+            };
+            (generation, done)
         };
         self.tasks.spawn(dialled.in_current_span());
     }
 
-    fn done(&mut self, done: Done<S::Core>) {
+    fn done(&mut self, generation: Arc<()>, done: Done<S::Core>) {
         match done {
+            // Its dialler came while others were let in.
+            Done::Joined { .. } if !Arc::ptr_eq(&generation, &self.generation) => {}
             Done::Joined { id, joined, place } => self.start(id, *joined, place),
             Done::NotJoined { why: NotJoined::Dialler(error), .. } => {
                 error.tell();
@@ -275,13 +320,13 @@ impl<S: Served> Server<'_, S> {
         let control = self.served.control(id);
         let Joined { dialler, upstream, target, dial, .. } = joined;
         let link = Link::new(core, dialler, upstream, self.options.limits).controlled(control);
-        let (stop, once) = (self.links.listen(), self.options.once);
+        let (stop, once, generation) = (self.links.listen(), self.options.once, Arc::clone(&self.generation));
         let since = Instant::now();
         let ended = async move {
             let (_place, _dial) = (place, dial);
             let (core, ending, received, [_, refusal]) = guarded(link, once, stop).await;
             let refusal = refusal.map(|why| DialError::NoTls { target, error: HandshakeError::Failed(why) });
-            Done::Ended { id, core, ending, refusal, told: Told { ends, since, received } }
+            (generation, Done::Ended { id, core, ending, refusal, told: Told { ends, since, received } })
         };
         self.tasks.spawn(ended.in_current_span());
     }

@@ -39,14 +39,24 @@ impl Sockets {
     /// None of the name's addresses can be listened on, or the program may not set a socket option; it says which.
     pub async fn listen(&self, at: &Target, transparent: Option<&Transparent>) -> io::Result<TcpListener> {
         let told = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {at}: {error}"));
+        let addresses = lookup_host((at.host.as_str(), at.port)).await.map_err(told)?;
+        self.listen_on_one_of(addresses, transparent).map_err(told)
+    }
+
+    /// The same, on the first of these that can be listened on.
+    pub(super) fn listen_on_one_of(
+        &self,
+        addresses: impl IntoIterator<Item = SocketAddr>,
+        transparent: Option<&Transparent>,
+    ) -> io::Result<TcpListener> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in lookup_host((at.host.as_str(), at.port)).await.map_err(told)? {
+        for address in addresses {
             match self.listener(address, transparent) {
                 Ok(listener) => return Ok(listener),
                 Err(error) => last = error,
             }
         }
-        Err(told(last))
+        Err(last)
     }
 
     fn listener(&self, at: SocketAddr, transparent: Option<&Transparent>) -> io::Result<TcpListener> {

@@ -51,6 +51,8 @@ impl Stream {
 /// What a toxic does.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Kind {
+    /// Nothing; toxiproxy has a type for it.
+    Nothing,
     /// Something to bytes, whatever they mean.
     Bytes(Gate),
     /// A fault of the catalogue, at its trigger: a step that waits until the toxic is removed.

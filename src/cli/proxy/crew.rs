@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context;
 use clap::ArgMatches;
 
 use super::Args;
 use super::Equipped;
 use super::Kept;
+use super::Made;
 use super::config::File;
 use super::config::Table;
 use super::outputs::Outputs;
@@ -21,8 +23,9 @@ use crate::net::Changes;
 use crate::net::Crew;
 use crate::net::Judged;
 use crate::net::Outfit;
-use crate::net::control::Controlled;
+use crate::net::control::Newcomer;
 use crate::net::control::Registry;
+use crate::net::control::Wanted;
 use crate::net::proxy::Summary;
 use crate::net::raise_descriptors;
 use crate::net::tls::Certificates;
@@ -30,10 +33,12 @@ use crate::net::too_few_descriptors;
 use crate::verdict::ExitStatus;
 
 /// The proxies of this process: those that serve, and what came of those that have ended.
-pub(super) struct Proxies<'a> {
+pub(in crate::cli) struct Proxies<'a> {
     /// Where they are written down; `None` where the flags say all.
     path: Option<PathBuf>,
     given: &'a ArgMatches,
+    /// What those are like that are made over HTTP.
+    made: Made,
     members: BTreeMap<String, Member>,
     /// Those that are to be the members, once all of them are equipped.
     next: BTreeMap<String, Member>,
@@ -52,9 +57,6 @@ pub(super) struct Proxies<'a> {
     error: Option<anyhow::Error>,
 }
 
-/// What the only proxy is called where nobody gave it a name.
-const ONLY: &str = "proxy";
-
 /// A proxy as it is written down.
 #[derive(Clone, Debug)]
 struct Member {
@@ -71,17 +73,30 @@ struct Member {
 
 /// What belongs to a proxy beside what serves its connections.
 #[derive(Debug)]
-pub(super) struct Whose {
-    args: Box<Args>,
-    number: u64,
+pub(in crate::cli) enum Whose {
+    /// It is written down, in flags or a file.
+    Written {
+        /// What is written.
+        args: Box<Args>,
+        /// Which of those that were ever equipped it is.
+        number: u64,
+    },
+    /// It was made over HTTP.
+    Made,
 }
 
 impl<'a> Proxies<'a> {
     /// None yet.
-    pub(super) fn new(path: Option<PathBuf>, given: &'a ArgMatches, registry: Option<Registry>) -> Self {
+    pub(in crate::cli) fn new(
+        path: Option<PathBuf>,
+        given: &'a ArgMatches,
+        made: Made,
+        registry: Option<Registry>,
+    ) -> Self {
         Self {
             path,
             given,
+            made,
             members: BTreeMap::new(),
             next: BTreeMap::new(),
             unannounced: Vec::new(),
@@ -97,7 +112,7 @@ impl<'a> Proxies<'a> {
     }
 
     /// Where the API listens is to be told with the rest.
-    pub(super) const fn announcing(&mut self, api: Api) -> Api {
+    pub(in crate::cli) const fn announcing(&mut self, api: Api) -> Api {
         self.api = Some(api.address());
         api
     }
@@ -107,8 +122,8 @@ impl<'a> Proxies<'a> {
         let mut outfits = Vec::with_capacity(tables.len());
         for Table { name, argv, mut args } in tables {
             self.outputs.claim(&mut args);
-            let equipped = args.equip(&name, &mut self.kept).await;
-            let Equipped { doors, options, mut judged, address, management, kept_by, certificates } =
+            let equipped = args.equip(&name, &mut self.kept, self.registry.as_ref()).await;
+            let Equipped { doors, options, judged, address, management, kept_by, certificates, steering } =
                 match (equipped, &self.path) {
                     (Ok(equipped), _) => equipped,
                     (Err(error), None) => return Err(error),
@@ -116,17 +131,28 @@ impl<'a> Proxies<'a> {
                         return Err(error.context(format!("{}: proxy '{name}'", path.display())));
                     }
                 };
-            if let Some(registry) = &self.registry {
-                let controlled = Arc::new(Controlled::new(if name.is_empty() { ONLY } else { &name }));
-                judged.obey(Arc::clone(&controlled));
-                registry.enter(controlled);
-            }
             self.equipped += 1;
             let number = self.equipped;
             self.unannounced.push((name.clone(), address, management));
             let connections = options.max_connections.unwrap_or(0);
             self.next.insert(name.clone(), Member { argv, kept_by, connections, certificates, number, ended: false });
-            outfits.push(Outfit { name, doors, options, served: judged, whose: Whose { args, number } });
+            let whose = Whose::Written { args, number };
+            outfits.push(Outfit { name, doors, options, served: judged, whose, steering });
+        }
+        Ok(outfits)
+    }
+
+    /// Those that are to be there at first as if they had been made over HTTP.
+    ///
+    /// # Errors
+    /// One of them cannot be made.
+    pub(in crate::cli) fn make(&mut self, wanted: Vec<Wanted>) -> anyhow::Result<Vec<Outfit<Judged, Whose>>> {
+        let mut outfits = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            let name = wanted.name.clone();
+            let Some(registry) = &self.registry else { continue };
+            let newcomer = registry.prepare(wanted).with_context(|| format!("proxy '{name}'"))?;
+            outfits.push(self.admit(newcomer));
         }
         Ok(outfits)
     }
@@ -140,7 +166,7 @@ impl<'a> Proxies<'a> {
     ///
     /// # Errors
     /// That of the only one, where the flags say all.
-    pub(super) fn status(self) -> anyhow::Result<ExitStatus> {
+    pub(in crate::cli) fn status(self) -> anyhow::Result<ExitStatus> {
         self.error.map_or(Ok(self.status), Err)
     }
 
@@ -167,6 +193,10 @@ impl<'a> Proxies<'a> {
                     continue;
                 }
                 Some(_) => changed.push(table.name.clone()),
+                None if self.registry.as_ref().is_some_and(|registry| registry.get(&table.name).is_some()) => {
+                    let found = &table.name;
+                    anyhow::bail!("{path}: expected a name that no proxy made over HTTP has, found '{found}'");
+                }
                 None => new.push(table.name.clone()),
             }
             to_equip.push(table);
@@ -199,6 +229,18 @@ impl Crew for Proxies<'_> {
         changes.map_err(|error| format!("{error:#}"))
     }
 
+    fn admit(&mut self, newcomer: Newcomer) -> Outfit<Judged, Whose> {
+        let name = newcomer.name().to_owned();
+        let standing = newcomer.standing();
+        if let Some(at) = standing.listen.addresses.first().filter(|_| standing.enabled) {
+            announce(&name.escape_debug().to_string(), *at);
+        }
+        let (options, mut judged) = self.made.options_and_judged();
+        judged.obey(Arc::clone(newcomer.steering.controlled()));
+        let Newcomer { doors, steering, .. } = newcomer;
+        Outfit { name, doors, options, served: judged, whose: Whose::Made, steering: Some(steering) }
+    }
+
     fn changed(&mut self) {
         self.members = std::mem::take(&mut self.next);
         let several = self.members.len() > 1;
@@ -218,7 +260,12 @@ impl Crew for Proxies<'_> {
     }
 
     fn ended(&mut self, name: &str, whose: Whose, served: Judged, summary: Summary) {
-        match whose.args.conclude(name, served, summary) {
+        let Whose::Written { args, number } = whose else {
+            served.report(&summary).errors.iter().for_each(|error| tracing::error!(proxy = name, "{error}"));
+            return;
+        };
+        let removed = summary.removed;
+        match args.conclude(name, served, summary) {
             Ok(status) => self.status = self.status.worst(status),
             Err(error) if self.path.is_none() => self.error = Some(error),
             Err(error) => {
@@ -226,8 +273,12 @@ impl Crew for Proxies<'_> {
                 self.status = ExitStatus::Error;
             }
         }
-        if let Some(member) = self.members.get_mut(name).filter(|member| member.number == whose.number) {
+        if let Some(member) = self.members.get_mut(name).filter(|member| member.number == number) {
             member.ended = true;
+            if removed {
+                // Once the file is read again it is there again.
+                self.members.remove(name);
+            }
             self.let_go();
         }
     }

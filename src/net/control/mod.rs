@@ -3,11 +3,19 @@
 //! What is wanted of the connections of a proxy is one value, the [`Orders`]: each link looks at the latest, in its own task,
 //! between two turns. Questions are visits to a link: a closure that runs there. So nobody waits for a lock that somebody
 //! holds while bytes wait.
+//!
+//! A proxy is moved, disabled and ended by its own serve loop, one demand after the other; [`Controlled::change`] waits until
+//! that is done. [`Registry::create`] hands a new one to the fleet.
 
 mod handle;
+mod maker;
 mod orders;
 mod registry;
+mod standing;
 
 pub use handle::{Answer, Control, Handle, Visit};
+pub use maker::{CreateError, MOST_PROXIES, Newcomer, Newcomers, Wanted};
 pub use orders::Orders;
 pub use registry::{Controlled, Open, Registry};
+pub(in crate::net) use standing::Demand;
+pub use standing::{Change, ChangeError, Lead, Place, PlaceError, Standing};

@@ -1,22 +1,29 @@
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Control, Handle, Orders};
+use super::maker::{CreateError, Maker, Newcomers};
+use super::{Change, ChangeError, Control, Demand, Handle, Orders, Place, Standing};
 use crate::capture::write::Ends;
-use crate::net::Tapped;
+use crate::net::{Sockets, Tapped};
 
 /// The proxies of this process, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     proxies: Arc<Mutex<BTreeMap<String, Arc<Controlled>>>>,
+    maker: Maker,
 }
 
 /// One proxy, as it is controlled.
 #[derive(Debug)]
 pub struct Controlled {
     name: String,
+    /// How it stands, and the way to its serve loop; of one that has none it is only known that it is there.
+    standing: Mutex<Arc<Standing>>,
+    demands: mpsc::Sender<Demand>,
     orders: watch::Sender<Arc<Orders>>,
     connections: Mutex<BTreeMap<u64, Open>>,
 }
@@ -30,12 +37,26 @@ pub struct Open {
     pub handle: Handle<Tapped>,
 }
 
+/// Demands that may wait for a serve loop.
+const MOST_DEMANDS: usize = 16;
+
 /// No guard of these is held across anything that waits, or that is of a user's size.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Registry {
+    /// One where proxies can be made too, by [`Self::create`]: what is returned is for the [`crate::net::serve_fleet`] that
+    /// is to serve them. Their sockets are these.
+    pub fn making(sockets: Sockets) -> (Self, Newcomers) {
+        let (maker, newcomers) = Maker::new(sockets);
+        (Self { proxies: Arc::default(), maker }, newcomers)
+    }
+
+    pub(super) const fn maker(&self) -> &Maker {
+        &self.maker
+    }
+
     /// All of them, by name.
     pub fn all(&self) -> Vec<Arc<Controlled>> {
         lock(&self.proxies).values().cloned().collect()
@@ -51,21 +72,89 @@ impl Registry {
         lock(&self.proxies).insert(proxy.name.clone(), proxy);
     }
 
-    /// That of this name is there no more.
-    pub fn remove(&self, name: &str) -> Option<Arc<Controlled>> {
-        lock(&self.proxies).remove(name)
+    /// One more, unless there is one of its name, or there are as many as there may be.
+    ///
+    /// # Errors
+    /// The other's name is taken, or there are so many.
+    pub(super) fn enter_new(&self, proxy: &Arc<Controlled>, most: usize) -> Result<(), CreateError> {
+        let mut proxies = lock(&self.proxies);
+        let found = proxies.len();
+        match proxies.entry(proxy.name.clone()) {
+            Entry::Occupied(_) => Err(CreateError::Exists),
+            Entry::Vacant(_) if found >= most => Err(CreateError::TooMany(most)),
+            Entry::Vacant(vacant) => {
+                vacant.insert(Arc::clone(proxy));
+                Ok(())
+            }
+        }
+    }
+
+    /// This one is there no more, though another of its name may be.
+    pub(in crate::net) fn leave(&self, proxy: &Arc<Controlled>) {
+        let mut proxies = lock(&self.proxies);
+        if proxies.get(&proxy.name).is_some_and(|there| Arc::ptr_eq(there, proxy)) {
+            proxies.remove(&proxy.name);
+        }
     }
 }
 
 impl Controlled {
-    /// A proxy of which nothing is wanted yet.
+    /// A proxy of which nothing is wanted yet, and whose serve loop obeys nobody.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), orders: watch::Sender::default(), connections: Mutex::default() }
+        let listen = Place { text: String::new(), addresses: Vec::new() };
+        Self::steered(name, Standing { listen, upstream: String::new(), enabled: true }).0
+    }
+
+    /// A proxy that stands so, of which nothing is wanted yet. What is returned with it is for its serve loop.
+    pub(in crate::net) fn steered(name: &str, standing: Standing) -> (Self, mpsc::Receiver<Demand>) {
+        let (demands, demanded) = mpsc::channel(MOST_DEMANDS);
+        let controlled = Self {
+            name: name.to_owned(),
+            standing: Mutex::new(Arc::new(standing)),
+            demands,
+            orders: watch::Sender::default(),
+            connections: Mutex::default(),
+        };
+        (controlled, demanded)
     }
 
     /// What it is called.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> Arc<Standing> {
+        Arc::clone(&lock(&self.standing))
+    }
+
+    /// How it stands from now on.
+    pub(in crate::net) fn stand(&self, standing: Standing) {
+        *lock(&self.standing) = Arc::new(standing);
+    }
+
+    /// Has it stand otherwise, and says how it does then: where it is moved or disabled, its connections have ended.
+    ///
+    /// # Errors
+    /// It cannot; where it was to listen elsewhere, it lets nobody in then.
+    pub async fn change(&self, change: Change) -> Result<Standing, ChangeError> {
+        let (to, answer) = oneshot::channel();
+        self.demands.send(Demand::Change(change, to)).await.map_err(|_| ChangeError::Ended)?;
+        answer.await.unwrap_or(Err(ChangeError::Ended))
+    }
+
+    /// Has it end, and waits for that: its listeners are closed, its connections have ended, and its name is free. Says
+    /// whether it was there to be ended.
+    pub async fn end(&self) -> bool {
+        let (to, ended) = oneshot::channel();
+        self.demands.send(Demand::End(to)).await.is_ok() && ended.await.is_ok()
+    }
+
+    /// Waits until every connection that is open has taken the orders that there are now: what is read of it afterwards
+    /// meets them.
+    pub async fn obeyed(&self) {
+        let visits = self.connections().into_values().map(|open| async move { open.handle.visit(|_, _| ()).await });
+        join_all(visits).await;
     }
 
     /// What is wanted of its connections.
