@@ -6,7 +6,9 @@
 mod answer;
 mod guard;
 mod health;
+mod limits;
 mod listener;
+pub mod toxiproxy;
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,10 +40,10 @@ impl Api {
     ///
     /// # Errors
     /// It cannot listen there.
-    pub async fn start(at: &Target, health: Health, _registry: Registry) -> io::Result<Self> {
+    pub async fn start(at: &Target, health: Health, registry: Registry) -> io::Result<Self> {
         let listener = listen(at).await?;
         let address = listener.local_addr()?;
-        let router = router(Guard::new(&at.host), health);
+        let router = router(Guard::new(&at.host), health, registry);
         let task = tokio::spawn(serve(Limited::new(listener, MAX_CONNECTIONS), router));
         Ok(Self { address, task })
     }
@@ -64,9 +66,10 @@ async fn serve(listener: Limited, router: Router) {
     }
 }
 
-fn router(guard: Guard, health: Health) -> Router {
+fn router(guard: Guard, health: Health, registry: Registry) -> Router {
     Router::new()
         .merge(health::routes(health))
+        .merge(toxiproxy::routes(registry))
         .fallback(answer::no_such_path)
         .method_not_allowed_fallback(answer::no_such_method)
         .layer(from_fn_with_state(Arc::new(guard), guard::check))

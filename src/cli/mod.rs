@@ -26,6 +26,7 @@ mod replay;
 mod rules;
 mod runs;
 mod scenario;
+mod serve;
 mod sockets;
 mod tls;
 mod transparent;
@@ -68,6 +69,7 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Proxy(Box<proxy::Args>),
+    Serve(Box<serve::Args>),
     Probe(Box<probe::Args>),
     Bridge(Box<bridge::Args>),
     Node(Box<node::Args>),
@@ -87,6 +89,7 @@ impl Command {
         match self {
             Self::Demo(args) => demo::run(args),
             Self::Proxy(args) => proxy::run(*args, given),
+            Self::Serve(args) => serve::run(*args, given),
             Self::Probe(args) => probe::run(*args),
             Self::Bridge(args) => bridge::run(*args),
             Self::Node(args) => node::run(*args),

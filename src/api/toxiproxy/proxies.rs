@@ -1,0 +1,86 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::Path;
+use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use bytes::Bytes;
+
+use super::body;
+use super::body::ProxyBody;
+use super::refused::Refused;
+use super::shown::ShownProxy;
+use crate::api::answer;
+use crate::api::limits;
+use crate::net::control::Change;
+use crate::net::control::Controlled;
+use crate::net::control::Place;
+use crate::net::control::Registry;
+use crate::net::control::Wanted;
+
+type Named = Result<Path<String>, PathRejection>;
+
+/// The proxy of a path.
+pub(super) fn found(registry: &Registry, named: Named) -> Result<Arc<Controlled>, Refused> {
+    let Ok(Path(name)) = named else { return Err(Refused::no_such_proxy()) };
+    registry.get(&name).ok_or_else(Refused::no_such_proxy)
+}
+
+pub(super) async fn index(State(registry): State<Registry>) -> Response {
+    let proxies = registry.all();
+    let shown: BTreeMap<&str, ShownProxy> = proxies.iter().map(|proxy| (proxy.name(), ShownProxy::of(proxy))).collect();
+    answer::json(StatusCode::OK, &shown)
+}
+
+pub(super) async fn show(State(registry): State<Registry>, named: Named) -> Result<Response, Refused> {
+    Ok(answer::json(StatusCode::OK, &ShownProxy::of(&*found(&registry, named)?)))
+}
+
+pub(super) async fn create(State(registry): State<Registry>, body: Bytes) -> Result<Response, Refused> {
+    let asked = ProxyBody::of(&body::value(&body)?, "the proxy")?;
+    if asked.name.is_empty() {
+        return Err(Refused::missing("name"));
+    }
+    let proxy = make(&registry, asked, "upstream").await?;
+    Ok(answer::json(StatusCode::CREATED, &ShownProxy::of(&proxy)))
+}
+
+pub(super) async fn update(State(registry): State<Registry>, named: Named, body: Bytes) -> Result<Response, Refused> {
+    let proxy = found(&registry, named)?;
+    let asked = ProxyBody::of(&body::value(&body)?, "the proxy")?;
+    let standing = proxy.standing();
+    let listen = match asked.listen {
+        // Not looked up again: a name may lead elsewhere by now.
+        Some(listen) if listen != standing.listen.text => Some(Place::find(&listen).await?),
+        Some(_) | None => None,
+    };
+    let upstream = asked.upstream.filter(|upstream| *upstream != standing.upstream).map(body::lead).transpose()?;
+    proxy.change(Change { listen, upstream, enabled: asked.enabled }).await?;
+    Ok(answer::json(StatusCode::OK, &ShownProxy::of(&proxy)))
+}
+
+pub(super) async fn delete(State(registry): State<Registry>, named: Named) -> Result<Response, Refused> {
+    if !found(&registry, named)?.end().await {
+        return Err(Refused::no_such_proxy());
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Makes a proxy, of which the name is known to be there; `upstream` is what its upstream is called if it is not.
+pub(super) async fn make(registry: &Registry, asked: ProxyBody, upstream: &str) -> Result<Arc<Controlled>, Refused> {
+    let wanted = wanted(asked, upstream).await?;
+    Ok(registry.create(wanted).await?)
+}
+
+/// The proxy that is asked for, as it can be made.
+pub(super) async fn wanted(asked: ProxyBody, upstream: &str) -> Result<Wanted, Refused> {
+    let ProxyBody { name, listen, upstream: to, enabled } = asked;
+    let to = to.filter(|to| !to.is_empty()).ok_or_else(|| Refused::missing(upstream))?;
+    limits::name("a proxy", &name)?;
+    let upstream = body::lead(to)?;
+    let listen = Place::find(&listen.unwrap_or_default()).await?;
+    Ok(Wanted { name, listen, upstream, enabled: enabled.unwrap_or(true) })
+}
