@@ -21,11 +21,12 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
 #[derive(Serialize)]
 struct Refusal<'a> {
     error: &'a str,
+    status: u16,
 }
 
 /// Why something is not done: expected and found.
 pub(super) fn refusal(status: StatusCode, error: &str) -> Response {
-    json(status, &Refusal { error })
+    json(status, &Refusal { error, status: status.as_u16() })
 }
 
 pub(super) async fn no_such_path(uri: Uri) -> Response {

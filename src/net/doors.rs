@@ -109,14 +109,14 @@ impl Doors {
         self.closed = None;
     }
 
-    /// Closes all of them for now: whoever dials is refused.
-    pub(super) fn shut(&mut self) {
+    /// Closes all of them for now: whoever dials is refused. All but that at `main` are remembered.
+    pub(super) fn shut(&mut self, main: Option<SocketAddr>) {
         let aside = self.aside.get_or_insert_default();
-        let open = self.open.drain(..);
-        aside.extend(open.filter_map(|door| Some((door.listener.local_addr().ok()?, door.route))));
+        let shut = self.open.drain(..).filter_map(|door| Some((door.listener.local_addr().ok()?, door.route)));
+        aside.extend(shut.filter(|(at, _)| Some(*at) != main));
     }
 
-    /// Those that were shut for now.
+    /// Those that were shut for now, but the main one.
     pub(super) fn aside(&self) -> &[(SocketAddr, Arc<Route>)] {
         self.aside.as_deref().unwrap_or_default()
     }

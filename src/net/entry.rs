@@ -63,8 +63,12 @@ impl Entry {
 
     /// Closes whatever is open: whoever dials is refused.
     pub(super) fn shut(&mut self, doors: &mut Doors) {
+        doors.shut(self.standing.listen.addresses.first().copied());
+        self.close();
+    }
+
+    fn close(&mut self) {
         self.standing.enabled = false;
-        doors.shut();
         if let Some((listeners, name)) = &self.held {
             listeners.let_go(name);
         }
@@ -77,13 +81,17 @@ impl Entry {
     /// It cannot be listened there.
     pub(super) fn open(&mut self, doors: &mut Doors) -> io::Result<()> {
         let main = self.listen()?;
-        let at = main.listener.local_addr()?;
-        let mut open = vec![main];
-        for (other, route) in doors.aside().iter().filter(|(other, _)| *other != at) {
-            let listener = self.sockets.listen_on_one_of([*other], None)?;
-            open.push(Door { listener, route: Arc::clone(route) });
+        let others = doors.aside().iter().map(|(at, route)| {
+            let listener = self.sockets.listen_on_one_of([*at], None)?;
+            Ok(Door { listener, route: Arc::clone(route) })
+        });
+        match std::iter::once(Ok(main)).chain(others).collect() {
+            Ok(open) => doors.reopen(open),
+            Err(error) => {
+                self.close();
+                return Err(error);
+            }
         }
-        doors.reopen(open);
         Ok(())
     }
 

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -14,6 +16,7 @@ use super::shown::ShownProxy;
 use crate::api::answer;
 use crate::net::control::Change;
 use crate::net::control::ChangeError;
+use crate::net::control::Controlled;
 use crate::net::control::Orders;
 use crate::net::control::Registry;
 use crate::net::control::Wanted;
@@ -34,8 +37,8 @@ struct Body {
 /// One line: expected and found.
 pub async fn populated(file: &[u8]) -> Result<Vec<Wanted>, String> {
     let mut all = Vec::new();
-    for (asked, upstream) in list(file).map_err(|refused| refused.said)? {
-        all.push(wanted(asked, &upstream).await.map_err(|refused| refused.said)?);
+    for asked in list(file).map_err(|refused| refused.said)? {
+        all.push(wanted(asked).await.map_err(|refused| refused.said)?);
     }
     Ok(all)
 }
@@ -49,7 +52,7 @@ pub(super) async fn populate(State(registry): State<Registry>, body: Bytes) -> R
     let body = Body {
         status: refused.as_ref().map(|refused| refused.status.as_u16()),
         error: refused.map(|refused| refused.said),
-        proxies: (!proxies.is_empty()).then_some(proxies),
+        proxies: (!proxies.is_empty()).then(|| proxies.iter().map(|proxy| ShownProxy::of(proxy)).collect()),
     };
     answer::json(status, &body)
 }
@@ -68,9 +71,9 @@ pub(super) async fn reset(State(registry): State<Registry>) -> Result<Response, 
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn all(registry: &Registry, body: &[u8], proxies: &mut Vec<ShownProxy>) -> Result<(), Refused> {
-    for (asked, upstream) in list(body)? {
-        let wanted = wanted(asked, &upstream).await?;
+async fn all(registry: &Registry, body: &[u8], proxies: &mut Vec<Arc<Controlled>>) -> Result<(), Refused> {
+    for asked in list(body)? {
+        let wanted = wanted(asked).await?;
         let proxy = match registry.get(&wanted.name) {
             None => registry.create(wanted).await?,
             Some(proxy) => {
@@ -84,14 +87,13 @@ async fn all(registry: &Registry, body: &[u8], proxies: &mut Vec<ShownProxy>) ->
                 proxy
             }
         };
-        proxies.push(ShownProxy::of(&proxy));
+        proxies.push(proxy);
     }
     Ok(())
 }
 
-/// The proxies of a list, each with what its upstream is called where it is missing. None is wanted if one of them is
-/// nothing.
-fn list(body: &[u8]) -> Result<Vec<(ProxyBody, String)>, Refused> {
+/// The proxies of a list. None is wanted if one of them is nothing.
+fn list(body: &[u8]) -> Result<Vec<ProxyBody>, Refused> {
     let all = match body::value(body)? {
         Value::Array(all) => all,
         Value::Null => Vec::new(),
@@ -100,16 +102,13 @@ fn list(body: &[u8]) -> Result<Vec<(ProxyBody, String)>, Refused> {
         }
     };
     let asked = all.iter().map(|one| ProxyBody::of(one, "a proxy")).collect::<Result<Vec<_>, _>>()?;
-    let mut list = Vec::with_capacity(asked.len());
-    for (asked, count) in asked.into_iter().zip(1..) {
+    for (asked, count) in asked.iter().zip(1..) {
         if asked.name.is_empty() {
             return Err(Refused::missing(&format!("name at proxy {count}")));
         }
-        let upstream = format!("upstream at proxy {count}");
         if asked.upstream.as_ref().is_none_or(String::is_empty) {
-            return Err(Refused::missing(&upstream));
+            return Err(Refused::missing(&format!("upstream at proxy {count}")));
         }
-        list.push((asked, upstream));
     }
-    Ok(list)
+    Ok(asked)
 }

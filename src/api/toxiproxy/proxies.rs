@@ -17,6 +17,7 @@ use crate::api::answer;
 use crate::api::limits;
 use crate::net::control::Change;
 use crate::net::control::Controlled;
+use crate::net::control::CreateError;
 use crate::net::control::Place;
 use crate::net::control::Registry;
 use crate::net::control::Wanted;
@@ -44,7 +45,13 @@ pub(super) async fn create(State(registry): State<Registry>, body: Bytes) -> Res
     if asked.name.is_empty() {
         return Err(Refused::missing("name"));
     }
-    let proxy = make(&registry, asked, "upstream").await?;
+    if asked.upstream.as_ref().is_none_or(String::is_empty) {
+        return Err(Refused::missing("upstream"));
+    }
+    if registry.get(&asked.name).is_some() {
+        return Err(CreateError::Exists.into());
+    }
+    let proxy = registry.create(wanted(asked).await?).await?;
     Ok(answer::json(StatusCode::CREATED, &ShownProxy::of(&proxy)))
 }
 
@@ -69,18 +76,11 @@ pub(super) async fn delete(State(registry): State<Registry>, named: Named) -> Re
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Makes a proxy, of which the name is known to be there; `upstream` is what its upstream is called if it is not.
-pub(super) async fn make(registry: &Registry, asked: ProxyBody, upstream: &str) -> Result<Arc<Controlled>, Refused> {
-    let wanted = wanted(asked, upstream).await?;
-    Ok(registry.create(wanted).await?)
-}
-
 /// The proxy that is asked for, as it can be made.
-pub(super) async fn wanted(asked: ProxyBody, upstream: &str) -> Result<Wanted, Refused> {
-    let ProxyBody { name, listen, upstream: to, enabled } = asked;
-    let to = to.filter(|to| !to.is_empty()).ok_or_else(|| Refused::missing(upstream))?;
+pub(super) async fn wanted(asked: ProxyBody) -> Result<Wanted, Refused> {
+    let ProxyBody { name, listen, upstream, enabled } = asked;
     limits::name("a proxy", &name)?;
-    let upstream = body::lead(to)?;
+    let upstream = body::lead(upstream.unwrap_or_default())?;
     let listen = Place::find(&listen.unwrap_or_default()).await?;
     Ok(Wanted { name, listen, upstream, enabled: enabled.unwrap_or(true) })
 }

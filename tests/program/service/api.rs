@@ -34,7 +34,7 @@ fn health_is_ok_while_it_serves_and_503_while_it_drains() {
         assert_eq!(get(api, "/healthz", "Host: localhost\r\n").await, ok);
         assert_eq!(get(api, "/healthz", "Host: evil.example\r\n").await.0, 403);
         assert_eq!(get(api, "/healthz", &format!("{host}Origin: http://evil.example\r\n")).await.0, 403);
-        assert_eq!(get(api, "/proxies", &host).await.0, 404);
+        assert_eq!(get(api, "/nothing", &host).await.0, 404);
         let mut through = pair(service.at(""), &upstream).await;
         service.signal("TERM");
         service.line_with("draining");
