@@ -4,8 +4,8 @@ use super::Action;
 use super::Actions;
 use super::Engine;
 use super::Observer;
-use super::hold::Held;
-use super::hold::Told;
+use super::held::Held;
+use super::held::Told;
 use super::index;
 use crate::Timestamp;
 use crate::dcp;
@@ -143,10 +143,10 @@ impl<O: Observer> Engine<O> {
         fate.unwrap_or(Fate::Forward)
     }
 
-    fn hang_up(&mut self, side: Side, how: How, now: Timestamp) {
+    pub(super) fn hang_up(&mut self, side: Side, how: How, now: Timestamp) {
         let what = What::Closed { how, partial: 0 };
         let entry = Entry { at: now, edge: side, direction: Direction::To, origin: Origin::Tool, what };
-        self.close(side, how, entry);
+        self.close(side, how, entry, now);
     }
 
     /// Tells the journal where what an end said does not go on as it came.
@@ -167,28 +167,29 @@ impl<O: Observer> Engine<O> {
     }
 
     /// Closes an end, behind what is held back from it.
-    pub(super) fn close(&mut self, side: Side, how: How, entry: Entry) {
+    pub(super) fn close(&mut self, side: Side, how: How, entry: Entry, now: Timestamp) {
         // A connection is torn down once.
         if self.torn[index(side)].is_none() {
-            self.pass(side, Held::Close(how, Box::new(entry)));
+            self.pass(side, Held::close(how, entry), now);
         }
     }
 
     /// Passes something on, or queues it behind what is held.
-    pub(super) fn pass(&mut self, to: Side, held: Held) {
+    pub(super) fn pass(&mut self, to: Side, held: Held, now: Timestamp) {
         if let Some(told) = self.holds.pass(to, held, &mut self.outbox) {
-            self.let_go(to, told);
+            self.let_go(to, told, now);
         }
     }
 
     /// Tells of what was held back and is delivered.
-    pub(super) fn let_go(&mut self, to: Side, told: Told) {
+    pub(super) fn let_go(&mut self, to: Side, told: Told, now: Timestamp) {
         match told {
             Told::Entry(entry) => self.delivered(&entry),
             Told::Cut(error) if self.framed[index(to)] == Framed::Yes => {
                 self.framed[index(to)] = Framed::NotBehind(error);
             }
             Told::Cut(_) => {}
+            Told::Over(how) => self.over(to, how, now),
         }
     }
 
@@ -210,14 +211,6 @@ impl<O: Observer> Engine<O> {
         self.note(entry);
     }
 
-    /// Whether the last byte that was delivered to an end is inside a frame.
-    pub(super) fn is_inside_a_frame(&self, to: Side) -> bool {
-        let from = index(to.other());
-        // Where nothing is held any more, the head has left.
-        let rest_is_held = self.rest_is_held[from] && self.holds.is_held(to);
-        (self.rest[from] > 0 && !rest_is_held) || self.holds.is_split(to)
-    }
-
     /// Sends bytes in the place of a frame. Where they are the tool's words, what an end makes of them is not the other's doing.
     /// `left` bytes of the frame's value flow by behind them. They are read as what they are made of, with what the other
     /// end has agreed on.
@@ -233,14 +226,15 @@ impl<O: Observer> Engine<O> {
             Ok(frame) => What::Frame(dcp::head(&frame, self.sessions.at(to.other()).negotiated(), self.key_seed)),
             Err(error) => What::FramingLost(error),
         };
-        self.pass(to, Held::Frame(bytes, Box::new(entry(what))));
+        self.pass(to, Held::frame(bytes, entry(what), left == 0), now);
     }
 
     /// Sends a frame behind the end of the value that flows by, if one does.
     pub(super) fn send(&mut self, to: Side, bytes: Bytes, sent: Sent, now: Timestamp) {
         // What an end had said, or what is added to it, keeps its place; else the tool's own does not wait (law L2).
         let waits = sent != Sent::Injected && self.holds.is_held(to);
-        let inside = if waits { self.rest[index(to.other())] > 0 } else { self.is_inside_a_frame(to) };
+        let from = index(to.other());
+        let inside = if waits { self.rest[from] > 0 || self.ahead[from] > 0 } else { self.holds.is_inside(to) };
         if inside {
             self.late[index(to)].push(Late::Frame(bytes, sent));
             return;
@@ -263,7 +257,7 @@ impl<O: Observer> Engine<O> {
         let head = dcp::head(&frame, self.sessions.at(words_of).negotiated(), self.key_seed);
         let entry = Entry { at: now, edge: to, direction: Direction::To, origin, what: What::Frame(head) };
         if waits {
-            return self.pass(to, Held::Frame(bytes, Box::new(entry)));
+            return self.pass(to, Held::frame(bytes, entry, true), now);
         }
         self.delivered(&entry);
         self.outbox.write(to, bytes);

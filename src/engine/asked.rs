@@ -48,6 +48,20 @@ impl Asked {
         self.quiet.push_back((asked, until));
     }
 
+    /// Nobody asks any more: of refusals that may come at any time none is waited for long.
+    pub(super) fn over(&mut self, now: Timestamp) {
+        for (_, until) in &mut self.quiet {
+            *until = (*until).min(now + REFUSED_WITHIN);
+        }
+    }
+
+    /// Up to when an answer of `from` is waited for; `None` where none is.
+    pub(super) fn awaits(&self, from: Side, now: Timestamp) -> Option<Timestamp> {
+        let open = self.open.iter().any(|(side, ..)| *side == from).then_some(Timestamp(u64::MAX));
+        let quiet = self.quiet.iter().filter(|((side, ..), until)| *side == from && *until >= now);
+        open.into_iter().chain(quiet.map(|(_, until)| *until)).max()
+    }
+
     /// Whether a frame from `from` answers a request of the tool's, which is then answered. `session` is that at the
     /// edge of `from`, which has not taken the frame in yet.
     pub(super) fn is_answer(&mut self, from: Side, frame: &Frame<'_>, session: &Session, now: Timestamp) -> bool {

@@ -1,41 +1,18 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::Pace;
+use super::Standing;
+use super::course::Changed;
+use super::course::Course;
+use super::course::Next;
+use super::held::Held;
+use super::held::Told;
 use super::index;
 use super::outbox::Outbox;
 use crate::Timestamp;
-use crate::journal::Entry;
 use crate::journal::How;
 use crate::journal::Side;
-use crate::journal::What;
-use crate::wire::FramingError;
-
-/// Something that goes to an end, and may have to wait.
-#[derive(Debug)]
-pub(super) enum Held {
-    /// A frame, or bytes at which an end loses its framing, with the entry that tells of that.
-    Frame(Bytes, Box<Entry>),
-    /// The first bytes of a frame that ends before its time: so many more of its value are to follow.
-    Cut(Bytes, u64, FramingError),
-    /// Bytes that are no frame, or a part of one.
-    Raw(Bytes),
-    /// The first bytes of a frame, of which so many are to follow.
-    Piece(Bytes, u64),
-    /// The close, with the entry that tells of it.
-    Close(How, Box<Entry>),
-}
-
-/// What is to be told of something that was delivered.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) enum Told {
-    /// This.
-    Entry(Box<Entry>),
-    /// Nothing yet: whatever comes behind is taken for the rest of a frame.
-    Cut(FramingError),
-}
 
 #[derive(Debug, Default)]
 struct Hold {
@@ -44,16 +21,72 @@ struct Hold {
     pace: Option<(Pace, Timestamp)>,
     /// How long each waits at least.
     lag: Option<Duration>,
-    /// What waits, each with the time before which it does not leave.
+    /// What all of it goes through last.
+    course: Course,
+    /// What waits, each with the time before which it does not come to the gates.
     queue: VecDeque<(Timestamp, Held)>,
+    /// What the gates say of the first that waits.
+    next: Option<Next>,
     bytes: usize,
-    /// Bytes of the frame whose first piece has left that have not.
-    inside: u64,
+    /// Whether the last byte that has left is inside a frame.
+    inside: bool,
 }
 
 impl Hold {
     fn is_on(&self) -> bool {
-        self.until.is_some() || self.pace.is_some() || self.lag.is_some() || !self.queue.is_empty()
+        let waits = self.until.is_some() || self.pace.is_some() || self.lag.is_some();
+        waits || !self.queue.is_empty() || !self.course.is_empty()
+    }
+
+    /// Asks the gates about the first that waits, where they have not been.
+    fn ask(&mut self) {
+        if self.next.is_none()
+            && let Some((came, held)) = self.queue.front()
+        {
+            self.next =
+                Some(if held.is_close() { self.course.close(*came) } else { self.course.next(*came, held.len()) });
+        }
+    }
+
+    /// When the first that waits leaves, if nothing changes.
+    fn due(&self) -> Option<Timestamp> {
+        let due = self.next?.due?;
+        match self.until {
+            // For ever is no time to wake up at.
+            Some(FOR_EVER) => None,
+            Some(until) => Some(due.max(until)),
+            None => Some(due),
+        }
+    }
+
+    fn push(&mut self, came: Timestamp, held: Held) {
+        self.bytes += held.len();
+        self.queue.push_back((came, held));
+        self.ask();
+    }
+
+    /// Takes the first that waits, or the piece of it that leaves now, which is not longer than `most`.
+    fn take(&mut self, most: usize) -> Option<Held> {
+        let (next, (came, held)) = (self.next.take()?, self.queue.pop_front()?);
+        let (first, rest) = held.split(next.len.min(most));
+        self.bytes = self.bytes.saturating_sub(first.len());
+        if let Some(rest) = rest {
+            self.queue.push_front((came, rest));
+            // The gates have let go of more.
+            let left = next.len.saturating_sub(first.len());
+            self.next = (left > 0).then_some(Next { len: left, is_apart: false, ..next });
+        }
+        self.inside = first.is_inside_after(self.inside);
+        self.ask();
+        Some(first)
+    }
+
+    /// Closes are all that is left of what waits.
+    fn drop_bytes(&mut self) {
+        self.queue.retain(|(_, held)| held.is_close());
+        self.bytes = 0;
+        self.next = None;
+        self.ask();
     }
 }
 
@@ -63,6 +96,15 @@ pub(super) struct Holds {
     sides: [Hold; 2],
     now: Timestamp,
 }
+
+/// The time at which a hold ends that only a release ends.
+pub const FOR_EVER: Timestamp = Timestamp(u64::MAX);
+
+/// Bytes that may be on their way under a latency, so that it makes a connection late and not slow: those of 20 MB/s at
+/// 200 ms. Beyond them the driver stops reading, as it does of all that waits.
+const IN_FLIGHT: usize = 4 * 1024 * 1024;
+/// What each thing that waits costs besides its bytes, as far as memory goes.
+const COST: usize = 256;
 
 impl Holds {
     pub(super) fn hold(&mut self, to: Side, until: Timestamp) {
@@ -91,6 +133,18 @@ impl Holds {
         self.sides[index(to)].lag = by;
     }
 
+    /// These gates stand before an end from now on; returns whether that ends the connection.
+    pub(super) fn gates(&mut self, to: Side, gates: &[Standing], now: Timestamp) -> bool {
+        let side = &mut self.sides[index(to)];
+        let Some(changed) = side.course.change(gates, now) else { return false };
+        if side.course.drops() {
+            side.drop_bytes();
+        }
+        side.next = None;
+        side.ask();
+        changed == Changed::Over
+    }
+
     /// The time, for what comes next.
     pub(super) const fn at(&mut self, now: Timestamp) {
         self.now = now;
@@ -100,29 +154,38 @@ impl Holds {
         self.sides[index(to)].is_on()
     }
 
-    /// Whether a piece of a frame has left, and the rest of it has not.
-    pub(super) fn is_split(&self, to: Side) -> bool {
-        let side = &self.sides[index(to)];
-        side.is_on() && side.inside > 0
+    /// Whether gates stand before an end.
+    pub(super) fn has_gates(&self, to: Side) -> bool {
+        !self.sides[index(to)].course.is_empty()
     }
 
-    /// The rest of what has left goes on past this.
-    pub(super) const fn relayed(&mut self, to: Side) {
-        self.sides[index(to)].inside = 0;
+    /// Whether the last byte that has left for an end is inside a frame.
+    pub(super) const fn is_inside(&self, to: Side) -> bool {
+        self.sides[index(to)].inside
     }
 
+    /// Something has left for an end without waiting, and its last byte is inside a frame or not.
+    pub(super) const fn relayed(&mut self, to: Side, inside: bool) {
+        self.sides[index(to)].inside = inside;
+    }
+
+    /// Bytes that wait, besides those that are on their way.
     pub(super) fn bytes(&self, to: Side) -> usize {
-        self.sides[index(to)].bytes
+        let side = &self.sides[index(to)];
+        match side.course.in_flight(IN_FLIGHT) {
+            0 => side.bytes,
+            most => side.bytes.saturating_add(side.queue.len().saturating_mul(COST)).saturating_sub(most),
+        }
     }
 
     pub(super) fn wakeup(&self) -> Option<Timestamp> {
-        let next = |side: &Hold| match side.until {
-            // For ever is no time to wake up at.
-            Some(until) => Some(until).filter(|until| *until != FOR_EVER),
-            None => {
-                let (due, _) = side.queue.front()?;
-                Some(side.pace.map_or(*due, |(_, next)| next.max(*due)))
-            }
+        let next = |side: &Hold| {
+            let due = side.due();
+            let due = due.map(|due| side.pace.map_or(due, |(_, next)| next.max(due)));
+            // A hold is over at its time, though nothing waits.
+            let until = side.until.filter(|until| *until != FOR_EVER && side.queue.is_empty());
+            let ends = side.course.ends().map(|(at, _)| at);
+            [due, until, ends].into_iter().flatten().min()
         };
         self.sides.iter().filter_map(next).min()
     }
@@ -131,28 +194,34 @@ impl Holds {
     pub(super) fn pass(&mut self, to: Side, held: Held, outbox: &mut Outbox) -> Option<Told> {
         let side = &mut self.sides[index(to)];
         if !side.is_on() {
-            side.inside = 0;
-            return deliver(to, held, outbox);
+            side.inside = held.is_inside_after(side.inside);
+            return held.deliver(to, None, outbox);
         }
-        side.bytes += held.len();
-        let due = side.lag.map_or(self.now, |lag| self.now + lag);
+        if !held.is_close() && (side.course.drops() || !outbox.is_open(to)) {
+            return None;
+        }
+        let came = side.lag.map_or(self.now, |lag| self.now + lag);
         // Nothing overtakes: what comes later is due later.
-        let due = side.queue.back().map_or(due, |(last, _)| due.max(*last));
-        side.queue.push_back((due, held));
+        let came = side.queue.back().map_or(came, |(last, _)| came.max(*last));
+        side.push(came, held);
         None
     }
 
     /// Lets go of what has waited long enough; returns what is to be told of it, and at whose edge. Where a frame waits for
-    /// the `end` of the one that is on its way, no other begins before it.
+    /// the `end` of the one that is on its way, no other begins before it. What is to leave by itself does so alone.
     pub(super) fn release(&mut self, now: Timestamp, end: [bool; 2], outbox: &mut Outbox) -> Vec<(Side, Told)> {
         let mut all = Vec::new();
         for to in [Side::Dialler, Side::Upstream] {
             let side = &mut self.sides[index(to)];
+            if let Some((_, how)) = side.course.ends().filter(|(at, _)| *at <= now) {
+                all.push((to, Told::Over(how)));
+                continue;
+            }
             if side.until.is_some_and(|until| until > now) {
                 continue;
             }
             side.until = None;
-            let is_due = |side: &Hold| side.queue.front().is_some_and(|(due, _)| *due <= now);
+            let is_due = |side: &Hold| side.due().is_some_and(|due| due <= now);
             let mut budget = match side.pace {
                 None => usize::MAX,
                 Some((pace, next)) if next <= now && is_due(side) => {
@@ -161,132 +230,60 @@ impl Holds {
                 }
                 Some(_) => continue,
             };
-            while budget > 0
-                && is_due(side)
-                && let Some((due, held)) = side.queue.pop_front()
-            {
-                let held = match held.split(budget, side.inside) {
-                    (first, None) => first,
-                    (first, Some(rest)) => {
-                        side.queue.push_front((due, rest));
-                        first
-                    }
-                };
+            let mut has_left = false;
+            while budget > 0 && is_due(side) {
+                if has_left && side.next.is_some_and(|next| next.is_apart) {
+                    break;
+                }
+                let is_full = side.course.is_full() && side.queue.front().is_some_and(|(_, held)| !held.is_close());
+                if is_full {
+                    all.push((to, Told::Over(How::Fin)));
+                    break;
+                }
+                let was_inside = side.inside;
+                let Some(held) = side.take(budget) else { break };
                 let len = held.len();
+                has_left |= len > 0;
                 budget -= len.min(budget);
-                side.bytes -= len.min(side.bytes);
-                let was_inside = side.inside > 0;
-                side.inside = held.inside_after(side.inside);
-                let told = deliver(to, held, outbox).map(|told| match told {
-                    Told::Entry(entry) => Told::Entry(Box::new(Entry { at: now, ..*entry })),
-                    Told::Cut(error) => Told::Cut(error),
-                });
-                all.extend(told.map(|told| (to, told)));
-                if end[index(to)] && side.pace.is_some() && was_inside && side.inside == 0 {
+                all.extend(held.deliver(to, Some(now), outbox).map(|told| (to, told)));
+                if side.course.left(len) && len > 0 {
+                    all.push((to, Told::Over(How::Fin)));
+                    break;
+                }
+                if end[index(to)] && was_inside && !side.inside && (side.pace.is_some() || !side.course.is_empty()) {
                     break;
                 }
             }
         }
         all
     }
-}
 
-/// The time at which a hold ends that only a release ends.
-pub const FOR_EVER: Timestamp = Timestamp(u64::MAX);
-
-impl Held {
-    const fn len(&self) -> usize {
-        match self {
-            Self::Frame(bytes, _) | Self::Cut(bytes, ..) | Self::Raw(bytes) | Self::Piece(bytes, _) => bytes.len(),
-            Self::Close(..) => 0,
-        }
-    }
-
-    /// The first `len` bytes, and the rest if there is one. The entry of a frame goes with its last piece.
-    /// `before` bytes of the frame were missing so far, where it has begun.
-    fn split(self, len: usize, before: u64) -> (Self, Option<Self>) {
-        match self {
-            Self::Frame(mut bytes, entry) if bytes.len() > len => {
-                let all = if before > 0 { before } else { frame_len(&entry) };
-                let value = all.saturating_sub(bytes.len() as u64);
-                let first = bytes.split_to(len);
-                let left = (bytes.len() as u64).saturating_add(value);
-                (Self::Piece(first, left), Some(Self::Frame(bytes, entry)))
-            }
-            Self::Cut(mut bytes, value, error) if bytes.len() > len => {
-                let first = bytes.split_to(len);
-                let left = (bytes.len() as u64).saturating_add(value);
-                (Self::Piece(first, left), Some(Self::Cut(bytes, value, error)))
-            }
-            Self::Raw(mut bytes) if bytes.len() > len => {
-                let first = bytes.split_to(len);
-                (Self::Raw(first), Some(Self::Raw(bytes)))
-            }
-            whole @ (Self::Frame(..) | Self::Cut(..) | Self::Raw(_) | Self::Piece(..) | Self::Close(..)) => {
-                (whole, None)
-            }
-        }
-    }
-
-    /// Bytes of a frame that are missing behind this, of which so many were before.
-    fn inside_after(&self, before: u64) -> u64 {
-        match self {
-            Self::Piece(_, left) | Self::Cut(_, left, _) => *left,
-            // The last piece of a head: of its value, what flows by is missing.
-            Self::Frame(bytes, entry) if before > 0 => before.saturating_sub(bytes.len() as u64).min(frame_len(entry)),
-            Self::Frame(bytes, entry) => frame_len(entry).saturating_sub(bytes.len() as u64),
-            Self::Raw(bytes) => before.saturating_sub(bytes.len() as u64),
-            Self::Close(..) => 0,
-        }
-    }
-}
-
-fn frame_len(entry: &Entry) -> u64 {
-    match &entry.what {
-        What::Frame(head) => head.header.frame_len(),
-        What::FramingLost(_) | What::Gap(_) | What::Paused(_) | What::Acted(_) | What::Closed { .. } => 0,
-    }
-}
-
-fn deliver(to: Side, held: Held, outbox: &mut Outbox) -> Option<Told> {
-    if !outbox.is_open(to) && !matches!(held, Held::Close(How::Reset, _)) {
-        return None;
-    }
-    match held {
-        Held::Frame(bytes, entry) => {
-            outbox.write(to, bytes);
-            Some(Told::Entry(entry))
-        }
-        Held::Cut(bytes, _, error) => {
-            outbox.write(to, bytes);
-            Some(Told::Cut(error))
-        }
-        Held::Raw(bytes) | Held::Piece(bytes, _) => {
-            outbox.write(to, bytes);
-            None
-        }
-        Held::Close(how, entry) => {
-            outbox.close(to, how);
-            Some(Told::Entry(entry))
-        }
+    /// Nothing that waits for an end leaves any more.
+    pub(super) fn give_up(&mut self, to: Side) {
+        let side = &mut self.sides[index(to)];
+        *side = Hold { inside: side.inside, ..Hold::default() };
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::engine::Output;
     use crate::journal::Direction;
+    use crate::journal::Entry;
     use crate::journal::Origin;
+    use crate::journal::What;
 
     fn raw(bytes: &'static [u8]) -> Held {
-        Held::Raw(Bytes::from_static(bytes))
+        Held::raw(Bytes::from_static(bytes), true)
     }
 
     fn close(how: How) -> Held {
         let what = What::Closed { how, partial: 0 };
         let (edge, direction) = (Side::Upstream, Direction::To);
-        Held::Close(how, Box::new(Entry { at: Timestamp(1), edge, direction, origin: Origin::Peer, what }))
+        Held::close(how, Entry { at: Timestamp(1), edge, direction, origin: Origin::Peer, what })
     }
 
     fn popped(outbox: &mut Outbox) -> Vec<Output> {

@@ -6,11 +6,15 @@
 
 mod act;
 mod asked;
+mod course;
 mod event;
 mod gate;
+mod held;
 mod hold;
+mod live;
 mod outbox;
 mod sessions;
+mod stage;
 
 pub use event::Action;
 pub use event::Actions;
@@ -43,8 +47,9 @@ use act::Fate;
 use act::Framed;
 use act::Late;
 use asked::Asked;
-use hold::Held;
+use held::Held;
 use hold::Holds;
+use live::Over;
 use outbox::Outbox;
 
 /// Frames up to this long are looked at whole; of longer ones the head is, and the value flows by, unless the interceptor
@@ -85,14 +90,22 @@ impl Observer for () {
 /// One connection through the tool, without sockets, tasks or clocks.
 pub struct Engine<O> {
     deframers: [Deframer; 2],
+    /// Whether what an end says goes on by frames, each once its fate is known; else bytes go on before they are looked at.
+    by_frame: [bool; 2],
+    /// Bytes that have gone on already of the frame that is not complete yet.
+    ahead: [usize; 2],
     /// What becomes of the rest of a frame whose value flows by: bytes of it that still go on.
     rest: [u64; 2],
-    /// Whether that frame's head is held back, so that its rest is too.
+    /// Whether what has come of that frame, or of the one that is ahead, is held back, so that its rest is too.
     rest_is_held: [bool; 2],
     /// Whether the framing of what an end says is lost.
     lost: [bool; 2],
     /// Whether an end was torn down.
     gone: [bool; 2],
+    /// Whether an end has said all.
+    ended: [bool; 2],
+    /// Whether a gate has closed the connection.
+    over: Over,
     /// Whose reset an end was sent: after it that end says nothing more.
     torn: [Option<Origin>; 2],
     /// Whether an end still knows where frames begin in what it is sent.
@@ -127,10 +140,14 @@ impl<O: Observer> Engine<O> {
     pub fn new(interceptor: Option<Box<dyn Interceptor>>, observer: O, key_seed: u64) -> Self {
         Self {
             deframers: [Deframer::new(WHOLE_LIMIT), Deframer::new(WHOLE_LIMIT)],
+            by_frame: [interceptor.is_some(); 2],
+            ahead: [0; 2],
             rest: [0, 0],
             rest_is_held: [false; 2],
             lost: [false; 2],
             gone: [false; 2],
+            ended: [false; 2],
+            over: Over::No,
             torn: [None; 2],
             framed: [Framed::Yes; 2],
             sessions: Sessions::new(),
@@ -145,29 +162,12 @@ impl<O: Observer> Engine<O> {
         }
     }
 
-    /// Puts an interceptor in the place of the one that was there, at any moment of the connection; `None` lets it go: bytes
-    /// leave before they are looked at again, once nothing is pending of what was done before.
-    ///
-    /// A frame of which a part has left goes on, and is shown to nobody: the first that the interceptor sees is the one
-    /// behind it. What an interceptor that is let go holds back leaves, and answers to what it has asked stay withheld (law
-    /// L3).
-    pub fn intercept(
-        &mut self,
-        interceptor: Option<Box<dyn Interceptor>>,
-        _now: Timestamp,
-    ) -> Option<Box<dyn Interceptor>> {
-        std::mem::replace(&mut self.interceptor, interceptor)
-    }
-
-    /// What stands before an end is this, in this order, from now on: what waits for that end goes through it from the time
-    /// that it came. Frames of the tool's own pass it by.
-    pub fn gates(&mut self, _to: Side, _gates: &[Standing], _now: Timestamp) {}
-
     /// Takes in bytes that were read from an end.
     pub fn feed(&mut self, from: Side, bytes: Bytes, now: Timestamp) {
         self.holds.at(now);
-        if self.interceptor.is_none() {
-            self.outbox.write(from.other(), bytes.clone());
+        if !self.by_frame[index(from)] {
+            self.flow(from, &bytes, now);
+            return self.announce(now);
         }
         let mut deframer = std::mem::replace(&mut self.deframers[index(from)], Deframer::new(0));
         let mut input: &[u8] = &bytes;
@@ -175,7 +175,7 @@ impl<O: Observer> Engine<O> {
         while let Some(piece) = deframer.next_with(&mut input, |header| self.whole_limit(from, header)) {
             match piece {
                 Piece::Frame(frame) => self.frame(from, frame, now),
-                Piece::Value { bytes, .. } => self.value(from, bytes),
+                Piece::Value { bytes, .. } => self.value(from, bytes, now),
                 Piece::Raw { bytes, error } => self.raw(from, bytes, error, now),
             }
             if self.rest[index(from)] == 0 {
@@ -184,7 +184,7 @@ impl<O: Observer> Engine<O> {
         }
         self.outbox.end();
         self.deframers[index(from)] = deframer;
-        self.announce();
+        self.announce(now);
     }
 
     /// Takes in that an end closed: what is pending of a frame goes on first. The driver says so too once it has reset an
@@ -201,32 +201,34 @@ impl<O: Observer> Engine<O> {
         let pending = (deframer.partial().len() as u64).saturating_add(deframer.value_left());
         let to = from.other();
         self.gone[index(from)] |= how == How::Reset;
+        self.ended[index(from)] = true;
         let entry =
             |edge, direction| Entry { at: now, edge, direction, origin, what: What::Closed { how, partial: pending } };
         self.note(&entry(from, Direction::From));
         let actions = match &mut self.interceptor {
-            None => {
-                self.outbox.close(to, how);
-                self.delivered(&entry(to, Direction::To));
-                return self.announce();
-            }
+            None => Vec::new(),
             Some(interceptor) => interceptor.on_event(&Event::Closed { from, how }, &self.sessions, now),
         };
         self.tell_fate(from, Fate::named(&actions, u64::MAX), now);
-        if self.is_inside_a_frame(to) {
+        if self.holds.is_inside(to) {
             // It never ends, so a frame that waited for that would land inside it.
             self.flush_late(to, false, now);
+            if !self.holds.is_held(to) {
+                self.holds.relayed(to, false);
+            }
         }
         self.rest[index(from)] = 0;
+        let ahead = std::mem::take(&mut self.ahead[index(from)]);
         self.flush_late(to, true, now);
-        if !deframer.partial().is_empty() {
-            let partial = Bytes::copy_from_slice(deframer.partial());
-            self.pass(to, Held::Raw(partial));
+        if self.by_frame[index(from)]
+            && let Some(partial) = deframer.partial().get(ahead..).filter(|partial| !partial.is_empty())
+        {
+            self.pass(to, Held::raw(Bytes::copy_from_slice(partial), true), now);
         }
         if self.act(actions, now) == Fate::Forward {
-            self.close(to, how, entry(to, Direction::To));
+            self.close(to, how, entry(to, Direction::To), now);
         }
-        self.announce();
+        self.announce(now);
     }
 
     /// Takes in that the time asked for has come.
@@ -235,8 +237,9 @@ impl<O: Observer> Engine<O> {
         self.announced = None;
         let late = [!self.late[0].is_empty(), !self.late[1].is_empty()];
         for (to, told) in self.holds.release(now, late, &mut self.outbox) {
-            self.let_go(to, told);
+            self.let_go(to, told, now);
         }
+        self.tear_down(now);
         for from in [Side::Dialler, Side::Upstream] {
             self.rest_is_held[index(from)] &= self.holds.is_held(from.other());
             self.flush_late(from.other(), true, now);
@@ -297,7 +300,7 @@ impl<O: Observer> Engine<O> {
             let actions = interceptor.on_event(event, &self.sessions, now);
             self.act(actions, now);
         }
-        self.announce();
+        self.announce(now);
     }
 
     fn note(&mut self, entry: &Entry) -> Context {
@@ -308,6 +311,9 @@ impl<O: Observer> Engine<O> {
 
     fn frame(&mut self, from: Side, frame: Frame<'_>, now: Timestamp) {
         let to = from.other();
+        if let ahead @ 1.. = std::mem::take(&mut self.ahead[index(from)]) {
+            return self.go_on(from, frame, ahead, now);
+        }
         let head = dcp::head(&frame, self.sessions.at(from).negotiated(), self.key_seed);
         let withheld = self.asked.is_answer(from, &frame, self.sessions.at(from), now);
         let mut entry = Entry {
@@ -328,7 +334,6 @@ impl<O: Observer> Engine<O> {
                 interceptor.on_event(&Event::Frame { from, frame, head, context: &context }, &self.sessions, now)
             }
         };
-        let armed = self.interceptor.is_some();
         let len = frame.header().frame_len();
         if !withheld {
             self.tell_fate(from, Fate::named(&actions, len), now);
@@ -348,7 +353,7 @@ impl<O: Observer> Engine<O> {
             | Action::Close { .. }
             | Action::Note { .. } => None,
         });
-        let before = self.fate(actions, Some((from, len)), now, |engine, fate| {
+        self.fate(actions, Some((from, len)), now, |engine, fate| {
             let value_left = len.saturating_sub(frame.bytes().len() as u64);
             let fate = if withheld { Fate::Drop } else { fate };
             engine.rest[index(from)] = match fate {
@@ -361,16 +366,10 @@ impl<O: Observer> Engine<O> {
                 Fate::Forward => {
                     entry.edge = to;
                     entry.direction = Direction::To;
-                    if !armed {
-                        engine.delivered(&entry);
-                    } else if !engine.outbox.is_open(to) {
-                        engine.rest[index(from)] = 0;
-                    } else if engine.holds.is_held(to) {
-                        let bytes = Bytes::copy_from_slice(frame.bytes());
-                        engine.pass(to, Held::Frame(bytes, Box::new(entry)));
+                    if engine.outbox.is_open(to) {
+                        engine.relay(to, frame.bytes(), entry, value_left == 0, now);
                     } else {
-                        engine.outbox.relay(to, frame.bytes());
-                        engine.delivered(&entry);
+                        engine.rest[index(from)] = 0;
                     }
                 }
                 Fate::Replace(origin) => {
@@ -383,65 +382,62 @@ impl<O: Observer> Engine<O> {
                 Fate::Truncate(cut) => {
                     let bytes = Bytes::copy_from_slice(frame.bytes().get(..cut).unwrap_or(frame.bytes()));
                     let error = FramingError::Truncated { expected: len, found: cut as u64 };
-                    engine.pass(to, Held::Cut(bytes, engine.rest[index(from)], error));
+                    engine.pass(to, Held::cut(bytes, error, engine.rest[index(from)] == 0), now);
                 }
                 Fate::Drop => {}
             }
         });
-        debug_assert!(armed || before == Fate::Forward);
     }
 
-    fn value(&mut self, from: Side, bytes: &[u8]) {
-        if self.interceptor.is_none() {
-            return;
+    /// Passes on a frame, or what is left of one, behind what is held; it `ends` unless a value flows by behind it.
+    fn relay(&mut self, to: Side, bytes: &[u8], entry: Entry, ends: bool, now: Timestamp) {
+        if self.holds.is_held(to) {
+            return self.pass(to, Held::frame(Bytes::copy_from_slice(bytes), entry, ends), now);
         }
+        self.outbox.relay(to, bytes);
+        self.holds.relayed(to, !ends);
+        self.delivered(&entry);
+    }
+
+    fn value(&mut self, from: Side, bytes: &[u8], now: Timestamp) {
         let left = &mut self.rest[index(from)];
         let len = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
         *left -= len as u64;
-        let to = from.other();
+        let (ends, to) = (*left == 0, from.other());
         // A hold that began inside the frame lets it end: an injected frame, which passes holds, may follow.
         self.rest_is_held[index(from)] &= self.holds.is_held(to);
+        if len == 0 {
+            return;
+        }
         if self.rest_is_held[index(from)] {
-            self.pass_raw(to, &bytes[..len]);
-        } else if len > 0 {
-            self.holds.relayed(to);
+            self.pass(to, Held::raw(Bytes::copy_from_slice(&bytes[..len]), ends), now);
+        } else {
+            self.holds.relayed(to, !ends);
             self.outbox.relay(to, &bytes[..len]);
         }
     }
 
     fn raw(&mut self, from: Side, bytes: &[u8], error: FramingError, now: Timestamp) {
-        let entry =
-            |edge, direction| Entry { at: now, edge, direction, origin: Origin::Peer, what: What::FramingLost(error) };
-        if !std::mem::replace(&mut self.lost[index(from)], true) {
-            self.note(&entry(from, Direction::From));
-        }
-        let to = from.other();
-        let lost = entry(to, Direction::To);
-        let Some(interceptor) = &mut self.interceptor else { return self.delivered(&lost) };
-        let actions = interceptor.on_event(&Event::Raw { from }, &self.sessions, now);
-        if self.act(actions, now) != Fate::Forward {
-            return;
+        let ahead = std::mem::take(&mut self.ahead[index(from)]);
+        let (lost, to) = (self.lose(from, error, now), from.other());
+        if ahead == 0
+            && let Some(interceptor) = &mut self.interceptor
+        {
+            let actions = interceptor.on_event(&Event::Raw { from }, &self.sessions, now);
+            if self.act(actions, now) != Fate::Forward {
+                return;
+            }
         }
         // The end across loses its framing when it gets them.
-        if self.holds.is_held(to) {
-            self.pass(to, Held::Frame(Bytes::copy_from_slice(bytes), Box::new(lost)));
-        } else {
-            self.pass_raw(to, bytes);
-            self.delivered(&lost);
+        if self.outbox.is_open(to) {
+            self.relay(to, bytes.get(ahead..).unwrap_or_default(), lost, true, now);
         }
     }
 
-    fn pass_raw(&mut self, to: Side, bytes: &[u8]) {
-        if self.holds.is_held(to) {
-            self.pass(to, Held::Raw(Bytes::copy_from_slice(bytes)));
-        } else if !bytes.is_empty() {
-            self.outbox.relay(to, bytes);
-        }
-    }
-
-    fn announce(&mut self) {
+    fn announce(&mut self, now: Timestamp) {
+        self.relax(now);
         let wanted = self.interceptor.as_ref().and_then(|interceptor| interceptor.wakeup());
-        let wanted = [wanted, self.holds.wakeup()].into_iter().flatten().min();
+        let wanted = [wanted, self.holds.wakeup(), self.tears(now), self.relaxes(now)].into_iter().flatten().min();
         if wanted != self.announced {
             self.announced = wanted;
             self.outbox.wait(wanted);

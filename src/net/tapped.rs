@@ -10,7 +10,7 @@ use crate::engine::{Engine, Interceptor, Observer, Output, Sessions, Standing};
 use crate::journal::{Entry, How, Side};
 use crate::scenario::judge::{Judge, Judgement};
 use crate::session::{Context, Session};
-use crate::toxic::{Kind, Stream};
+use crate::toxic::{self, Kind, Stream};
 
 /// An engine whose connection is judged and, where there is a tape, recorded: bytes as they come and as they are handed
 /// to the socket, with what the journal says of them.
@@ -83,7 +83,11 @@ impl Tapped {
             let toxics =
                 orders.toxics.iter().filter(|toxic| toxic.stream == stream && toxic.is_had_by(seed, connection));
             let gates = toxics.filter_map(|toxic| match &toxic.kind {
-                Kind::Bytes(gate) => Some(Standing { name: toxic.name.clone(), gate: gate.clone() }),
+                Kind::Bytes(gate) => Some(Standing {
+                    name: toxic.name.clone(),
+                    seed: toxic::seed(seed, connection, &toxic.name),
+                    gate: gate.clone(),
+                }),
                 Kind::Dcp(_) => None,
             });
             self.engine.gates(stream.to(), &gates.collect::<Vec<_>>(), now);

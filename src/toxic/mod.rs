@@ -7,7 +7,7 @@ use crate::scenario::Step;
 
 mod share;
 
-pub use share::draw;
+pub use share::{draw, seed};
 
 /// One toxic of a proxy.
 #[derive(Clone, PartialEq, Debug)]

@@ -3,14 +3,19 @@
 /// By seed, connection and the toxic's name alone: other toxics change nothing of it, and a toxicity that is raised keeps
 /// those that had the toxic.
 pub fn draw(seed: u64, connection: u64, name: &str) -> f64 {
+    fastrand::Rng::with_seed(self::seed(seed, connection, name)).f64()
+}
+
+/// The seed of all that is drawn for a toxic on a connection.
+pub fn seed(seed: u64, connection: u64, name: &str) -> u64 {
     // FNV-1a, so that each name has draws of its own.
     let name = name
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    [name, connection]
+    let dice = [name, connection]
         .iter()
-        .fold(fastrand::Rng::with_seed(seed), |mut dice, next| fastrand::Rng::with_seed(dice.u64(..) ^ next))
-        .f64()
+        .fold(fastrand::Rng::with_seed(seed), |mut dice, next| fastrand::Rng::with_seed(dice.u64(..) ^ next));
+    { dice }.u64(..)
 }
 
 #[cfg(test)]

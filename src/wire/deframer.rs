@@ -131,7 +131,8 @@ impl Deframer {
             }
         }
         loop {
-            match self.wanted(&self.partial, &limit) {
+            let wanted = self.wanted(&self.partial, &limit);
+            match wanted.map(|len| self.whole_where_kept(len)) {
                 Ok(len) if len <= self.partial.len() => {
                     self.done = len;
                     return Self::emit(&mut self.state, self.partial.get(..len)?);
@@ -166,6 +167,15 @@ impl Deframer {
         let is_whole = header.frame_len() <= self.whole_limit
             || limit(&header).is_some_and(|limit| header.frame_len() <= limit as u64);
         if is_whole { Ok(usize::try_from(header.frame_len()).unwrap_or(usize::MAX)) } else { Ok(header.head_len()) }
+    }
+
+    /// A frame that has been kept beyond its head, by a limit that is there no more, is whole all the same.
+    fn whole_where_kept(&self, wanted: usize) -> usize {
+        if wanted >= self.partial.len() {
+            return wanted;
+        }
+        let whole = Header::parse_slice(&self.partial).map(|header| header.frame_len());
+        whole.map_or(wanted, |len| usize::try_from(len).unwrap_or(usize::MAX))
     }
 
     fn emit<'s>(state: &mut State, bytes: &'s [u8]) -> Option<Piece<'s>> {
@@ -266,6 +276,25 @@ mod tests {
             }
             assert_eq!(whole, [true, most == 400, true], "in pieces of {size}, at most {most}");
             assert!(deframer.at_boundary());
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_being_kept_whole_is_whole_though_nobody_asks_for_it_any_more() {
+        let bytes = sample();
+        for asked_for in 0..bytes.len() {
+            let mut deframer = Deframer::new(100);
+            let mut out = Vec::new();
+            for (at, mut chunk) in bytes.chunks(1).enumerate() {
+                let limit = |_: &Header| (at < asked_for).then_some(400);
+                while let Some(piece) = deframer.next_with(&mut chunk, limit) {
+                    match piece {
+                        Piece::Frame(frame) => out.extend_from_slice(frame.bytes()),
+                        Piece::Value { bytes, .. } | Piece::Raw { bytes, .. } => out.extend_from_slice(bytes),
+                    }
+                }
+            }
+            assert!(out == bytes && deframer.at_boundary(), "asked for up to byte {asked_for}");
         }
     }
 
