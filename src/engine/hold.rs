@@ -65,8 +65,9 @@ impl Hold {
         self.ask();
     }
 
-    /// Takes the first that waits, or the piece of it that leaves now, which is not longer than `most`.
-    fn take(&mut self, most: usize) -> Option<Held> {
+    /// Takes the first that waits, or the piece of it that leaves now, which is not longer than `most`; and tells whether it
+    /// is the last that may leave.
+    fn take(&mut self, most: usize) -> Option<(Held, bool)> {
         let (next, (came, held)) = (self.next.take()?, self.queue.pop_front()?);
         let (first, rest) = held.split(next.len.min(most));
         self.bytes = self.bytes.saturating_sub(first.len());
@@ -77,8 +78,9 @@ impl Hold {
             self.next = (left > 0).then_some(Next { len: left, is_apart: false, ..next });
         }
         self.inside = first.is_inside_after(self.inside);
+        let is_last = self.course.left(first.len()) && first.len() > 0;
         self.ask();
-        Some(first)
+        Some((first, is_last))
     }
 
     /// Closes are all that is left of what waits.
@@ -241,12 +243,12 @@ impl Holds {
                     break;
                 }
                 let was_inside = side.inside;
-                let Some(held) = side.take(budget) else { break };
+                let Some((held, is_last)) = side.take(budget) else { break };
                 let len = held.len();
                 has_left |= len > 0;
                 budget -= len.min(budget);
                 all.extend(held.deliver(to, Some(now), outbox).map(|told| (to, told)));
-                if side.course.left(len) && len > 0 {
+                if is_last {
                     all.push((to, Told::Over(How::Fin)));
                     break;
                 }

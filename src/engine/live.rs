@@ -186,14 +186,13 @@ impl<O: Observer> Engine<O> {
     /// Where nobody intercepts and nothing is pending, bytes go on before they are looked at: first those that have waited for
     /// the rest of their frame.
     pub(super) fn relax(&mut self, now: Timestamp) {
-        if self.interceptor.is_some() {
+        // What is late may be a question to either end.
+        if self.interceptor.is_some() || self.late.iter().any(|late| !late.is_empty()) {
             return;
         }
         for from in SIDES {
             let (at, to) = (index(from), from.other());
-            let is_pending = self.asked.awaits(from, now).is_some()
-                || self.rest[at] != self.deframers[at].value_left()
-                || !self.late[index(to)].is_empty();
+            let is_pending = self.asked.awaits(from, now).is_some() || self.rest[at] != self.deframers[at].value_left();
             if is_pending || !std::mem::replace(&mut self.by_frame[at], false) {
                 continue;
             }

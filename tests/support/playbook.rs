@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dcproxy::Timestamp;
-use dcproxy::engine::{Action, Actions, Engine, Event, Interceptor, Observer, Output, Sessions};
+use dcproxy::engine::{Action, Actions, Engine, Event, Gate, Interceptor, Observer, Output, Sessions, Standing};
 use dcproxy::journal::{Entry, How, Side, What};
 use dcproxy::session::{Context, Session};
 use dcproxy::wire::{Frame, FrameBuilder, Opaque, Opcode, Status};
@@ -105,6 +105,26 @@ impl Playbook {
     pub fn woken_at(&mut self, ms: u64) -> Gave {
         self.now = at(ms);
         self.engine.wakeup(self.now);
+        self.drain()
+    }
+
+    /// From now on a closure decides.
+    pub fn arm(&mut self, act: impl FnMut(&Event<'_>) -> Actions + Send + 'static) -> Gave {
+        self.engine.intercept(Some(Box::new(Acts { act, wake: None })), self.now);
+        self.drain()
+    }
+
+    /// From now on nobody decides.
+    pub fn let_go(&mut self) -> Gave {
+        self.engine.intercept(None, self.now);
+        self.drain()
+    }
+
+    /// From now on these gates stand before an end, named by their places.
+    pub fn gates(&mut self, to: Side, gates: &[Gate]) -> Gave {
+        let standing =
+            |(at, gate): (usize, &Gate)| Standing { name: at.to_string(), seed: at as u64, gate: gate.clone() };
+        self.engine.gates(to, &gates.iter().enumerate().map(standing).collect::<Vec<_>>(), self.now);
         self.drain()
     }
 

@@ -3,11 +3,13 @@
 
 #[path = "../../support/playbook.rs"]
 pub(crate) mod book;
+mod l1_live;
 mod l1_transparency;
 mod l2_fates;
 mod l2_framing;
 mod l2_gates;
 mod l2_order;
+mod l2_toxics;
 mod l3_answers;
 mod l4_closes;
 mod l8_determinism;
