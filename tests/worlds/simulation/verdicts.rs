@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dcproxy::engine::Engine;
+use dcproxy::engine::Gate;
+use dcproxy::engine::Standing;
 use dcproxy::era::Era;
 use dcproxy::journal::How;
 use dcproxy::journal::Side;
@@ -49,6 +51,11 @@ enum Leaves {
 }
 
 fn run(seed: u64, era: Era, quirk: Option<Quirk>, leaves: Leaves) -> Run {
+    run_behind(&[], seed, era, quirk, leaves)
+}
+
+/// As [`run`], with these gates before both ends.
+fn run_behind(gates: &[Gate], seed: u64, era: Era, quirk: Option<Quirk>, leaves: Leaves) -> Run {
     let mut dice = Dice::new(seed);
     let manner = Manner { until: Duration::from_secs(120), ..Manner::any(&mut dice) };
     let node = Node::new(Config {
@@ -88,7 +95,12 @@ fn run(seed: u64, era: Era, quirk: Option<Quirk>, leaves: Leaves) -> Run {
     };
     let terms = plan.terms(whose);
     let judge = Judge::new(terms, 1, "consumer", "producer");
-    let engine = Engine::new(Some(Box::new(Runner::new(plan, 1))), judge, seed);
+    let mut engine = Engine::new(Some(Box::new(Runner::new(plan, 1))), judge, seed);
+    let standing = |(at, gate): (usize, &Gate)| Standing { name: at.to_string(), seed, gate: gate.clone() };
+    let gates: Vec<_> = gates.iter().enumerate().map(standing).collect();
+    for to in [Side::Dialler, Side::Upstream] {
+        engine.gates(to, &gates, START);
+    }
     let mut world = World::new(engine, manner, dice);
     let in_time = world.run(&mut consumer, &mut server, |world| world.engine.is_settled() || world.is_over());
     let settled = world.engine.is_settled();
@@ -127,6 +139,27 @@ fn each_quirk_is_caught_by_its_finding() {
         assert!(run.in_time, "seed {seed}, {quirk}: not over in time");
         assert_eq!(run.connection.verdict, Verdict::Fail, "seed {seed}, {quirk}: {:#?}", failed(&run.connection));
         assert!(found, "seed {seed}, {quirk}: {:#?}", failed(&run.connection));
+    }
+}
+
+/// Toxics of the API make a connection late or slow; neither is the producer's doing, nor does it hide what the producer does.
+#[test]
+fn behind_latency_and_low_bandwidth_the_verdict_stays_right() {
+    let ms = Duration::from_millis;
+    let late = Gate::Latency { latency: ms(200), jitter: ms(50) };
+    let slow = Gate::Bandwidth { rate: 100_000 };
+    let sliced = Gate::Slicer { average_size: 500, size_variation: 100, delay: Duration::from_micros(100) };
+    let all = [vec![late.clone()], vec![slow.clone()], vec![sliced], vec![slow, late]];
+    for (seed, gates) in seeds(8).zip(all.iter().cycle()) {
+        let era = Era::ALL[usize::try_from(seed).expect("it is small") / all.len() % Era::ALL.len()];
+        let run = run_behind(gates, seed, era, None, Leaves::Nobody);
+        assert!(run.in_time && run.settled, "seed {seed}, {era}, {gates:?}: not settled in time");
+        let failed = failed(&run.connection);
+        assert_eq!(run.connection.verdict, Verdict::Pass, "seed {seed}, {era}, {gates:?}: {failed:#?}");
+        assert_eq!(run.violations, [""; 0], "seed {seed}, {era}, {gates:?}: the consumer was harmed");
+        let run = run_behind(gates, seed, Era::V7_0, Some(Quirk::Mb35287), Leaves::Nobody);
+        let failed = self::failed(&run.connection);
+        assert_eq!(run.connection.verdict, Verdict::Fail, "seed {seed}, mb-35287, {gates:?}: {failed:#?}");
     }
 }
 
