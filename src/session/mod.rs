@@ -5,6 +5,7 @@
 //! the tool forges ends the stream at the consumer's edge, and leaves it open at the producer's.
 
 mod agreed;
+mod census;
 mod context;
 mod flow;
 mod noop;
@@ -22,6 +23,7 @@ mod tests;
 pub use agreed::Control;
 pub use agreed::Controls;
 pub use agreed::Features;
+pub use census::Census;
 pub use context::Before;
 pub use context::Context;
 pub use context::Orphan;

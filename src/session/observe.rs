@@ -72,11 +72,14 @@ impl Session {
         };
         let owner = if stream.state == State::Requested { Owner::Requested } else { Owner::Current(stream.state) };
         self.context.stream = Some(StreamContext { key, owner, older: None, before: Some(stream.before()) });
-        let named = (key, stream.generation);
-        if self.gap && stream.state == State::Requested {
+        let (named, state) = ((key, stream.generation), stream.state);
+        if self.gap && state == State::Requested {
             stream.opened(Vec::new());
         }
         stream.take(entry, head, charge);
+        if stream.state != state {
+            self.streams.recount(key);
+        }
         self.ask(entry, head, Some(named));
     }
 
@@ -101,10 +104,12 @@ impl Session {
                     Some(StreamContext { key, owner, older: None, before: before.map(|(_, before)| before) });
                 let close =
                     Close { to: to.unwrap_or(Role::Producer), origin: entry.origin, at: entry.at, answered: None };
-                self.streams.closable(key).map(|stream| {
+                let named = self.streams.closable(key).map(|stream| {
                     stream.close_sent(close);
                     (key, stream.generation)
-                })
+                });
+                self.streams.recount(key);
+                named
             }
             Ok(Message::SeqnoAck(_)) => {
                 let owner = self.streams.owner(key, header.opaque);
@@ -232,6 +237,7 @@ impl Session {
                 if let Some(stream) = self.streams.generation_mut(key, generation) {
                     stream.close_answered(status, entry.at);
                 }
+                self.streams.recount(key);
             }
             _ => {}
         }

@@ -1,5 +1,6 @@
 //! Words for tests: a connection told frame by frame, at the edge of its producer.
 
+use super::Census;
 use super::Context;
 use super::Session;
 use super::StreamKey;
@@ -234,7 +235,18 @@ impl Script {
         let entry = Entry { at: Timestamp(self.now), edge: Side::Upstream, direction, origin: self.origin, what };
         let context = *self.session.observe(&entry);
         self.log.push(entry);
+        self.count();
         context
+    }
+
+    /// The streams are counted as whoever looks through them counts them.
+    fn count(&self) {
+        let streams = self.session.streams();
+        if streams.len() <= 64 {
+            let mut counted = Census::default();
+            streams.iter().for_each(|stream| counted.moved(None, Some(stream.state)));
+            assert_eq!(streams.census(), counted, "after {:?}", self.log.last());
+        }
     }
 
     /// Time passes.

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
 
+use super::Census;
 use super::State;
 use super::Stream;
 use super::StreamKey;
@@ -49,6 +50,8 @@ struct Slot {
     current: Option<Stream>,
     /// Those that await their answers, oldest first.
     requested: Vec<Stream>,
+    /// The state that it is counted in.
+    counted: Option<State>,
 }
 
 impl Slot {
@@ -70,6 +73,7 @@ pub struct Streams {
     opaques: BTreeSet<(Opaque, StreamKey)>,
     gone: VecDeque<Gone>,
     last: Option<(StreamKey, usize)>,
+    census: Census,
     overflowed: bool,
 }
 
@@ -107,6 +111,11 @@ impl Streams {
     /// The streams that are open, or closing and not ended.
     pub fn live(&self) -> impl Iterator<Item = &Stream> {
         self.iter().filter(|stream| stream.state.is_live())
+    }
+
+    /// How many streams are in each state, one generation each.
+    pub const fn census(&self) -> Census {
+        self.census
     }
 
     /// How many streams there are, ended ones that were not replaced among them.
@@ -167,6 +176,7 @@ impl Streams {
             slot.requested.push(stream);
             self.opaques.insert((opaque, key));
         }
+        self.recount(key);
     }
 
     /// The STREAM_REQ of `generation` was answered: `answer` says how. A refusal leaves a stream that lives alone.
@@ -180,6 +190,15 @@ impl Streams {
         if let Some(gone) = gone {
             self.bury(&gone);
         }
+        self.recount(key);
+    }
+
+    /// Whoever changes the state of a stream of `key` has it counted anew.
+    pub(super) fn recount(&mut self, key: StreamKey) {
+        let Some(slot) = self.slot_mut(key) else { return };
+        let now = slot.newest().map(|stream| stream.state);
+        let before = std::mem::replace(&mut slot.counted, now);
+        self.census.moved(before, now);
     }
 
     /// The generation of `key` that has `opaque`, to be changed.
@@ -244,10 +263,12 @@ impl Streams {
         let Some((key, at)) = self.index.iter().find(over).map(|(key, at)| (*key, *at)) else { return false };
         self.index.remove(&key);
         self.last = None;
-        if let Some(slot) = self.slots.get_mut(at)
-            && let Some(stream) = std::mem::take(slot).current
-        {
-            self.bury(&stream);
+        if let Some(slot) = self.slots.get_mut(at) {
+            let Slot { current, counted, .. } = std::mem::take(slot);
+            self.census.moved(counted, None);
+            if let Some(stream) = current {
+                self.bury(&stream);
+            }
         }
         self.free.push(at);
         true
@@ -302,5 +323,6 @@ mod tests {
         streams.request(stream(2, 1));
         assert!(streams.at(StreamKey { vbucket: 2, stream_id: None }).is_some() && streams.at(key).is_none());
         assert_eq!((streams.len(), streams.slots.len()), (MAX_STREAMS, MAX_STREAMS));
+        assert_eq!(streams.census().requested as usize, MAX_STREAMS);
     }
 }
