@@ -286,6 +286,11 @@ impl<O: Observer> Engine<O> {
         self.outbox.pop()
     }
 
+    /// The one who reads the journal.
+    pub const fn observer(&self) -> &O {
+        &self.observer
+    }
+
     /// The one who reads the journal, and the sessions at both edges.
     pub const fn observed(&mut self) -> (&mut O, &Sessions) {
         (&mut self.observer, &self.sessions)

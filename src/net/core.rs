@@ -1,8 +1,10 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::control::Orders;
+use super::meter::Moved;
 use crate::Timestamp;
 use crate::engine::{Engine, Observer, Output};
 use crate::journal::{How, Side};
@@ -37,6 +39,17 @@ pub trait Core: Send + 'static {
 
     /// What is wanted of it by whoever controls the proxy, all of it, has changed.
     fn ordered(&mut self, _orders: &Arc<Orders>, _now: Timestamp) {}
+
+    /// Whether it wants to be told what [`Self::moved`] and [`Self::relayed`] tell.
+    fn counts(&self) -> bool {
+        false
+    }
+
+    /// A turn is over, and this is what the sockets have done so far.
+    fn moved(&mut self, _moved: &Moved) {}
+
+    /// The system has taken the last byte that went on to a side of what was read at once; that took so long.
+    fn relayed(&mut self, _to: Side, _took: Duration) {}
 
     /// How far it has come.
     fn progress(&self) -> Progress {

@@ -44,6 +44,8 @@ pub(super) struct End {
     outbound: Outbound,
     queue: VecDeque<Bytes>,
     queued: usize,
+    /// The bytes that were ever to be written, but for those that were given up.
+    accepted: u64,
     broken: Option<Instant>,
     /// Whether a reset was sent, and nobody has asked yet.
     reset_sent: bool,
@@ -84,6 +86,7 @@ impl End {
             outbound: Outbound::Open,
             queue: VecDeque::new(),
             queued: 0,
+            accepted: 0,
             broken: None,
             reset_sent: false,
             refusal: None,
@@ -93,6 +96,16 @@ impl End {
     /// The bytes that wait to be written.
     pub(super) fn queued(&self) -> usize {
         self.queued.saturating_add(self.tls.as_ref().map_or(0, Sealed::waiting))
+    }
+
+    /// The bytes that were ever to be written, but for those that were given up.
+    pub(super) const fn taken_up(&self) -> u64 {
+        self.accepted
+    }
+
+    /// Of these, those that the system has taken.
+    pub(super) fn written_out(&self) -> u64 {
+        self.accepted.saturating_sub(self.queued() as u64)
     }
 
     /// Why the other end refused the TLS connection, where it did so once this end thought it made.
@@ -155,6 +168,7 @@ impl End {
     pub(super) fn write(&mut self, bytes: Bytes) {
         if self.outbound == Outbound::Open && !bytes.is_empty() {
             self.queued += bytes.len();
+            self.accepted += bytes.len() as u64;
             self.queue.push_back(bytes);
         }
     }
@@ -300,6 +314,7 @@ impl End {
     fn give_up_writing(&mut self) {
         self.outbound = Outbound::Closed;
         self.queue = VecDeque::new();
+        self.accepted = self.accepted.saturating_sub(self.queued as u64);
         self.queued = 0;
     }
 

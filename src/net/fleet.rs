@@ -208,7 +208,9 @@ impl<S: Served + Send + 'static, W: Send + 'static> Fleet<'_, S, W> {
 
     async fn reload<C: Crew<Served = S, Whose = W>>(&mut self, crew: &mut C) {
         supervisor::reloading();
-        match crew.reload().await {
+        let reloaded = crew.reload().await;
+        self.health.reloaded(reloaded.is_ok());
+        match reloaded {
             Ok(Changes { retire, start, told }) => {
                 let retired = self.running.values_mut().filter(|running| retire.contains(&running.name));
                 let closed: Vec<_> = retired.filter_map(Running::retire).collect();

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use tokio::sync::watch;
 
 /// How the process is, for whoever asks over HTTP.
@@ -16,12 +19,22 @@ pub enum Condition {
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     condition: watch::Sender<Condition>,
+    reloads: Arc<[AtomicU64; 2]>,
 }
 
 impl Health {
     /// How the process is.
     pub fn condition(&self) -> Condition {
         *self.condition.borrow()
+    }
+
+    /// How often the files were read again, and how often that failed.
+    pub fn reloads(&self) -> [u64; 2] {
+        self.reloads.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn reloaded(&self, succeeded: bool) {
+        self.reloads[usize::from(!succeeded)].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn set(&self, condition: Condition) {

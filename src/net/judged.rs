@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Ending;
 use super::control::{Control, Controlled};
 use super::proxy::{Counted, Served, Summary};
-use super::{Clock, ClusterDoors, Recorder, Run, Tapped};
+use super::{Clock, ClusterDoors, DialError, Recorder, Run, Tapped};
 use crate::bridge::{self, Bridge};
 use crate::capture::write::{Ends, Tape};
 use crate::cluster::Rewriting;
@@ -71,6 +71,9 @@ impl Judged {
 
     /// Lets somebody control its connections.
     pub fn obey(&mut self, controlled: Arc<Controlled>) {
+        if let Some(recorder) = &self.recorder {
+            controlled.totals().recorded(recorder.losses());
+        }
         self.controlled = Some(controlled);
     }
 
@@ -148,7 +151,11 @@ impl Served for Judged {
             let config = bridge::Config { nonce: format!("{}{id:08x}", config.nonce), ..config.clone() };
             interceptor = Some(Box::new(Bridge::new(config, progress.clone(), interceptor)));
         }
-        Tapped::new(interceptor, judge, tape, self.plan.seed, id)
+        let tapped = Tapped::new(interceptor, judge, tape, self.plan.seed, id);
+        match &self.controlled {
+            Some(controlled) => tapped.metered(controlled.totals().meter().planned(&self.plan)),
+            None => tapped,
+        }
     }
 
     fn control(&mut self, id: u64) -> Option<Control<Self::Core>> {
@@ -166,7 +173,7 @@ impl Served for Judged {
         }
         // A core that has panicked may do so again.
         let judged = catch_unwind(AssertUnwindSafe(|| {
-            core.over(how(ending));
+            core.over(ending.name());
             let (judge, sessions) = core.judged();
             let session = sessions.at(Side::Upstream);
             (judge.judgement(session), session.open().is_some())
@@ -184,6 +191,10 @@ impl Served for Judged {
             connection.add_finding(crash, self.judge, None, Timestamp::default());
             self.errors.push(format!("the task of connection {id} crashed: {said}"));
         }
+        if let Some(controlled) = &self.controlled {
+            let findings = connection.findings.iter().map(|finding| (finding.id.as_ref(), finding.verdict));
+            controlled.totals().judged(ending, connection.verdict, findings);
+        }
         self.connections.insert(id, connection);
         if self.connections.len() > MAX_LISTED
             && let Some((_, earliest)) = self.connections.pop_first()
@@ -195,6 +206,24 @@ impl Served for Judged {
         if opened || !self.armed() { Counted::Yes } else { Counted::No }
     }
 
+    fn accepted(&mut self) {
+        if let Some(controlled) = &self.controlled {
+            controlled.totals().accepted();
+        }
+    }
+
+    fn dial_failed(&mut self, error: &DialError) {
+        if let Some(controlled) = &self.controlled {
+            controlled.totals().dial_failed(error);
+        }
+    }
+
+    fn handshake_refused(&mut self) {
+        if let Some(controlled) = &self.controlled {
+            controlled.totals().handshake_refused();
+        }
+    }
+
     fn closed(&mut self) {
         if let Some(doors) = &self.cluster {
             doors.close();
@@ -203,14 +232,5 @@ impl Served for Judged {
 
     fn armed(&self) -> bool {
         self.plan.is_armed()
-    }
-}
-
-const fn how(ending: &Ending) -> &'static str {
-    match ending {
-        Ending::Closed => "closed",
-        Ending::Settled => "settled",
-        Ending::Stopped => "stopped",
-        Ending::Crashed(_) => "crashed",
     }
 }

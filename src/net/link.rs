@@ -8,6 +8,8 @@ use tokio::time::{Instant, sleep_until};
 use super::control::{Control, Visit};
 use super::end::{End, Received};
 use super::hint::Hint;
+use super::meter::Moved;
+use super::underway::Underway;
 use super::{Clock, Core, Leg, Progress, Stop};
 use crate::Timestamp;
 use crate::engine::Output;
@@ -31,6 +33,8 @@ pub struct Link<C> {
     limits: Limits,
     hint: Hint,
     received: [u64; 2],
+    /// What was read and has not all been written, by the side that it goes to.
+    underway: [Underway; 2],
     control: Option<Control<C>>,
 }
 
@@ -65,6 +69,18 @@ pub enum Ending {
     Crashed(String),
 }
 
+impl Ending {
+    /// It, in a word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Settled => "settled",
+            Self::Stopped => "stopped",
+            Self::Crashed(_) => "crashed",
+        }
+    }
+}
+
 impl<C: Core> Link<C> {
     /// Joins two connected sockets by a core.
     pub fn new(core: C, dialler: impl Into<Leg>, upstream: impl Into<Leg>, limits: Limits) -> Self {
@@ -78,6 +94,7 @@ impl<C: Core> Link<C> {
             limits,
             hint: Hint::default(),
             received: [0; 2],
+            underway: [Underway::default(), Underway::default()],
             control: None,
         }
     }
@@ -196,6 +213,10 @@ impl<C: Core> Link<C> {
                 Received::Nothing => continue,
             }
             self.obey();
+            if self.core.counts() {
+                let until = self.end(side.other()).taken_up();
+                self.underway[index(side.other())].read(until, now);
+            }
         }
         if self.alarm.is_some_and(|at| at <= now) {
             self.alarm = None;
@@ -213,6 +234,25 @@ impl<C: Core> Link<C> {
             }
             self.pause(side, now);
         }
+        self.account();
+    }
+
+    /// Tells the core what the sockets have done, if it wants to know.
+    fn account(&mut self) {
+        if !self.core.counts() {
+            return;
+        }
+        let ends = [&self.dialler, &self.upstream];
+        let written = ends.map(End::written_out);
+        let mut now = None;
+        for side in [Side::Dialler, Side::Upstream] {
+            while let Some(read) = self.underway[index(side)].written(written[index(side)]) {
+                // Looked at once, and only where there is something to tell.
+                let now = *now.get_or_insert_with(|| self.clock.now());
+                self.core.relayed(side, now.since(read));
+            }
+        }
+        self.core.moved(&Moved { read: self.received, written, queued: ends.map(End::queued) });
     }
 
     /// Stops reading from a side where too much waits for the other, or goes on.

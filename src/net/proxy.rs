@@ -41,6 +41,15 @@ pub trait Served {
         None
     }
 
+    /// A connection has been accepted.
+    fn accepted(&mut self) {}
+
+    /// The upstream could not be dialled, for a connection that was accepted.
+    fn dial_failed(&mut self, _error: &DialError) {}
+
+    /// The one who dialled has not agreed on TLS.
+    fn handshake_refused(&mut self) {}
+
     /// A connection is over. The answer is whether it counts as the one of [`Options::once`].
     fn finished(&mut self, id: u64, core: Self::Core, ending: &Ending) -> Counted;
 
@@ -253,6 +262,7 @@ impl<S: Served> Server<'_, S> {
 
     fn accepted(&mut self, stream: TcpStream, route: Arc<Route>) {
         self.summary.accepted += 1;
+        self.served.accepted();
         self.accepts = !self.options.once || self.served.armed();
         let (id, limit, sockets) = (self.summary.accepted, self.options.connect_timeout, self.options.sockets);
         let (place, dialling) = (self.crowd.enter(), self.crowd.dial());
@@ -278,6 +288,7 @@ impl<S: Served> Server<'_, S> {
             Done::Joined { id, joined, place } => self.start(id, *joined, place),
             Done::NotJoined { why: NotJoined::Dialler(error), .. } => {
                 error.tell();
+                self.served.handshake_refused();
                 self.accepts = true;
             }
             Done::NotJoined { id, why: NotJoined::Upstream(error) } => self.dial_failed(id, error),
@@ -299,6 +310,7 @@ impl<S: Served> Server<'_, S> {
     }
 
     fn dial_failed(&mut self, id: u64, error: DialError) {
+        self.served.dial_failed(&error);
         if self.options.once {
             self.links.stop(Stop::Now);
         } else {
@@ -334,12 +346,7 @@ impl<S: Served> Server<'_, S> {
 
 impl Told {
     fn log(&self, id: u64, ending: &Ending) {
-        let how = match ending {
-            Ending::Closed => "closed",
-            Ending::Settled => "settled",
-            Ending::Stopped => "stopped",
-            Ending::Crashed(_) => "crashed",
-        };
+        let how = ending.name();
         let ([from_dialler, from_upstream], seconds) = (self.received, self.since.elapsed().as_secs_f64());
         let Ends { dialler, upstream, .. } = self.ends;
         tracing::info!(

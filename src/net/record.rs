@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::capture::write::{About, Lost, Queue, Record, Recording};
 use crate::journal::Side;
+use crate::net::meter::Recorded;
 use crate::report;
 
 /// What is recorded is on its way to the disk after so long at the latest.
@@ -90,6 +91,26 @@ impl SecretsTape {
         let cost = line.len();
         if self.shared.take_room(cost) && self.sender.send(Item::Secrets(line)).is_err() {
             self.shared.waiting.fetch_sub(cost, Ordering::SeqCst);
+        }
+    }
+}
+
+/// What became so far of what was to be recorded.
+#[derive(Clone, Debug)]
+pub struct Losses {
+    shared: Arc<Shared>,
+}
+
+impl Losses {
+    /// As it is now.
+    pub fn recorded(&self) -> Recorded {
+        let (written, lost) = (total(&self.shared.written), total(&self.shared.lost));
+        Recorded {
+            frames: written.frames,
+            bytes: written.bytes,
+            lost_frames: lost.frames,
+            lost_bytes: lost.bytes,
+            waiting: self.shared.waiting.load(Ordering::SeqCst) as u64,
         }
     }
 }
@@ -174,6 +195,11 @@ impl Recorder {
         Box::new(Sender { shared: Arc::clone(&self.shared), sender: self.sender.clone() })
     }
 
+    /// What is written and what is lost, for whoever asks while it goes on and afterwards.
+    pub fn losses(&self) -> Losses {
+        Losses { shared: Arc::clone(&self.shared) }
+    }
+
     /// Where the secrets of TLS connections are recorded, until the recording ends.
     pub fn secrets(&self) -> SecretsTape {
         SecretsTape { shared: Arc::clone(&self.shared), sender: self.sender.clone() }
@@ -189,10 +215,6 @@ impl Recorder {
             let within = shared.limits.end_within.as_secs_f32();
             shared.fail(format!("the disk has not taken the rest of the recording within {within} s"));
         }
-        let total = |counts: &[Counted; 2]| {
-            let [dialler, upstream] = counts.each_ref().map(Counted::load);
-            Lost { frames: dialler.frames + upstream.frames, bytes: dialler.bytes + upstream.bytes }
-        };
         let (offered, written) = (total(&shared.offered), total(&shared.written));
         let files = shared.files.lock().unwrap_or_else(PoisonError::into_inner).clone();
         report::Recording {
@@ -210,6 +232,11 @@ const fn index(edge: Side) -> usize {
         Side::Dialler => 0,
         Side::Upstream => 1,
     }
+}
+
+fn total(counts: &[Counted; 2]) -> Lost {
+    let [dialler, upstream] = counts.each_ref().map(Counted::load);
+    Lost { frames: dialler.frames + upstream.frames, bytes: dialler.bytes + upstream.bytes }
 }
 
 /// `run.pcapng` and 1: `run_00001.pcapng`.

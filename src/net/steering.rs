@@ -38,7 +38,9 @@ pub(super) enum Links {
 impl Steering {
     /// That of a proxy of this name, which is entered so. The registry knows of it once it serves.
     pub fn new(name: &str, entry: Entry, registry: &Registry) -> Self {
-        let (controlled, demands) = Controlled::steered(name, entry.standing().clone());
+        // Of one that is read again from a file, what was counted before goes on.
+        let totals = registry.get(name).map(|before| Arc::clone(before.totals())).unwrap_or_default();
+        let (controlled, demands) = Controlled::steered(name, entry.standing().clone(), totals);
         Self {
             registry: registry.clone(),
             controlled: Arc::new(controlled),

@@ -1,8 +1,10 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::control::Orders;
+use super::meter::{Meter, Moved};
 use super::{Core, Progress};
 use crate::Timestamp;
 use crate::capture::write::Tape;
@@ -27,6 +29,7 @@ pub struct Tapped {
 pub struct Eyes {
     judge: Judge,
     tape: Option<Box<Tape>>,
+    meter: Option<Box<Meter>>,
 }
 
 impl Observer for Eyes {
@@ -34,6 +37,9 @@ impl Observer for Eyes {
         self.judge.observe(entry, context, session);
         if let Some(tape) = &mut self.tape {
             tape.entry(entry, session);
+        }
+        if let Some(meter) = &mut self.meter {
+            meter.observe(entry, context, session);
         }
     }
 }
@@ -47,8 +53,15 @@ impl Tapped {
         seed: u64,
         connection: u64,
     ) -> Self {
-        let engine = Engine::new(interceptor, Eyes { judge, tape }, seed);
+        let engine = Engine::new(interceptor, Eyes { judge, tape, meter: None }, seed);
         Self { engine, now: Timestamp::default(), drawn_by: (seed, connection) }
+    }
+
+    /// Counts what happens on it too.
+    #[must_use]
+    pub fn metered(mut self, meter: Meter) -> Self {
+        self.engine.observed().0.meter = Some(Box::new(meter));
+        self
     }
 
     /// The judge, and the sessions at both edges.
@@ -98,6 +111,10 @@ impl Tapped {
     #[allow(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "nothing takes these steps yet")]
     fn steps(&mut self, _orders: &Orders, _now: Timestamp) {}
 
+    const fn meter(&mut self) -> Option<&mut Box<Meter>> {
+        self.engine.observed().0.meter.as_mut()
+    }
+
     const fn tape(&mut self) -> Option<&mut Box<Tape>> {
         self.engine.observed().0.tape.as_mut()
     }
@@ -142,6 +159,9 @@ impl Core for Tapped {
     fn paused(&mut self, from: Side, paused: bool, now: Timestamp) {
         self.now = now;
         self.engine.paused(from, paused, now);
+        if let Some(meter) = self.meter() {
+            meter.paused(from, paused);
+        }
     }
 
     fn settle(&mut self, now: Timestamp) {
@@ -151,8 +171,30 @@ impl Core for Tapped {
 
     fn ordered(&mut self, orders: &Arc<Orders>, now: Timestamp) {
         self.now = now;
+        // It tells by them what a step is made of.
+        if let Some(meter) = self.meter() {
+            meter.ordered(orders);
+        }
         self.gates(orders, now);
         self.steps(orders, now);
+    }
+
+    fn counts(&self) -> bool {
+        self.engine.observer().meter.is_some()
+    }
+
+    fn moved(&mut self, moved: &Moved) {
+        let held = [Side::Dialler, Side::Upstream].map(|to| self.engine.held(to));
+        let (eyes, sessions) = self.engine.observed();
+        if let Some(meter) = &eyes.meter {
+            meter.moved(moved, [sessions.at(Side::Dialler), sessions.at(Side::Upstream)], held);
+        }
+    }
+
+    fn relayed(&mut self, to: Side, took: Duration) {
+        if let Some(meter) = self.meter() {
+            meter.relayed(to, took);
+        }
     }
 
     fn progress(&self) -> Progress {

@@ -9,6 +9,7 @@ use super::maker::{CreateError, Maker, Newcomers};
 use super::{Change, ChangeError, Control, Demand, Handle, Orders, Place, Standing};
 use crate::capture::write::Ends;
 use crate::net::{Sockets, Tapped};
+use crate::net::meter::Totals;
 
 /// The proxies of this process, by name.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,7 @@ pub struct Controlled {
     standing: Mutex<Arc<Standing>>,
     demands: mpsc::Sender<Demand>,
     orders: watch::Sender<Arc<Orders>>,
+    totals: Arc<Totals>,
     connections: Mutex<BTreeMap<u64, Open>>,
 }
 
@@ -102,17 +104,19 @@ impl Controlled {
     /// A proxy of which nothing is wanted yet, and whose serve loop obeys nobody.
     pub fn new(name: &str) -> Self {
         let listen = Place { text: String::new(), addresses: Vec::new() };
-        Self::steered(name, Standing { listen, upstream: String::new(), enabled: true }).0
+        Self::steered(name, Standing { listen, upstream: String::new(), enabled: true }, Arc::default()).0
     }
 
-    /// A proxy that stands so, of which nothing is wanted yet. What is returned with it is for its serve loop.
-    pub(in crate::net) fn steered(name: &str, standing: Standing) -> (Self, mpsc::Receiver<Demand>) {
+    /// A proxy that stands so, of which nothing is wanted yet, and whose counts go on from these. What is returned with it is for
+    /// its serve loop.
+    pub(in crate::net) fn steered(name: &str, standing: Standing, totals: Arc<Totals>) -> (Self, mpsc::Receiver<Demand>) {
         let (demands, demanded) = mpsc::channel(MOST_DEMANDS);
         let controlled = Self {
             name: name.to_owned(),
             standing: Mutex::new(Arc::new(standing)),
             demands,
             orders: watch::Sender::default(),
+            totals,
             connections: Mutex::default(),
         };
         (controlled, demanded)
@@ -155,6 +159,11 @@ impl Controlled {
     pub async fn obeyed(&self) {
         let visits = self.connections().into_values().map(|open| async move { open.handle.visit(|_, _| ()).await });
         join_all(visits).await;
+    }
+
+    /// What is counted of it.
+    pub const fn totals(&self) -> &Arc<Totals> {
+        &self.totals
     }
 
     /// What is wanted of its connections.
