@@ -30,7 +30,7 @@ pub(super) fn refusal(status: StatusCode, error: &str) -> Response {
 }
 
 pub(super) async fn no_such_path(uri: Uri) -> Response {
-    refusal(StatusCode::NOT_FOUND, &format!("expected /healthz, found '{}'", uri.path()))
+    refusal(StatusCode::NOT_FOUND, &format!("expected /healthz or /metrics, found '{}'", uri.path()))
 }
 
 pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {

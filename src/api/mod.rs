@@ -1,4 +1,4 @@
-//! The tool over HTTP: whether it is well. Control and metrics are to come here, a file each with its routes.
+//! The tool over HTTP: whether it is well, and what it counts. Control is to come here, a file each with its routes.
 //!
 //! Whoever can reach it may use it, so it is for loopback or a network of one's own; what a web page of a stranger makes a
 //! browser send is refused ([`guard`]).
@@ -8,6 +8,7 @@ mod guard;
 mod health;
 mod limits;
 mod listener;
+mod metrics;
 pub mod toxiproxy;
 
 use std::io;
@@ -20,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use self::guard::Guard;
 use self::listener::Limited;
+use self::metrics::Requests;
 use crate::net::Health;
 use crate::net::Target;
 use crate::net::control::Registry;
@@ -67,10 +69,13 @@ async fn serve(listener: Limited, router: Router) {
 }
 
 fn router(guard: Guard, health: Health, registry: Registry) -> Router {
+    let requests = Requests::default();
     Router::new()
+        .merge(metrics::routes(registry.clone(), health.clone(), requests.clone()))
         .merge(health::routes(health))
         .merge(toxiproxy::routes(registry))
         .fallback(answer::no_such_path)
         .method_not_allowed_fallback(answer::no_such_method)
         .layer(from_fn_with_state(Arc::new(guard), guard::check))
+        .layer(from_fn_with_state(requests, metrics::count))
 }
