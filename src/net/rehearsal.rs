@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use super::control::Controlled;
 use super::proxy::{Options, serve};
 use super::{Doors, Judged, Limits, Recorder, RecorderOptions, Shutdown, Sockets, Stop, Target, client, node_server};
 use crate::node::consumer::{Client, ClientConfig};
@@ -30,6 +31,8 @@ pub struct Rehearsal {
     pub judge: Judge,
     /// Where the proxy records, if it does.
     pub record: Option<RecorderOptions>,
+    /// Who controls the proxy, if anybody does.
+    pub controlled: Option<Arc<Controlled>>,
 }
 
 /// What came of a [`Rehearsal`].
@@ -67,6 +70,7 @@ impl Rehearsal {
             timeout: TIMEOUT,
             judge: Judge::Producer,
             record: None,
+            controlled: None,
         }
     }
 
@@ -95,6 +99,9 @@ impl Rehearsal {
         let mut judged = Judged::new(self.plan, self.judge);
         if let Some(options) = self.record {
             judged = judged.recorded(Recorder::start(options).map_err(io::Error::other)?);
+        }
+        if let Some(controlled) = self.controlled {
+            judged.obey(controlled);
         }
         let mut client = None;
         let summary = {

@@ -7,6 +7,7 @@ use std::alloc::System;
 use std::cell::Cell;
 
 mod dcp;
+mod meter;
 mod session;
 
 struct Counting;

@@ -6,6 +6,7 @@ mod captures;
 mod cli;
 mod cluster;
 mod decode;
+mod metrics;
 mod node_bridge;
 mod node_client;
 mod node_cluster;
