@@ -30,11 +30,6 @@ impl Writer<'_> {
         let Family { name, unit, kind, help } = family;
         Ok(Series { encoder: self.0.encode_descriptor(name, help, unit.as_ref(), *kind)? })
     }
-
-    /// A family of one series without labels.
-    pub(super) fn gauge(&mut self, family: &'static Family, value: f64) -> fmt::Result {
-        self.family(family)?.gauge(&[], value)
-    }
 }
 
 impl Series<'_> {
