@@ -81,7 +81,7 @@ fn said() -> Said {
         frames += 1;
     }
     Said {
-        opening: opening.into_iter().map(|(side, bytes)| (side, bytes.into())).collect(),
+        opening: opening.to_vec(),
         flood: flood.into(),
         frames,
     }
