@@ -80,11 +80,7 @@ fn said() -> Said {
         flood.extend(mutation.request(3, opaque).key(key.into_bytes()).value([b'v'; 64]).cas(1).build());
         frames += 1;
     }
-    Said {
-        opening: opening.to_vec(),
-        flood: flood.into(),
-        frames,
-    }
+    Said { opening: opening.to_vec(), flood: flood.into(), frames }
 }
 
 /// Feeds a core as a link does, and tells it what a link tells.

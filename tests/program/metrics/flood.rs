@@ -75,6 +75,9 @@ fn who_does_not_read_shows_as_bytes_that_wait_and_reading_that_is_paused() {
         let [paused, queued, pauses, first] = read().await;
         assert_eq!((paused, pauses), (1.0, 1.0));
         assert!(queued >= 256.0 * 1024.0 && first > 0.3, "{queued} bytes wait, for {first} s");
+        let text = scrape(api.address()).await;
+        let [received, sent] = ["received", "sent"].map(|way| text.sum(&format!("dcproxy_{way}_bytes_total"), &labels));
+        assert_eq!(received - sent, queued, "what was read and not written waits");
         let [.., second] = read().await;
         assert!(second > first, "it goes on while nothing moves");
         let mut left = vec![0; usize::try_from(taken).expect("it fits")];
