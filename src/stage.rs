@@ -63,7 +63,7 @@ pub struct Stage<P> {
 const READY_LIMIT: usize = 256 * 1024;
 const CHUNK: usize = 64 * 1024;
 /// What settling may take beyond the settling time: closes and bursts that are under way come first.
-const SETTLE_SLACK: Duration = Duration::from_secs(8);
+pub const SETTLE_SLACK: Duration = Duration::from_secs(8);
 
 impl<P: Play> Stage<P> {
     /// Puts a player at one side of an engine. Once the player has ended, steps that are under way may take `settle` to be

@@ -82,11 +82,6 @@ pub(super) struct Args {
     timeout: Option<Duration>,
 }
 
-/// How long a dial may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// What settling may take beyond `--settle`: closes and bursts that are under way come first.
-const SETTLE_SLACK: Duration = Duration::from_secs(8);
-
 impl Args {
     fn config(&self) -> anyhow::Result<Config> {
         let (producer, consumer) = (&self.producer, &self.consumer);
@@ -125,7 +120,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let progress = Progress::default();
     let judge = args.judging.by.judge(&args.acting.scenario);
     let seed = plan.seed;
-    let limits = Limits { settle: plan.settle + SETTLE_SLACK, ..Limits::default() };
+    let limits = Limits::settling(plan.settle);
     let mut judged = Judged::new(plan, judge).bridged(config.clone(), progress.clone());
     let mut secrets = Secrets::from_environment()?;
     if let Some(recorder) = args.recording.start(&args.producer.clone().into())? {
@@ -136,13 +131,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitStatus> {
         producer: args.tls.to(&args.producer, &secrets)?,
         consumer: args.tls.to(&args.consumer, &secrets)?,
         config,
-        options: Options {
-            once: args.once,
-            timeout: args.timeout,
-            connect_timeout: CONNECT_TIMEOUT,
-            limits,
-            ..Options::default()
-        },
+        options: Options { once: args.once, timeout: args.timeout, limits, ..Options::default() },
         seed,
     };
     let summary = net::block_on(async {

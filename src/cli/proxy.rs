@@ -216,11 +216,6 @@ impl Args {
         }
     }
 
-    /// Where it dials, in the user's words; empty where that is for the dialler to say.
-    fn upstream_name(&self) -> String {
-        self.upstream.as_ref().map(ToString::to_string).unwrap_or_default()
-    }
-
     /// Where it listens, and how; any free port is the proxy's own.
     fn door_name(&self, name: &str, listen: &Target) -> String {
         let how = format!("{listen} {:?} {}", self.transparently, self.sockets.sockets().reuse_port);

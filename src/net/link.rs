@@ -15,6 +15,7 @@ use crate::Timestamp;
 use crate::engine::Output;
 use crate::journal::How;
 use crate::journal::Side;
+use crate::stage::SETTLE_SLACK;
 
 /// One connection: drives one core over two sockets, in one task, without locks or channels.
 ///
@@ -53,6 +54,13 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { queue: 256 * 1024, grace: Duration::from_secs(2), settle: Duration::from_secs(2) }
+    }
+}
+
+impl Limits {
+    /// With so much time to settle, and what closes and bursts that are under way may take before that begins.
+    pub fn settling(settle: Duration) -> Self {
+        Self { settle: settle + SETTLE_SLACK, ..Self::default() }
     }
 }
 

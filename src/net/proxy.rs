@@ -346,11 +346,10 @@ impl<S: Served> Server<'_, S> {
 
 impl Told {
     fn log(&self, id: u64, ending: &Ending) {
-        let how = ending.name();
         let ([from_dialler, from_upstream], seconds) = (self.received, self.since.elapsed().as_secs_f64());
         let Ends { dialler, upstream, .. } = self.ends;
         tracing::info!(
-            connection = id, %dialler, %upstream, from_dialler, from_upstream, seconds, how, "connection closed"
+            connection = id, %dialler, %upstream, from_dialler, from_upstream, seconds, how = ending.name(), "connection closed"
         );
     }
 }
@@ -375,7 +374,8 @@ pub(super) async fn guarded<C: Core>(
     (link.into_core(), ending, received, refusals)
 }
 
-fn said(panic: &(dyn Any + Send)) -> String {
+/// What a panic says.
+pub(crate) fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }

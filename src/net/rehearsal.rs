@@ -46,8 +46,6 @@ pub struct Rehearsed {
 
 /// How long the producer is watched after its last orphaned response.
 const SETTLE: Duration = Duration::from_secs(2);
-/// What settling may take beyond the settling time.
-const SETTLE_SLACK: Duration = Duration::from_secs(8);
 /// Longer than it takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// How many [`rehearse`] runs at once.
@@ -86,7 +84,7 @@ impl Rehearsal {
             timeout: Some(self.timeout),
             connect_timeout: self.timeout,
             sockets: Sockets::default(),
-            limits: Limits { settle: self.plan.settle + SETTLE_SLACK, ..Limits::default() },
+            limits: Limits::settling(self.plan.settle),
             ..Options::default()
         };
         let upstream = Target::from(node_listener.local_addr()?);

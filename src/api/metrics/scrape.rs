@@ -15,7 +15,6 @@ use crate::journal::Origin;
 use crate::net::Health;
 use crate::net::control::Controlled;
 use crate::net::control::Registry;
-use crate::net::meter::Addresses;
 use crate::net::meter::Events;
 use crate::net::meter::FrameKey;
 use crate::net::meter::Frames;
@@ -316,11 +315,12 @@ fn recordings(writer: &mut Writer<'_>, proxies: &[Proxy]) -> fmt::Result {
 fn toxiproxy(writer: &mut Writer<'_>, proxies: &[Proxy]) -> fmt::Result {
     type Count = fn(&Way) -> u64;
     let families: [(_, Count); 2] = [(&TOXIPROXY_RECEIVED, |way| way.read), (&TOXIPROXY_SENT, |way| way.written)];
-    let addresses: Vec<_> = proxies.iter().map(|proxy| proxy.controlled.totals().addresses()).collect();
+    let standings: Vec<_> = proxies.iter().map(|proxy| proxy.controlled.standing()).collect();
     for (family, count) in families {
         let mut series = writer.family(family)?;
-        for (proxy, Addresses { listener, upstream }) in proxies.iter().zip(&addresses) {
+        for (proxy, standing) in proxies.iter().zip(&standings) {
             for (direction, way) in proxy.ways() {
+                let (listener, upstream) = (standing.listen.text.as_str(), standing.upstream.as_str());
                 let labels = [direction, ("listener", listener), proxy.name(), ("upstream", upstream)];
                 series.counter(&labels, count(way))?;
             }

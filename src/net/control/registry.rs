@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::maker::{CreateError, Maker, Newcomers};
 use super::{Change, ChangeError, Control, Demand, Handle, Orders, Place, Standing};
 use crate::capture::write::Ends;
-use crate::net::{Sockets, Tapped};
 use crate::net::meter::Totals;
+use crate::net::{Sockets, Tapped};
 
 /// The proxies of this process, by name.
 #[derive(Clone, Debug, Default)]
@@ -109,7 +109,11 @@ impl Controlled {
 
     /// A proxy that stands so, of which nothing is wanted yet, and whose counts go on from these. What is returned with it is for
     /// its serve loop.
-    pub(in crate::net) fn steered(name: &str, standing: Standing, totals: Arc<Totals>) -> (Self, mpsc::Receiver<Demand>) {
+    pub(in crate::net) fn steered(
+        name: &str,
+        standing: Standing,
+        totals: Arc<Totals>,
+    ) -> (Self, mpsc::Receiver<Demand>) {
         let (demands, demanded) = mpsc::channel(MOST_DEMANDS);
         let controlled = Self {
             name: name.to_owned(),

@@ -17,4 +17,4 @@ pub use eye::{Meter, Moved};
 pub use histogram::{BOUNDS_US, Distribution};
 pub use message::{Kind, Message, OTHER};
 pub use reading::{FrameKey, Frames, Open, OrphanKey, Reading, Way};
-pub use totals::{Addresses, Events, Occasion, Recorded, Totals};
+pub use totals::{Events, Occasion, Recorded, Totals};

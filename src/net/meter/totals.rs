@@ -19,7 +19,6 @@ pub struct Totals {
     events: Mutex<Events>,
     steps: Mutex<BTreeMap<(String, String), Arc<AtomicU64>>>,
     recordings: Mutex<(Recorded, Vec<Losses>)>,
-    addresses: Mutex<Addresses>,
     /// What was last told of how long reading was paused: a clock that is looked at twice never makes it less.
     told: Mutex<[Duration; 2]>,
 }
@@ -81,15 +80,6 @@ pub struct Recorded {
     pub lost_bytes: u64,
     /// Bytes that wait for the disk, about.
     pub waiting: u64,
-}
-
-/// Where a proxy is, as its user says.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Addresses {
-    /// Where it listens.
-    pub listener: String,
-    /// Where it dials.
-    pub upstream: String,
 }
 
 /// Names that users choose are told apart up to so many of a proxy; the rest is one.
@@ -214,16 +204,6 @@ impl Totals {
         let mut all = *before;
         watched.iter().for_each(|losses| all.add(losses.recorded()));
         (!watched.is_empty()).then_some(all)
-    }
-
-    /// Where it is.
-    pub fn addresses(&self) -> Addresses {
-        lock(&self.addresses).clone()
-    }
-
-    /// It is here from now on.
-    pub fn located(&self, addresses: Addresses) {
-        *lock(&self.addresses) = addresses;
     }
 }
 
