@@ -18,8 +18,11 @@ struct Body {
     proxies: usize,
 }
 
+/// Where it is asked for.
+pub(super) const PATH: &str = "/healthz";
+
 pub(super) fn routes(health: Health) -> Router {
-    Router::new().route("/healthz", get(healthz)).with_state(health)
+    Router::new().route(PATH, get(healthz)).with_state(health)
 }
 
 /// 200 while connections are let in, 503 before that and once the process has been told to stop.

@@ -244,7 +244,8 @@ impl Sources<'_> {
 /// More than this is no password and no token.
 const MAX_SECRET: u64 = 64 * 1024;
 
-fn read(path: &Path, what: &str) -> anyhow::Result<String> {
+/// The secret of a file, without the end of its line.
+pub(super) fn read(path: &Path, what: &str) -> anyhow::Result<String> {
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(MAX_SECRET + 1).read_to_string(&mut text));
     let len = read.with_context(|| format!("reading the {what} from {}", path.display()))?;
@@ -254,7 +255,8 @@ fn read(path: &Path, what: &str) -> anyhow::Result<String> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-fn variable(name: &str) -> anyhow::Result<Option<String>> {
+/// A variable of the environment, if it is set.
+pub(super) fn variable(name: &str) -> anyhow::Result<Option<String>> {
     match env::var(name) {
         Ok(text) => Ok(Some(text)),
         Err(env::VarError::NotPresent) => Ok(None),

@@ -5,6 +5,7 @@
 //! `tracing`; an error that it returns becomes one line on stderr and exit code 2.
 
 mod acting;
+mod api;
 mod bridge;
 mod check;
 mod cluster;

@@ -14,6 +14,7 @@ use self::config::File;
 pub(super) use self::crew::Proxies;
 pub(super) use self::made::Made;
 use super::acting::Acting;
+use super::api::Api as ApiFlags;
 use super::cluster::Cluster;
 use super::judging::Judging;
 use super::output;
@@ -28,7 +29,7 @@ use crate::net::proxy::{Options, Summary};
 use crate::net::tls::{Certificates, Secrets};
 use crate::net::{
     ClusterDoors, Destination, Door, Doors, Entry, Health, Judged, Limits, Listeners, Reload, Route, Shutdown,
-    Steering, Target, serve_fleet,
+    Steering, Stop, Target, serve_fleet,
 };
 use crate::report::Report;
 use crate::units;
@@ -104,16 +105,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE.toml", env = "DCPROXY_CONFIG")]
     config: Option<PathBuf>,
 
-    /// Answer over HTTP here, toxiproxy's API and more (see docs/API.md): HOST:PORT, or a port of loopback
-    #[arg(long, value_name = "ADDR", env = "DCPROXY_API", value_parser = Target::to_listen_on)]
-    api: Option<Target>,
-}
-
-/// What settling may take beyond `--settle`: closes and bursts that are under way come first.
-const SETTLE_SLACK: Duration = Duration::from_secs(8);
-
-fn settle_limit(settle: Duration) -> Limits {
-    Limits { settle: settle + SETTLE_SLACK, ..Limits::default() }
+    #[command(flatten)]
+    api: ApiFlags,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -231,7 +224,7 @@ impl Args {
             drain: self.drain,
             max_connections: self.max_connections,
             max_dialling: self.max_dialling,
-            limits: settle_limit(settle),
+            limits: Limits::settling(settle),
         }
     }
 
@@ -271,20 +264,26 @@ pub(super) fn run(args: Args, given: &ArgMatches) -> anyhow::Result<ExitStatus> 
         Some(path) => File::read(path, given)?,
         None => File::of_flags(args),
     };
-    file.api = api.or(file.api);
+    file.api = api.or(std::mem::take(&mut file.api));
     net::block_on(serve(file, given, made))?
 }
 
 async fn serve(file: File, given: &ArgMatches, made: Made) -> anyhow::Result<ExitStatus> {
+    let access = file.api.access()?;
     let (shutdown, health) = (Shutdown::on_signals()?, Health::default());
     let (registry, newcomers) = Registry::making(made.sockets.sockets());
-    let mut proxies = Proxies::new(file.path, given, made, file.api.is_some().then(|| registry.clone()));
+    let mut proxies = Proxies::new(file.path, given, made, access.is_some().then(|| registry.clone()));
     let outfits = proxies.equip(file.tables).await?;
     let reload = if proxies.can_read_again() { Some(Reload::on_signal()?) } else { None };
-    let (_api, newcomers) = match &file.api {
-        Some(at) => (Some(proxies.announcing(Api::start(at, health.clone(), registry).await?)), Some(newcomers)),
+    let (api, newcomers) = match access {
+        Some(access) => {
+            (Some(proxies.announcing(Api::start(access, health.clone(), registry).await?)), Some(newcomers))
+        }
         None => (None, None),
     };
     serve_fleet(&mut proxies, outfits, &shutdown, reload.as_ref(), newcomers, &health).await;
+    if let Some(api) = api.filter(|_| *shutdown.listen().borrow() != Stop::Now) {
+        api.finish().await;
+    }
     proxies.status()
 }

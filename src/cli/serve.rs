@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use clap::ArgMatches;
 
 use super::acting::How;
+use super::api::ApiWhom;
 use super::judging::By;
 use super::proxy::{Made, Proxies};
 use super::sockets::SocketFlags;
@@ -14,7 +15,7 @@ use crate::api::Api;
 use crate::api::toxiproxy;
 use crate::net;
 use crate::net::control::{Registry, Wanted};
-use crate::net::{Health, Shutdown, Target, serve_fleet};
+use crate::net::{Health, Shutdown, Stop, Target, serve_fleet};
 use crate::units;
 use crate::verdict::ExitStatus;
 
@@ -28,6 +29,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDR", env = "DCPROXY_API", default_value = "127.0.0.1:8474",
         value_parser = Target::to_listen_on)]
     api: Target,
+
+    #[command(flatten)]
+    whom: ApiWhom,
 
     /// Make these proxies at first: a list as toxiproxy-server's -config has it
     #[arg(long, value_name = "FILE.json", env = "DCPROXY_POPULATE")]
@@ -53,7 +57,8 @@ pub(super) fn run(args: Args, given: &ArgMatches) -> anyhow::Result<ExitStatus> 
 }
 
 async fn serve(args: Args, given: &ArgMatches) -> anyhow::Result<ExitStatus> {
-    let Args { api, populate, sockets, how, by, drain } = args;
+    let Args { api, whom, populate, sockets, how, by, drain } = args;
+    let access = whom.access(&api)?;
     let (shutdown, health) = (Shutdown::on_signals()?, Health::default());
     let (registry, newcomers) = Registry::making(sockets.sockets());
     let mut proxies = Proxies::new(None, given, Made { sockets, how, by, drain }, Some(registry.clone()));
@@ -62,8 +67,11 @@ async fn serve(args: Args, given: &ArgMatches) -> anyhow::Result<ExitStatus> {
         None => Vec::new(),
     };
     let outfits = proxies.make(wanted).with_context(|| populate.unwrap_or_default().display().to_string())?;
-    let _api = proxies.announcing(Api::start(&api, health.clone(), registry).await?);
+    let api = proxies.announcing(Api::start(access, health.clone(), registry).await?);
     serve_fleet(&mut proxies, outfits, &shutdown, None, Some(newcomers.staying()), &health).await;
+    if *shutdown.listen().borrow() != Stop::Now {
+        api.finish().await;
+    }
     proxies.status()
 }
 

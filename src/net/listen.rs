@@ -18,7 +18,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// The next connection. What fails for one caller (it has hung up already) or for want of descriptors is logged and
 /// tried again.
-pub(super) async fn accept(listener: &TcpListener) -> TcpStream {
+pub(crate) async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {

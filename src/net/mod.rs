@@ -64,6 +64,7 @@ pub use health::{Condition, Health};
 pub use judged::Judged;
 pub use leg::Leg;
 pub use link::{Ending, Limits, Link};
+pub(crate) use listen::accept;
 pub use listen::listen;
 pub use listeners::Listeners;
 pub use management::{NodeListeners, serve_cluster};

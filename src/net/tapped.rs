@@ -101,7 +101,7 @@ impl Tapped {
                     seed: toxic::seed(seed, connection, &toxic.name),
                     gate: gate.clone(),
                 }),
-                Kind::Dcp(_) => None,
+                Kind::Dcp(_) | Kind::Nothing => None,
             });
             self.engine.gates(stream.to(), &gates.collect::<Vec<_>>(), now);
         }

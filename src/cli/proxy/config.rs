@@ -27,6 +27,7 @@ use toml::de::DeValue;
 
 use super::Args;
 use super::outputs;
+use crate::cli::api::Api;
 use crate::cli::usage_error;
 use crate::filter::nearest;
 use crate::net::Target;
@@ -35,8 +36,8 @@ use crate::net::Target;
 pub(super) struct File {
     /// Where that is written; `None` where the flags say all.
     pub(super) path: Option<PathBuf>,
-    /// Where the API listens.
-    pub(super) api: Option<Target>,
+    /// Where the API listens, and whom it answers.
+    pub(super) api: Api,
     /// One for each proxy; at least one.
     pub(super) tables: Vec<Table>,
 }
@@ -61,7 +62,7 @@ struct Wrong {
 }
 
 /// These are for the process, and not for each of its proxies.
-const NOT_FOR_A_PROXY: [&str; 2] = ["config", "api"];
+const NOT_FOR_A_PROXY: [&str; 4] = ["config", "api", "api-token-file", "api-host"];
 
 type Entries<'a> = BTreeMap<String, (Range<usize>, &'a Spanned<DeValue<'a>>)>;
 
@@ -70,7 +71,7 @@ impl File {
     pub(super) fn of_flags(args: Args) -> Self {
         Self {
             path: None,
-            api: None,
+            api: Api::default(),
             tables: vec![Table { name: String::new(), argv: Vec::new(), args: Box::new(args) }],
         }
     }
@@ -89,21 +90,23 @@ impl File {
     }
 }
 
-fn parse(text: &str, given: &ArgMatches) -> Result<(Option<Target>, Vec<Table>), Wrong> {
+fn parse(text: &str, given: &ArgMatches) -> Result<(Api, Vec<Table>), Wrong> {
     let root = DeTable::parse(text).map_err(|error| Wrong {
         at: error.span().unwrap_or_default(),
         said: error.message().lines().map(str::trim).collect::<Vec<_>>().join(", "),
     })?;
     let command = Args::augment_args(Command::new("proxy")).no_binary_name(true);
-    let (mut api, mut proxies, mut defaults) = (None, Vec::new(), Entries::new());
+    let (mut api, mut proxies, mut defaults) = (Api::default(), Vec::new(), Entries::new());
     for (key, value) in root.get_ref() {
-        match key.get_ref().as_ref() {
+        match &*key.get_ref().replace('_', "-") {
             "proxy" => proxies = array_of_tables(value)?,
             "api" => {
                 let listen = Target::to_listen_on(&text_of(value)?);
-                api = Some(listen.map_err(|error| Wrong { at: value.span(), said: error.to_string() })?);
+                api.api = Some(listen.map_err(|error| Wrong { at: value.span(), said: error.to_string() })?);
             }
-            _ => enter(&mut defaults, &command, key, value, &["proxy", "api"])?,
+            "api-token-file" => api.whom.api_token_file = Some(text_of(value)?.into()),
+            "api-host" => api.whom.api_host = texts_of(value)?,
+            _ => enter(&mut defaults, &command, key, value, &["proxy", "api", "api-token-file", "api-host"])?,
         }
     }
     if proxies.is_empty() {
@@ -230,16 +233,15 @@ fn of_file(arg: &Arg, long: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<Os
             at: value.span(),
             said: format!("expected {long} = true or false, found a {}", other.type_str()),
         }),
-        DeValue::Array(values) => {
-            let texts = values.iter().map(text_of).collect::<Result<Vec<_>, _>>()?;
-            Ok(words(arg, long, texts))
-        }
-        DeValue::String(_)
-        | DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_)
-        | DeValue::Table(_) => Ok(words(arg, long, vec![text_of(value)?])),
+        _ => Ok(words(arg, long, texts_of(value)?)),
+    }
+}
+
+/// One text, or all of a list.
+fn texts_of(value: &Spanned<DeValue<'_>>) -> Result<Vec<String>, Wrong> {
+    match value.get_ref().as_array() {
+        Some(values) => values.iter().map(text_of).collect(),
+        None => Ok(vec![text_of(value)?]),
     }
 }
 

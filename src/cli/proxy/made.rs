@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use super::settle_limit;
 use crate::cli::acting::How;
 use crate::cli::judging::By;
 use crate::cli::sockets::SocketFlags;
 use crate::net::Judged;
+use crate::net::Limits;
 use crate::net::proxy::Options;
 
 /// What the proxies that are made over HTTP are like, whatever they are asked to do there.
@@ -24,7 +24,7 @@ impl Made {
             connect_timeout: self.sockets.connect_timeout,
             sockets: self.sockets.sockets(),
             drain: self.drain,
-            limits: settle_limit(plan.settle),
+            limits: Limits::settling(plan.settle),
             ..Options::default()
         };
         (options, Judged::new(plan, self.by.judge(&[])))

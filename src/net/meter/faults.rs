@@ -30,7 +30,7 @@ impl Faults {
             let scenarios = orders.scenarios.iter().flat_map(|(_, Scenario { steps, .. })| steps);
             let toxics = orders.toxics.iter().filter_map(|toxic| match &toxic.kind {
                 Kind::Dcp(made) if toxic.name == step || made.name == step => Some(named(made)),
-                Kind::Dcp(_) | Kind::Bytes(_) => None,
+                Kind::Dcp(_) | Kind::Bytes(_) | Kind::Nothing => None,
             });
             toxics.chain(scenarios.filter(|found| found.name == step).map(named))
         });
