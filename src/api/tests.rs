@@ -1,9 +1,15 @@
-use std::future::pending;
+use std::io::Read;
+use std::io::Write;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::routing::get;
 use axum::routing::post;
+use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::stream::pending;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -20,23 +26,32 @@ const BOUNDS: Bounds = Bounds { connections: 3, patience: LONG, leave: Duration:
 fn api(bounds: Bounds, token: Option<&str>) -> impl Future<Output = Api> {
     let routes = health::routes(Health::default())
         .route("/crash", get(async || -> &'static str { panic!("said \u{1b}[31m by a handler") }))
-        .route("/never", get(pending::<&'static str>))
+        .route("/endless", get(async || Body::from_stream(pending::<io::Result<Bytes>>())))
         .route("/length", post(async |body: String| body.len().to_string()));
     let token = token.map(|text| Token::new(text).expect("a token"));
     let router = router(Guard::new(["127.0.0.1"]), token, bounds, routes);
-    async move {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a listener");
-        let address = listener.local_addr().expect("bound");
-        let close = watch::Sender::new(false);
-        let task = tokio::spawn(serve(listener, router, bounds, close.subscribe()));
-        Api { address, task, close }
-    }
+    serving(router, bounds)
+}
+
+async fn serving(router: Router, bounds: Bounds) -> Api {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a listener");
+    let address = listener.local_addr().expect("bound");
+    let close = watch::Sender::new(false);
+    let task = tokio::spawn(serve(listener, router, bounds, close.subscribe()));
+    Api { address, task, close }
 }
 
 /// A connection on which that much was sent.
 async fn sent(api: &Api, text: &str) -> TcpStream {
     let mut stream = TcpStream::connect(api.address).await.expect("connected");
     stream.write_all(text.as_bytes()).await.expect("sent");
+    stream
+}
+
+/// A connection that is in the middle of an answer.
+async fn endless(api: &Api) -> TcpStream {
+    let mut stream = sent(api, "GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    head(&mut stream).await;
     stream
 }
 
@@ -147,7 +162,7 @@ async fn a_head_is_short_and_has_few_lines() {
 #[tokio::test]
 async fn who_has_nothing_to_say_makes_room_and_who_waits_for_an_answer_stays() {
     let api = api(BOUNDS, None).await;
-    let mut waits = sent(&api, "GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let mut waits = endless(&api).await;
     let silent = sent(&api, "").await;
     let half = sent(&api, "GET /healthz HT").await;
     let (status, ..) = ask(&api, "GET /healthz", "", "").await;
@@ -156,7 +171,7 @@ async fn who_has_nothing_to_say_makes_room_and_who_waits_for_an_answer_stays() {
     let _others = (sent(&api, "").await, sent(&api, "").await);
     assert_eq!(ask(&api, "GET /healthz", "", "").await.0, 503);
     assert_eq!(rest(half).await, "");
-    assert!(waits.read_u8().now_or_never().is_none(), "it has neither been answered nor closed");
+    assert!(waits.read_u8().now_or_never().is_none(), "it has neither come to an end nor been closed");
 }
 
 #[tokio::test]
@@ -164,7 +179,7 @@ async fn where_all_wait_for_answers_one_more_waits_until_one_has_gone() {
     let api = api(BOUNDS, None).await;
     let mut asked = Vec::new();
     for _ in 0..BOUNDS.connections {
-        asked.push(sent(&api, "GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n").await);
+        asked.push(endless(&api).await);
     }
     let asking = ask(&api, "GET /healthz", "", "");
     let mut asking = std::pin::pin!(asking);
@@ -194,12 +209,59 @@ async fn the_end_waits_for_nobody_who_is_silent_and_only_for_a_moment_for_others
     let mut idle = sent(&api, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     head(&mut idle).await;
     let half = sent(&api, "POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc").await;
-    let never = sent(&api, "GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let endless = endless(&api).await;
     tokio::time::timeout(LONG, api.finish()).await.expect("it ends");
-    for stream in [idle, half, never] {
+    for stream in [idle, half, endless] {
         rest(stream).await;
     }
     assert!(TcpStream::connect(at).await.is_err());
+}
+
+/// Each answer keeps a thread for a while, as a long document may. Between two answers whoever is no part of the API is heard
+/// many times; if they kept all threads, some thirty would be given before that is heard once.
+#[test]
+fn a_flood_of_requests_leaves_a_thread_for_traffic() {
+    const FLOODERS: usize = 32;
+    const ROUNDS: usize = 50;
+    let answered = Arc::new(AtomicUsize::new(0));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let _entered = runtime.enter();
+    let counted = Arc::clone(&answered);
+    let busy = async move || {
+        std::thread::sleep(Duration::from_millis(2));
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
+    let router = router(Guard::new([]), None, BOUNDS, Router::new().route("/busy", get(busy)));
+    let api = runtime.block_on(serving(router, Bounds { connections: FLOODERS, ..BOUNDS }));
+    let echo = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).expect("a listener");
+    let (at, echo_at) = (api.address, echo.local_addr().expect("bound"));
+    runtime.spawn(async move {
+        let (mut stream, _) = echo.accept().await.expect("accepted");
+        let (mut from, mut to) = stream.split();
+        tokio::io::copy(&mut from, &mut to).await.ok();
+    });
+    for _ in 0..FLOODERS {
+        let mut stream = std::net::TcpStream::connect(at).expect("connected");
+        std::thread::spawn(move || {
+            let mut answer = [0; 1024];
+            while stream.write_all(b"GET /busy HTTP/1.1\r\nHost: localhost\r\n\r\n").is_ok()
+                && stream.read(&mut answer).is_ok_and(|len| len > 0)
+            {}
+        });
+    }
+    while answered.load(Ordering::Relaxed) < FLOODERS {
+        std::thread::yield_now();
+    }
+    let mut through = std::net::TcpStream::connect(echo_at).expect("connected");
+    let before = answered.load(Ordering::Relaxed);
+    for _ in 0..ROUNDS {
+        through.write_all(b"x").expect("sent");
+        through.read_exact(&mut [0]).expect("it comes back");
+    }
+    let meanwhile = answered.load(Ordering::Relaxed) - before;
+    runtime.shutdown_background();
+    assert!(meanwhile < 4 * ROUNDS, "{meanwhile} answers while {ROUNDS} bytes came and went");
 }
 
 #[tokio::test]
