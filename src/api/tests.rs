@@ -20,6 +20,12 @@ use super::*;
 const TOKEN: &str = "correct-horse-battery";
 /// Longer than anything takes here.
 const LONG: Duration = Duration::from_secs(60);
+
+/// What comes, in much less time than whoever is silent has.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LONG / 2, what).await.expect("in time")
+}
+
 const BOUNDS: Bounds = Bounds { connections: 3, patience: LONG, leave: Duration::from_millis(10) };
 
 /// An API with routes that a request can be lost in.
@@ -58,7 +64,7 @@ async fn endless(api: &Api) -> TcpStream {
 /// All that comes until the connection is closed; one that is reset at its end is closed.
 async fn rest(mut stream: TcpStream) -> String {
     let mut text = Vec::new();
-    stream.read_to_end(&mut text).await.ok();
+    soon(stream.read_to_end(&mut text)).await.ok();
     String::from_utf8(text).expect("text")
 }
 
@@ -76,7 +82,7 @@ async fn ask(api: &Api, line: &str, headers: &str, body: &str) -> (u16, String, 
 async fn head(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     while !text.ends_with(b"\r\n\r\n") {
-        text.push(stream.read_u8().await.expect("an answer"));
+        text.push(soon(stream.read_u8()).await.expect("an answer"));
     }
     String::from_utf8(text).expect("text")
 }
@@ -210,7 +216,7 @@ async fn the_end_waits_for_nobody_who_is_silent_and_only_for_a_moment_for_others
     head(&mut idle).await;
     let half = sent(&api, "POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc").await;
     let endless = endless(&api).await;
-    tokio::time::timeout(LONG, api.finish()).await.expect("it ends");
+    soon(api.finish()).await;
     for stream in [idle, half, endless] {
         rest(stream).await;
     }

@@ -10,6 +10,7 @@ mod metrics;
 mod node_bridge;
 mod node_client;
 mod node_cluster;
+mod pairs;
 mod probe_cli;
 #[path = "../support/program.rs"]
 mod program;

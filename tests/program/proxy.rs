@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use crate::pairs;
 use crate::support::{
     PATIENCE, Proxy, fill, frames, random_bytes, read_out, receive, relay, run, send, soak_bytes, within,
 };
@@ -130,15 +131,7 @@ fn a_half_close_crosses() {
             if swapped {
                 (first, second) = (second, first);
             }
-            first.write_all(b"the last").await.expect("written");
-            first.shutdown().await.expect("a FIN");
-            assert_eq!(read_out(&mut second).await, (b"the last".to_vec(), None));
-            let pattern = random_bytes(5);
-            let (sent, ()) =
-                tokio::join!(send(&mut second, &pattern, 3_000_000, 6), receive(&mut first, &pattern, 3_000_000, 7));
-            sent.expect("the other direction goes on");
-            second.shutdown().await.expect("a FIN");
-            assert_eq!(read_out(&mut first).await, (Vec::new(), None));
+            pairs::half_close((first, second), 3_000_000).await;
             assert_eq!(proxy.endings.recv().await, Some(Ending::Closed));
         }
     });
@@ -296,17 +289,7 @@ fn a_stalled_reader_stops_its_own_direction_only() {
             if swapped {
                 (stalled, writer) = (writer, stalled);
             }
-            let taken = fill(&mut writer, 100_000_000).await;
-            let pattern = random_bytes(8);
-            let (sent, ()) = tokio::join!(
-                send(&mut stalled, &pattern, 50_000_000, 9),
-                receive(&mut writer, &pattern, 50_000_000, 10)
-            );
-            sent.expect("the other direction goes on");
-            // Then the stalled one goes on where it stopped.
-            writer.shutdown().await.expect("a FIN");
-            receive(&mut stalled, &[0x55; 4096], taken, 11).await;
-            assert_eq!(read_out(&mut stalled).await, (Vec::new(), None));
+            pairs::stalled_reader((stalled, writer), 100_000_000, 50_000_000).await;
         }
     });
 }

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::pairs;
 use crate::support::tls::{End, SEALED, Sealed};
 use crate::support::{PATIENCE, fill, frames, random_bytes, read_out, receive, relay, run, send, soak_bytes, within};
 use bytes::Bytes;
@@ -126,25 +127,11 @@ fn a_half_close_crosses() {
                 if swapped {
                     (first, second) = (second, first);
                 }
-                first.write_all(b"the last").await.expect("written");
-                first.shutdown().await.expect("a FIN");
-                assert_eq!(read_out(&mut second).await, (b"the last".to_vec(), None));
-                let pattern = random_bytes(5);
-                let (sent, ()) =
-                    tokio::join!(send_out(&mut second, &pattern, 500_000), receive(&mut first, &pattern, 500_000, 7));
-                sent.expect("the other direction goes on");
-                second.shutdown().await.expect("a FIN");
-                assert_eq!(read_out(&mut first).await, (Vec::new(), None));
+                pairs::half_close((first, second), 500_000).await;
                 assert_eq!(sealed.proxy.endings.recv().await, Some(Ending::Closed));
             }
         }
     });
-}
-
-/// A buffered writer keeps the last of it.
-async fn send_out<W: AsyncWriteExt + Unpin>(to: &mut W, pattern: &[u8], total: u64) -> std::io::Result<()> {
-    send(to, pattern, total, 6).await?;
-    to.flush().await
 }
 
 /// Law L4: a FIN that nobody announced crosses as a FIN.
@@ -248,17 +235,7 @@ fn a_stalled_reader_stops_its_own_direction_only() {
     run(async {
         for edges in SEALED {
             let sealed = Sealed::start(edges, &TLS13, |_| {}, relay).await;
-            let (mut stalled, mut writer) = sealed.pair().await;
-            let taken = fill(&mut writer, 30_000_000).await;
-            let pattern = random_bytes(8);
-            let (sent, ()) = tokio::join!(
-                send_out(&mut stalled, &pattern, 3_000_000),
-                receive(&mut writer, &pattern, 3_000_000, 10)
-            );
-            sent.expect("the other direction goes on");
-            let (closed, ()) = tokio::join!(writer.shutdown(), receive(&mut stalled, &[0x55; 4096], taken, 11));
-            closed.expect("a FIN");
-            assert_eq!(read_out(&mut stalled).await, (Vec::new(), None));
+            pairs::stalled_reader(sealed.pair().await, 30_000_000, 3_000_000).await;
         }
     });
 }
