@@ -55,6 +55,8 @@ struct Connection {
     session: Session,
     from: Framing,
     to: Framing,
+    /// What is known to have been agreed on before the recording began.
+    assumed: Negotiated,
     /// What the tool remarks of the next frame, or close, of either direction.
     remarked: [Remarked; 2],
 }
@@ -111,6 +113,7 @@ impl Recorded {
             session: Session::new(EDGE),
             from: Framing::default(),
             to: Framing::default(),
+            assumed: self.assumed,
             remarked: Default::default(),
         });
         let mut tell = Tell {
@@ -118,7 +121,7 @@ impl Recorded {
             at: event.at,
             session: &mut connection.session,
             key_seed: self.key_seed,
-            assumed: self.assumed,
+            assumed: &mut connection.assumed,
             sink,
             gap_offset: None,
             remarked: &mut connection.remarked,
@@ -165,7 +168,7 @@ struct Tell<'t> {
     at: Timestamp,
     session: &'t mut Session,
     key_seed: u64,
-    assumed: Negotiated,
+    assumed: &'t mut Negotiated,
     sink: Sink<'t>,
     gap_offset: Option<u64>,
     remarked: &'t mut [Remarked; 2],
@@ -197,6 +200,7 @@ impl Tell<'_> {
         let garbled = matches!(remark, Ok(Remark::Garbled(_)));
         match remark {
             Ok(Remark::Act(act)) => self.act(Direction::To, act),
+            Ok(Remark::Joined(negotiated)) => *self.assumed = self.assumed.or(negotiated),
             Ok(Remark::Paused(paused)) => {
                 self.entry(Direction::From, Origin::Tool, journal::What::Paused(paused), None, false);
             }
@@ -260,15 +264,7 @@ impl Tell<'_> {
     }
 
     fn negotiated(&self) -> Negotiated {
-        let (seen, assumed) = (self.session.negotiated(), &self.assumed);
-        Negotiated {
-            collections: seen.collections || assumed.collections,
-            snappy: seen.snappy || assumed.snappy,
-            xattr: seen.xattr || assumed.xattr,
-            stream_id: seen.stream_id || assumed.stream_id,
-            flatbuffers: seen.flatbuffers || assumed.flatbuffers,
-            include_delete_times: seen.include_delete_times || assumed.include_delete_times,
-        }
+        self.session.negotiated().or(*self.assumed)
     }
 }
 

@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use crate::dcp::Negotiated;
 use crate::journal::Act;
 use crate::journal::Side;
 use crate::wire::FramingError;
@@ -25,6 +26,9 @@ pub enum Remark {
     Connection(Identity),
     /// `terms ...`: how the live run was judged, as text of [`crate::net`]'s; beside [`Self::Connection`].
     Terms(String),
+    /// `joined negotiated=collections,xattr`: the connection was open before it was recorded, and this had been agreed on;
+    /// beside [`Self::Connection`].
+    Joined(Negotiated),
     /// `act ...`: the tool did this, after all packets before and before what this packet ends.
     Act(Act),
     /// `paused`, `resumed`: nothing more was read from the end at this edge, or again.
@@ -115,6 +119,10 @@ impl fmt::Display for Remark {
                 edge_name(*edge)
             ),
             Self::Terms(terms) => write!(f, "terms {}", one_line(terms)),
+            Self::Joined(negotiated) => {
+                let names = negotiated.names().collect::<Vec<_>>();
+                write!(f, "joined negotiated={}", if names.is_empty() { "-".to_owned() } else { names.join(",") })
+            }
             Self::Act(act) => write!(f, "act {}", Told(act)),
             Self::Paused(true) => f.write_str("paused"),
             Self::Paused(false) => f.write_str("resumed"),
@@ -191,6 +199,7 @@ fn parse(text: &str) -> Option<Remark> {
             }))
         }
         "terms" => Some(Remark::Terms(rest.to_owned())),
+        "joined" => Some(Remark::Joined(Words(rest).optional("negotiated")?.unwrap_or_default())),
         "act" => act(rest).map(Remark::Act),
         "garbled" => garbled(rest).map(Remark::Garbled),
         "paused" => Some(Remark::Paused(true)),

@@ -1,6 +1,5 @@
 mod columns;
 mod hex_lines;
-mod json;
 mod list;
 mod missing;
 mod pairs;

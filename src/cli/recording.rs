@@ -71,6 +71,7 @@ impl Recording {
         let options = RecorderOptions {
             path: path.clone(),
             rotate: self.record_rotate,
+            fresh: false,
             about,
             limits: RecorderLimits::default(),
         };

@@ -75,6 +75,7 @@ impl Runs {
             | Remark::Replaced(_)
             | Remark::Garbled(_)
             | Remark::Lost { .. }
+            | Remark::Joined(_)
             | Remark::Over(_) => None,
         }
     }

@@ -17,6 +17,35 @@ pub struct Negotiated {
     pub include_delete_times: bool,
 }
 
+impl Negotiated {
+    /// What is agreed on, by name.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        [
+            (self.collections, "collections"),
+            (self.snappy, "snappy"),
+            (self.xattr, "xattr"),
+            (self.stream_id, "stream_id"),
+            (self.flatbuffers, "flatbuffers"),
+            (self.include_delete_times, "include_delete_times"),
+        ]
+        .into_iter()
+        .filter_map(|(agreed, name)| agreed.then_some(name))
+    }
+
+    /// What either says was agreed on.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self {
+            collections: self.collections || other.collections,
+            snappy: self.snappy || other.snappy,
+            xattr: self.xattr || other.xattr,
+            stream_id: self.stream_id || other.stream_id,
+            flatbuffers: self.flatbuffers || other.flatbuffers,
+            include_delete_times: self.include_delete_times || other.include_delete_times,
+        }
+    }
+}
+
 impl std::str::FromStr for Negotiated {
     type Err = UnknownName;
 
@@ -52,6 +81,8 @@ mod tests {
         let negotiated: Negotiated = "collections, stream-id,include_delete_times".parse().unwrap();
         assert!(negotiated.collections && negotiated.stream_id && negotiated.include_delete_times);
         assert!(!negotiated.snappy && !negotiated.xattr && !negotiated.flatbuffers);
+        let names: Vec<_> = negotiated.names().collect();
+        assert_eq!(names.join(",").parse(), Ok(negotiated));
         assert_eq!("".parse(), Ok(Negotiated::default()));
         assert!("snapy".parse::<Negotiated>().is_err());
     }

@@ -9,6 +9,7 @@ mod error;
 mod field;
 mod kind;
 mod lexer;
+mod line;
 mod parser;
 mod subject;
 #[cfg(test)]
@@ -24,6 +25,10 @@ pub use error::FilterError;
 pub use field::Field;
 pub(crate) use field::nearest;
 pub use kind::Kind;
+pub use line::json_line;
+pub use line::opcode_name;
+pub use line::put_number;
+pub use line::put_seconds;
 pub use subject::Subject;
 pub use subject::Value;
 pub use subject::orphan_of;

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::Ending;
-use super::control::{Control, Controlled};
+use super::control::{Control, Controlled, Ear, Setup, no_producer};
 use super::proxy::{Counted, Served, Summary};
 use super::{Clock, ClusterDoors, DialError, Recorder, Run, Tapped};
 use crate::bridge::{self, Bridge};
@@ -15,7 +15,6 @@ use crate::journal::Side;
 use crate::report::{Connection, Report};
 use crate::scenario::judge::{Judge, not_enough};
 use crate::scenario::{Plan, Runner};
-use crate::verdict::Finding;
 use crate::{Timestamp, verdict};
 
 /// Connections that a plan's steps are taken on, and that are judged: what `proxy` serves. A plan without scenarios arms
@@ -24,12 +23,7 @@ use crate::{Timestamp, verdict};
 pub struct Judged {
     plan: Plan,
     judge: verdict::Judge,
-    connections: BTreeMap<u64, Connection>,
-    /// What the connections came to that are no longer listed, and how many they are.
-    unlisted: (Report, u64),
     addresses: BTreeMap<u64, (SocketAddr, SocketAddr)>,
-    has_producer: bool,
-    errors: Vec<String>,
     recorder: Option<Recorder>,
     /// What joins the two ends of each connection, where both were dialled.
     bridge: Option<(bridge::Config, bridge::Progress)>,
@@ -37,28 +31,27 @@ pub struct Judged {
     joined: Option<Ends>,
     /// Where the proxy stands in for the nodes of a cluster, if it does.
     cluster: Option<ClusterDoors>,
-    controlled: Option<Arc<Controlled>>,
+    /// What the connections have come to, what is wanted of them, and who controls them, if anybody does.
+    controlled: Arc<Controlled>,
+    /// Whether somebody does.
+    obeys: bool,
 }
-
-/// Connections that a report lists; a proxy may serve for weeks.
-const MAX_LISTED: usize = 10_000;
 
 impl Judged {
     /// Takes the steps of `plan` on each connection; `judge` says whose faults decide.
     pub fn new(plan: Plan, judge: verdict::Judge) -> Self {
+        let controlled = Controlled::new("");
+        controlled.set_up(Setup { plan: plan.clone(), judge, recorded_to: None });
         Self {
             plan,
             judge,
-            connections: BTreeMap::new(),
-            unlisted: (Report::new(judge), 0),
             addresses: BTreeMap::new(),
-            has_producer: false,
-            errors: Vec::new(),
             recorder: None,
             bridge: None,
             joined: None,
             cluster: None,
-            controlled: None,
+            controlled: Arc::new(controlled),
+            obeys: false,
         }
     }
 
@@ -74,7 +67,10 @@ impl Judged {
         if let Some(recorder) = &self.recorder {
             controlled.totals().recorded(recorder.losses());
         }
-        self.controlled = Some(controlled);
+        let recorded_to = self.recorder.as_ref().map(Recorder::files).map(|files| files.join(", "));
+        controlled.set_up(Setup { plan: self.plan.clone(), judge: self.judge, recorded_to });
+        self.controlled = controlled;
+        self.obeys = true;
     }
 
     /// Rewrites cluster maps too, so that they lead through these.
@@ -91,7 +87,7 @@ impl Judged {
 
     /// Something kept the run from being whole: one line.
     pub(super) fn error(&mut self, told: String) {
-        self.errors.push(told);
+        self.controlled.add_past(|past| past.error(told));
     }
 
     /// What the run came to.
@@ -99,27 +95,14 @@ impl Judged {
         if let Some(cluster) = &self.cluster {
             cluster.close();
         }
-        let armed = self.armed();
-        let (mut report, unlisted) = self.unlisted;
-        if unlisted > 0 {
-            let told = format!("{unlisted} connections, the earliest, are part of the verdict and the matrix only");
-            report.add_finding(&Finding::pass("connections-listed", "the latest connections are listed").actual(told));
+        let past = self.controlled.past();
+        let has_producer = past.has_producer();
+        let mut report = past.report(&self.plan, self.judge);
+        if self.armed() && !has_producer {
+            report.add_finding(&no_producer(summary.accepted));
         }
-        report.seed = Some(self.plan.seed);
-        report.scenarios = self.plan.scenarios.iter().map(|scenario| scenario.name.clone()).collect();
-        for connection in self.connections.into_values() {
-            report.add_connection(connection);
-        }
-        if armed && !self.has_producer {
-            let found = match summary.accepted {
-                0 => "no connection came",
-                _ => "no DCP_OPEN with the producer flag was accepted",
-            };
-            report.add_finding(&not_enough("a DCP connection whose producer was dialled", found));
-        }
-        report.errors = self.errors;
         report.errors.extend(summary.failed_dial.as_ref().map(ToString::to_string));
-        report.recording = self.recorder.map(Recorder::finish);
+        report.recording = self.recorder.or_else(|| self.controlled.take_recorder()).map(Recorder::finish);
         report.errors.extend(report.recording.iter().filter_map(|recording| recording.error.clone()));
         report
     }
@@ -134,12 +117,18 @@ impl Served for Judged {
 
     fn core(&mut self, id: u64, dialler: SocketAddr, upstream: SocketAddr) -> Self::Core {
         self.addresses.insert(id, (dialler, upstream));
+        self.plan.seed = self.controlled.seed();
         let terms = self.plan.terms(self.judge);
         let ends = self.joined;
-        let tape = self.recorder.as_ref().zip(ends).map(|(recorder, ends)| {
+        let run = || {
             let scenarios = self.plan.scenarios.iter().map(|scenario| scenario.name.clone()).collect();
-            let run = Run { seed: self.plan.seed, scenarios, terms: terms.clone() };
-            Box::new(Tape::new(id, ends, run.to_string(), Clock::start().now(), recorder.queue()))
+            Run { seed: self.plan.seed, scenarios, terms: terms.clone() }
+        };
+        let tape = ends.and_then(|ends| match &self.recorder {
+            Some(recorder) => {
+                Some(Box::new(Tape::new(id, ends, run().to_string(), Clock::start().now(), recorder.queue())))
+            }
+            None => self.controlled.tape(id, ends, run),
         });
         let judge = Judge::new(terms, id, dialler.to_string(), upstream.to_string());
         let runner = || Box::new(Runner::new(self.plan.clone(), id).judging(self.judge)) as Box<dyn Interceptor>;
@@ -151,16 +140,17 @@ impl Served for Judged {
             let config = bridge::Config { nonce: format!("{}{id:08x}", config.nonce), ..config.clone() };
             interceptor = Some(Box::new(Bridge::new(config, progress.clone(), interceptor)));
         }
-        let tapped = Tapped::new(interceptor, judge, tape, self.plan.seed, id);
-        match &self.controlled {
-            Some(controlled) => tapped.metered(controlled.totals().meter().planned(&self.plan)),
-            None => tapped,
+        let ear = Ear::new(Arc::clone(self.controlled.journal()), id);
+        let tapped = Tapped::new(interceptor, judge, tape, self.plan.seed, id).overheard(ear);
+        if !self.obeys {
+            return tapped;
         }
+        tapped.metered(self.controlled.totals().meter().planned(&self.plan))
     }
 
     fn control(&mut self, id: u64) -> Option<Control<Self::Core>> {
         let ends = self.joined.take()?;
-        Some(self.controlled.as_ref()?.opened(id, ends))
+        self.obeys.then(|| self.controlled.opened(id, ends))
     }
 
     fn finished(&mut self, id: u64, mut core: Self::Core, ending: &Ending) -> Counted {
@@ -168,9 +158,6 @@ impl Served for Judged {
             .addresses
             .remove(&id)
             .map_or_else(Default::default, |(dialler, upstream)| (dialler.to_string(), upstream.to_string()));
-        if let Some(controlled) = &self.controlled {
-            controlled.ended(id);
-        }
         // A core that has panicked may do so again.
         let judged = catch_unwind(AssertUnwindSafe(|| {
             core.over(ending.name());
@@ -178,50 +165,35 @@ impl Served for Judged {
             let session = sessions.at(Side::Upstream);
             (judge.judgement(session), session.open().is_some())
         }));
-        let (mut connection, opened) = match judged {
-            Ok((judgement, opened)) => {
-                // A consumer is judged only where the terms say so.
-                self.has_producer |= judgement.has_producer || judgement.has_consumer;
-                (judgement.connection, opened)
-            }
-            Err(_) => (Connection::new(id, dialler, upstream), true),
+        let (mut connection, has_producer, opened) = match judged {
+            // A consumer is judged only where the terms say so.
+            Ok((judgement, opened)) => (judgement.connection, judgement.has_producer || judgement.has_consumer, opened),
+            Err(_) => (Connection::new(id, dialler, upstream), false, true),
         };
         if let Ending::Crashed(said) = ending {
             let crash = not_enough("a connection that is relayed to its end", &format!("the tool crashed: {said}"));
             connection.add_finding(crash, self.judge, None, Timestamp::default());
-            self.errors.push(format!("the task of connection {id} crashed: {said}"));
+            self.error(format!("the task of connection {id} crashed: {said}"));
         }
-        if let Some(controlled) = &self.controlled {
+        if self.obeys {
             let findings = connection.findings.iter().map(|finding| (finding.id.as_ref(), finding.verdict));
-            controlled.totals().judged(ending, connection.verdict, findings);
+            self.controlled.totals().judged(ending, connection.verdict, findings);
         }
-        self.connections.insert(id, connection);
-        if self.connections.len() > MAX_LISTED
-            && let Some((_, earliest)) = self.connections.pop_first()
-        {
-            self.unlisted.0.add_connection(earliest);
-            self.unlisted.0.connections.clear();
-            self.unlisted.1 += 1;
-        }
+        self.controlled.add_past(|past| past.add(connection, self.judge, has_producer));
+        self.controlled.ended(id);
         if opened || !self.armed() { Counted::Yes } else { Counted::No }
     }
 
     fn accepted(&mut self) {
-        if let Some(controlled) = &self.controlled {
-            controlled.totals().accepted();
-        }
+        self.controlled.totals().accepted();
     }
 
     fn dial_failed(&mut self, error: &DialError) {
-        if let Some(controlled) = &self.controlled {
-            controlled.totals().dial_failed(error);
-        }
+        self.controlled.totals().dial_failed(error);
     }
 
     fn handshake_refused(&mut self) {
-        if let Some(controlled) = &self.controlled {
-            controlled.totals().handshake_refused();
-        }
+        self.controlled.totals().handshake_refused();
     }
 
     fn closed(&mut self) {

@@ -80,5 +80,5 @@ pub use search::{SearchRun, search};
 pub use shutdown::{Shutdown, Stop};
 pub use sockets::Sockets;
 pub use steering::Steering;
-pub use tapped::{Eyes, Tapped};
+pub use tapped::{Crossed, Eyes, Tapped};
 pub use transparent::{Misdirected, Mode, NoMode, NoRight, Transparent};

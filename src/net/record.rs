@@ -37,6 +37,8 @@ pub struct RecorderOptions {
     pub path: PathBuf,
     /// Begin another file once one has so many bytes.
     pub rotate: Option<u64>,
+    /// A file that is there already is never written over.
+    pub fresh: bool,
     /// What it says of itself, and what it leaves out. The secret of the redaction is chosen here.
     pub about: About,
     /// What it may use.
@@ -154,14 +156,14 @@ impl Recorder {
     /// # Errors
     /// The file cannot be created.
     pub fn start(options: RecorderOptions) -> Result<Self, RecordError> {
-        let RecorderOptions { path, rotate, mut about, limits } = options;
+        let RecorderOptions { path, rotate, fresh, mut about, limits } = options;
         about.redaction.secret = RandomState::new().build_hasher().finish();
         let mut count = 0;
         let named = path.clone();
         let files = move || {
             count += 1;
             let path = if rotate.is_some() { numbered(&named, count) } else { named.clone() };
-            let file = File::create(&path)?;
+            let file = if fresh { File::create_new(&path)? } else { File::create(&path)? };
             Ok((path, Box::new(file) as Box<dyn Write + Send>))
         };
         Self::write_to(files, rotate, about, limits).map_err(|error| RecordError { path, error })
@@ -190,6 +192,12 @@ impl Recorder {
         Ok(Self { shared, sender, done })
     }
 
+    /// The files so far, in order.
+    pub fn files(&self) -> Vec<String> {
+        let files = self.shared.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.iter().map(|path| path.display().to_string()).collect()
+    }
+
     /// What a connection records through.
     pub fn queue(&self) -> Box<dyn Queue> {
         Box::new(Sender { shared: Arc::clone(&self.shared), sender: self.sender.clone() })
@@ -216,7 +224,7 @@ impl Recorder {
             shared.fail(format!("the disk has not taken the rest of the recording within {within} s"));
         }
         let (offered, written) = (total(&shared.offered), total(&shared.written));
-        let files = shared.files.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let files = shared.files.lock().unwrap_or_else(PoisonError::into_inner);
         report::Recording {
             files: files.iter().map(|path| path.display().to_string()).collect(),
             frames: written.frames,

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::control::Orders;
+use super::control::{Ear, Orders};
 use super::meter::{Meter, Moved};
 use super::{Core, Progress};
 use crate::Timestamp;
@@ -22,6 +22,16 @@ pub struct Tapped {
     now: Timestamp,
     /// The seed of the run, and the connection's number: what is drawn for it depends on both.
     drawn_by: (u64, u64),
+    crossed: [Crossed; 2],
+}
+
+/// Bytes that have crossed an edge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Crossed {
+    /// The end sent them.
+    pub from: u64,
+    /// They were handed to its socket.
+    pub to: u64,
 }
 
 /// Those who read the journal.
@@ -30,6 +40,7 @@ pub struct Eyes {
     judge: Judge,
     tape: Option<Box<Tape>>,
     meter: Option<Box<Meter>>,
+    ear: Option<Ear>,
 }
 
 impl Observer for Eyes {
@@ -40,6 +51,9 @@ impl Observer for Eyes {
         }
         if let Some(meter) = &mut self.meter {
             meter.observe(entry, context, session);
+        }
+        if let Some(ear) = &mut self.ear {
+            ear.hear(entry, context, session);
         }
     }
 }
@@ -53,8 +67,39 @@ impl Tapped {
         seed: u64,
         connection: u64,
     ) -> Self {
-        let engine = Engine::new(interceptor, Eyes { judge, tape, meter: None }, seed);
-        Self { engine, now: Timestamp::default(), drawn_by: (seed, connection) }
+        let eyes = Eyes { judge, tape, meter: None, ear: None };
+        Self {
+            engine: Engine::new(interceptor, eyes, seed),
+            now: Timestamp::default(),
+            drawn_by: (seed, connection),
+            crossed: [Crossed::default(); 2],
+        }
+    }
+
+    /// Lets others listen to its journal.
+    #[must_use]
+    pub fn overheard(mut self, ear: Ear) -> Self {
+        self.engine.observed().0.ear = Some(ear);
+        self
+    }
+
+    /// The bytes that have crossed the edge of `side`.
+    pub const fn crossed(&self, side: Side) -> Crossed {
+        self.crossed[index(side)]
+    }
+
+    /// Begins to record, unless it does.
+    pub fn record(&mut self, mut tape: Box<Tape>, now: Timestamp) {
+        let (eyes, sessions) = self.engine.observed();
+        if eyes.tape.is_none() {
+            tape.join([sessions.at(Side::Dialler), sessions.at(Side::Upstream)], now);
+            eyes.tape = Some(tape);
+        }
+    }
+
+    /// The sessions at both edges.
+    pub const fn sessions(&mut self) -> &Sessions {
+        self.engine.observed().1
     }
 
     /// Counts what happens on it too.
@@ -123,6 +168,7 @@ impl Tapped {
 impl Core for Tapped {
     fn feed(&mut self, from: Side, bytes: Bytes, now: Timestamp) {
         self.now = now;
+        self.crossed[index(from)].from += bytes.len() as u64;
         if let Some(tape) = self.tape() {
             tape.came(from, bytes.clone());
         }
@@ -142,6 +188,9 @@ impl Core for Tapped {
     fn poll(&mut self) -> Option<Output> {
         let output = self.engine.poll();
         let now = self.now;
+        if let Some(Output::Write { to, bytes }) = &output {
+            self.crossed[index(*to)].to += bytes.len() as u64;
+        }
         if let Some(tape) = self.tape() {
             match &output {
                 Some(Output::Write { to, bytes }) => tape.went(*to, bytes.clone()),
@@ -199,5 +248,12 @@ impl Core for Tapped {
 
     fn progress(&self) -> Progress {
         self.engine.progress()
+    }
+}
+
+const fn index(side: Side) -> usize {
+    match side {
+        Side::Dialler => 0,
+        Side::Upstream => 1,
     }
 }

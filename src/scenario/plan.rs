@@ -11,7 +11,7 @@ use crate::verdict::Judge;
 use crate::wire::Opcode;
 
 /// What is to be done to a connection, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The scenarios whose steps are taken.
     pub scenarios: Vec<Scenario>,

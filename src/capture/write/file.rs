@@ -111,6 +111,10 @@ impl Recording {
     /// Writes a record.
     pub fn record(&mut self, record: &Record, to: &mut Vec<u8>) {
         let key = (record.conn, record.edge);
+        if matches!(record.kind, Kind::Joined) {
+            self.open.insert(key, record.remarks.clone());
+            return;
+        }
         if matches!(record.kind, Kind::Opened) {
             let remarks: Vec<String> = record.remarks.iter().map(Remark::to_string).collect();
             self.open.insert(key, record.remarks.clone());
@@ -129,7 +133,7 @@ impl Recording {
         remarks.extend(record.remarks.iter().map(Remark::to_string));
         let at = record.offset.saturating_add(1);
         match &record.kind {
-            Kind::Opened => {}
+            Kind::Opened | Kind::Joined => {}
             Kind::Empty => self.packet(record, record.by_dialler, at, ACK, true, &[], &remarks, to),
             Kind::Closed(How::Fin) => {
                 self.packet(record, record.by_dialler, at, FIN | ACK, true, &[], &remarks, to);

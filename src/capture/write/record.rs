@@ -61,6 +61,8 @@ pub struct Record {
 pub enum Kind {
     /// The connection was opened: three packets.
     Opened,
+    /// The connection was open before: no packet, but what is remarked stands on the next.
+    Joined,
     /// Bytes: a frame, or a part of one; `None` where they are in no frame.
     Data(Bytes, Option<Part>),
     /// The direction ended.
@@ -99,7 +101,7 @@ impl Record {
     pub fn size(&self) -> (u64, u64) {
         match &self.kind {
             Kind::Data(bytes, part) => (u64::from(part.is_some_and(|part| part.start == 0)), bytes.len() as u64),
-            Kind::Opened | Kind::Closed(_) | Kind::Empty => (0, 0),
+            Kind::Opened | Kind::Joined | Kind::Closed(_) | Kind::Empty => (0, 0),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::Timestamp;
 use crate::capture::Identity;
 use crate::capture::Remark;
 use crate::dcp::FrameHead;
+use crate::dcp::Negotiated;
 use crate::journal::Act;
 use crate::journal::Direction;
 use crate::journal::Entry;
@@ -20,6 +21,7 @@ use crate::journal::Origin;
 use crate::journal::Side;
 use crate::journal::What;
 use crate::session::Session;
+use crate::wire::HEADER_LEN;
 use crate::wire::Header;
 use crate::wire::Opcode;
 
@@ -28,6 +30,8 @@ const ACK_EVERY: u64 = 256 * 1024;
 /// Remarks that wait for a packet that takes them, at one edge; the oldest go.
 const MAX_WAITING_REMARKS: usize = 4096;
 const WINDOW: u16 = u16::MAX;
+/// Bytes of a direction that wait for the first whole frame.
+const MAX_JOINING: u64 = 256 * 1024;
 
 /// Follows one connection and makes records of it: a frame, a close, a thing that the tool did, each at its edge, in the
 /// order of the journal.
@@ -43,6 +47,8 @@ pub struct Tape {
     items: Vec<Item>,
     /// The step that is under way.
     step: Option<String>,
+    /// What had been agreed on at each edge before this begun, where it begins in the middle.
+    joined: Option<[Negotiated; 2]>,
     queue: Box<dyn Queue>,
 }
 
@@ -70,6 +76,8 @@ struct Pipe {
     waiting_len: u64,
     /// The frame that flows by: its entry came, and some of its bytes are still to come.
     part: Option<Part>,
+    /// Whether the first whole frame has yet to come, as this begins in the middle.
+    joining: bool,
     /// Whether entries and bytes do not tell of the same: nothing is known of where frames are.
     unframed: bool,
     /// Bytes recorded, or lost.
@@ -94,14 +102,38 @@ impl Tape {
     /// A tape of the connection `conn`, which was opened at `at`. `terms` are how it is judged: text for whoever reads the
     /// recording back.
     pub fn new(conn: u64, ends: Ends, terms: String, at: Timestamp, queue: Box<dyn Queue>) -> Self {
-        let mut tape = Self { conn, ends, terms, edges: Default::default(), items: Vec::new(), step: None, queue };
+        let mut tape = Self::unopened(conn, ends, terms, queue);
         for edge in [Side::Dialler, Side::Upstream] {
-            for direction in [Direction::From, Direction::To] {
-                tape.pipe(edge, direction).window = WINDOW;
-            }
             tape.open(edge, at);
         }
         tape
+    }
+
+    /// A tape that begins in the middle of a connection, once it has [joined](Self::join) it.
+    pub fn joining(conn: u64, ends: Ends, terms: String, queue: Box<dyn Queue>) -> Self {
+        Self::unopened(conn, ends, terms, queue)
+    }
+
+    fn unopened(conn: u64, ends: Ends, terms: String, queue: Box<dyn Queue>) -> Self {
+        let mut tape =
+            Self { conn, ends, terms, edges: Default::default(), items: Vec::new(), step: None, joined: None, queue };
+        for edge in &mut tape.edges {
+            (edge.from.window, edge.to.window) = (WINDOW, WINDOW);
+        }
+        tape
+    }
+
+    /// Begins, with the next whole frame of each direction. These are the sessions at the dialler's edge and the upstream's.
+    pub fn join(&mut self, sessions: [&Session; 2], at: Timestamp) {
+        self.joined = Some(sessions.map(|session| *session.negotiated()));
+        for (edge, session) in [Side::Dialler, Side::Upstream].into_iter().zip(sessions) {
+            for direction in [Direction::From, Direction::To] {
+                let pipe = self.pipe(edge, direction);
+                pipe.unframed = session.framing_lost();
+                pipe.joining = !pipe.unframed;
+            }
+            self.open(edge, at);
+        }
     }
 
     /// Bytes came from an end.
@@ -189,7 +221,8 @@ impl Tape {
                 }
                 Item::Lost { edge, direction } => {
                     self.flow(edge, direction, now);
-                    self.pipe(edge, direction).unframed = true;
+                    let pipe = self.pipe(edge, direction);
+                    (pipe.joining, pipe.unframed) = (false, true);
                 }
                 Item::Remark { edge, remark } => self.wait(edge, remark),
             }
@@ -197,6 +230,7 @@ impl Tape {
         for edge in [Side::Dialler, Side::Upstream] {
             for direction in [Direction::From, Direction::To] {
                 self.flow(edge, direction, now);
+                self.pipe(edge, direction).forget_what_is_too_old();
                 if self.pipe(edge, direction).unframed {
                     self.rest(edge, direction, now);
                 }
@@ -225,6 +259,10 @@ impl Tape {
     /// The bytes of a frame of which an entry tells.
     fn frame(&mut self, edge: Side, direction: Direction, part: Part, remarks: Vec<Remark>, now: Timestamp) {
         let pipe = self.pipe(edge, direction);
+        if pipe.joining && !pipe.begin_at(&part.header) {
+            // Its front came before the tape did.
+            return;
+        }
         let bytes = pipe.pull(part.header.frame_len());
         let is_it = Header::parse_slice(&bytes).is_ok_and(|header| header == part.header);
         pipe.unframed |= !is_it;
@@ -254,6 +292,9 @@ impl Tape {
     fn rest(&mut self, edge: Side, direction: Direction, now: Timestamp) {
         let pipe = self.pipe(edge, direction);
         let bytes = pipe.pull(u64::MAX);
+        if pipe.joining {
+            return;
+        }
         let header = Header::parse_slice(&bytes).ok().filter(|header| !pipe.unframed && header.check().is_ok());
         let part = header.map(|header| Part { header, start: 0, collections: true });
         self.data(edge, direction, bytes, part, Vec::new(), now);
@@ -287,6 +328,9 @@ impl Tape {
         let (_, dialled) = self.ends.at(edge);
         let Ends { dialler, upstream, .. } = self.ends;
         let identity = Identity { id: self.conn, edge, dialler, upstream, dialled };
+        let mut remarks = vec![Remark::Connection(identity), Remark::Terms(self.terms.clone())];
+        let joined = self.joined.map(|[dialler, upstream]| if edge == Side::Dialler { dialler } else { upstream });
+        remarks.extend(joined.map(Remark::Joined));
         let record = Record {
             at,
             conn: self.conn,
@@ -296,8 +340,8 @@ impl Tape {
             offset: 0,
             ack: 0,
             window: WINDOW,
-            kind: Kind::Opened,
-            remarks: vec![Remark::Connection(identity), Remark::Terms(self.terms.clone())],
+            kind: if joined.is_some() { Kind::Joined } else { Kind::Opened },
+            remarks,
         };
         self.edge(edge).opened = self.queue.put(record).is_none();
     }
@@ -428,6 +472,27 @@ impl Pipe {
         if self.closed.is_none() && !bytes.is_empty() {
             self.waiting_len = self.waiting_len.saturating_add(bytes.len() as u64);
             self.waiting.push_back(bytes);
+        }
+    }
+
+    /// Begins with the frame of this header, if all of it is here.
+    fn begin_at(&mut self, header: &Header) -> bool {
+        let mut bytes = self.pull(u64::MAX);
+        let place = bytes
+            .windows(HEADER_LEN)
+            .position(|window| Header::parse_slice(window).is_ok_and(|found| found == *header));
+        self.joining = place.is_none();
+        self.push(bytes.split_off(place.unwrap_or(0)));
+        !self.joining
+    }
+
+    /// Until it begins, no more is kept than the longest frame that comes whole, and a read.
+    fn forget_what_is_too_old(&mut self) {
+        while self.joining
+            && self.waiting_len > MAX_JOINING
+            && let Some(oldest) = self.waiting.pop_front()
+        {
+            self.waiting_len = self.waiting_len.saturating_sub(oldest.len() as u64);
         }
     }
 

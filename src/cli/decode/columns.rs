@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use super::json::put_seconds;
 use crate::Timestamp;
 use crate::dcp::put_hex;
 use crate::filter::Field;
 use crate::filter::Kind;
 use crate::filter::Subject;
 use crate::filter::Value;
+use crate::filter::put_seconds;
 use crate::wire::Datatype;
 use crate::wire::Opcode;
 use crate::wire::ServerOpcode;

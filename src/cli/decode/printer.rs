@@ -2,12 +2,13 @@ use std::io;
 use std::io::Write;
 
 use super::columns;
-use super::json;
+
 use super::stats::Stats;
 use super::text::Text;
 use crate::filter::Field;
 use crate::filter::Filter;
 use crate::filter::Subject;
+use crate::filter::json_line;
 
 /// Bytes of lines that are written at once.
 const BATCH: usize = 64 * 1024;
@@ -137,7 +138,7 @@ impl Printer {
             stats.count(subject);
         }
         match &mut self.layout {
-            Layout::Jsonl => json::line(subject, first, self.values, &mut self.lines),
+            Layout::Jsonl => json_line(subject, first, self.values, &mut self.lines),
             Layout::Text(text) => text.line(subject, first, self.values, &mut self.lines),
             Layout::Fields(fields) => columns::line(fields, subject, &mut self.lines),
             Layout::Silent => return true,

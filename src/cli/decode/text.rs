@@ -1,8 +1,5 @@
 use std::io::Write;
 
-use super::json::opcode_name;
-use super::json::put_number;
-use super::json::put_seconds;
 use super::style::Look;
 use super::style::Style;
 use crate::Timestamp;
@@ -13,7 +10,10 @@ use crate::dcp::MemberSink;
 use crate::dcp::put_hex;
 use crate::dcp::write_frame_members;
 use crate::filter::Subject;
+use crate::filter::opcode_name;
 use crate::filter::orphan_of;
+use crate::filter::put_number;
+use crate::filter::put_seconds;
 use crate::wire::Datatype;
 use crate::wire::Header;
 use crate::wire::Status;

@@ -1,21 +1,27 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::maker::{CreateError, Maker, Newcomers};
-use super::{Change, ChangeError, Control, Demand, Handle, Orders, Place, Standing};
+use super::{
+    Change, ChangeError, Control, Demand, Handle, Journal, Orders, Past, Place, Setup, Standing, Taping, lock,
+};
+use crate::Timestamp;
 use crate::capture::write::Ends;
 use crate::net::meter::Totals;
-use crate::net::{Sockets, Tapped};
+use crate::net::{Clock, Sockets, Tapped};
 
 /// The proxies of this process, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     proxies: Arc<Mutex<BTreeMap<String, Arc<Controlled>>>>,
     maker: Maker,
+    recordings: Arc<OnceLock<PathBuf>>,
 }
 
 /// One proxy, as it is controlled.
@@ -28,6 +34,13 @@ pub struct Controlled {
     orders: watch::Sender<Arc<Orders>>,
     totals: Arc<Totals>,
     connections: Mutex<BTreeMap<u64, Open>>,
+    journal: Arc<Journal>,
+    pub(super) past: Mutex<Past>,
+    pub(super) setup: Mutex<Setup>,
+    pub(super) taping: Mutex<Option<Taping>>,
+    /// Whose verdict is being found out.
+    pub(super) judging: tokio::sync::Mutex<()>,
+    armed: AtomicU64,
 }
 
 /// A connection that is open.
@@ -35,6 +48,8 @@ pub struct Controlled {
 pub struct Open {
     /// Its addresses.
     pub ends: Ends,
+    /// When it began.
+    pub since: Timestamp,
     /// The way to its link.
     pub handle: Handle<Tapped>,
 }
@@ -42,17 +57,12 @@ pub struct Open {
 /// Demands that may wait for a serve loop.
 const MOST_DEMANDS: usize = 16;
 
-/// No guard of these is held across anything that waits, or that is of a user's size.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Registry {
     /// One where proxies can be made too, by [`Self::create`]: what is returned is for the [`crate::net::serve_fleet`] that
     /// is to serve them. Their sockets are these.
     pub fn making(sockets: Sockets) -> (Self, Newcomers) {
         let (maker, newcomers) = Maker::new(sockets);
-        (Self { proxies: Arc::default(), maker }, newcomers)
+        (Self { maker, ..Self::default() }, newcomers)
     }
 
     pub(super) const fn maker(&self) -> &Maker {
@@ -96,7 +106,23 @@ impl Registry {
         let mut proxies = lock(&self.proxies);
         if proxies.get(&proxy.name).is_some_and(|there| Arc::ptr_eq(there, proxy)) {
             proxies.remove(&proxy.name);
+            proxy.journal.end();
         }
+    }
+
+    /// The folder that recordings may be written to; it cannot be changed.
+    pub fn record_into(&self, folder: PathBuf) {
+        self.recordings.set(folder).ok();
+    }
+
+    /// That folder, if there is one.
+    pub fn recordings(&self) -> Option<&PathBuf> {
+        self.recordings.get()
+    }
+
+    /// Nobody listens to any proxy any more: the tool is about to end.
+    pub fn end(&self) {
+        self.all().iter().for_each(|proxy| proxy.journal.end());
     }
 }
 
@@ -122,6 +148,12 @@ impl Controlled {
             orders: watch::Sender::default(),
             totals,
             connections: Mutex::default(),
+            journal: Arc::default(),
+            past: Mutex::default(),
+            setup: Mutex::default(),
+            taping: Mutex::default(),
+            judging: tokio::sync::Mutex::default(),
+            armed: AtomicU64::new(0),
         };
         (controlled, demanded)
     }
@@ -190,6 +222,16 @@ impl Controlled {
         result.expect("send_if_modified calls what it is given")
     }
 
+    /// Where the journals of its connections can be listened to.
+    pub const fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    /// The number of another time that a scenario is armed.
+    pub fn next_arming(&self) -> u64 {
+        self.armed.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// The connections that are open, by number.
     pub fn connections(&self) -> BTreeMap<u64, Open> {
         lock(&self.connections).clone()
@@ -198,7 +240,8 @@ impl Controlled {
     /// A connection begins. What is returned is for its link.
     pub(in crate::net) fn opened(&self, id: u64, ends: Ends) -> Control<Tapped> {
         let (control, handle) = Control::new(self.orders.subscribe());
-        lock(&self.connections).insert(id, Open { ends, handle });
+        let since = Clock::start().now();
+        lock(&self.connections).insert(id, Open { ends, since, handle });
         control
     }
 

@@ -1,17 +1,21 @@
 //! A frame's JSON line (design.md §4), written straight into bytes.
 
+use super::Subject;
+use super::orphan_of;
 use crate::Timestamp;
 use crate::dcp::JsonText;
+use crate::dcp::MemberName;
+use crate::dcp::MemberSink;
+use crate::dcp::Message;
 use crate::dcp::put_hex;
 use crate::dcp::write_frame_members;
-use crate::filter::Subject;
-use crate::filter::orphan_of;
 use crate::wire::Datatype;
 use crate::wire::Header;
 use crate::wire::Opcode;
 
-/// Writes the line of a frame, without its end of line. `first` is the first byte of what has no header.
-pub(super) fn line(subject: &Subject<'_>, first: Option<u8>, values: bool, to: &mut Vec<u8>) {
+/// Writes the line of a frame, without its end of line. `first` is the first byte of what has no header. Where the frame's
+/// bytes are not here, as in a journal, what only they tell is left out.
+pub fn json_line(subject: &Subject<'_>, first: Option<u8>, values: bool, to: &mut Vec<u8>) {
     to.extend_from_slice(b"{\"frame\":");
     number_or_null(subject.number, to);
     to.extend_from_slice(b",\"time\":");
@@ -46,7 +50,7 @@ pub(super) fn line(subject: &Subject<'_>, first: Option<u8>, values: bool, to: &
             message.write_members(frame, &subject.negotiated, values, &mut JsonText(to));
         }
         (Some(frame), None) => write_frame_members(frame, &mut JsonText(to)),
-        (None, _) => {}
+        (None, message) => put_own(subject, message, to),
     }
     if let Some(reason) = subject.malformed {
         to.extend_from_slice(b",\"malformed\":true,\"malformed_reason\":");
@@ -54,6 +58,20 @@ pub(super) fn line(subject: &Subject<'_>, first: Option<u8>, values: bool, to: &
     }
     put_place(subject, to);
     to.push(b'}');
+}
+
+/// What is known of a frame without its bytes.
+fn put_own(subject: &Subject<'_>, message: Option<&Message>, to: &mut Vec<u8>) {
+    let ids =
+        [(MemberName::stream_id, subject.stream_id.map(u32::from)), (MemberName::collection_id, subject.collection_id)];
+    for (member, id) in ids {
+        if let Some(id) = id {
+            JsonText(to).member(member, id.into());
+        }
+    }
+    if let Some(message) = message {
+        message.write_own_members(&mut JsonText(to));
+    }
 }
 
 fn put_header(header: &Header, to: &mut Vec<u8>) {
@@ -127,7 +145,7 @@ fn put_place(subject: &Subject<'_>, to: &mut Vec<u8>) {
 }
 
 /// The name of an ordinary opcode that has one.
-pub(super) fn opcode_name(header: &Header) -> Option<&'static str> {
+pub fn opcode_name(header: &Header) -> Option<&'static str> {
     match header.server_opcode() {
         Some(_) => None,
         None => Opcode::name(header.opcode),
@@ -135,7 +153,7 @@ pub(super) fn opcode_name(header: &Header) -> Option<&'static str> {
 }
 
 /// Seconds since the epoch, with all nine decimals.
-pub(super) fn put_seconds(at: Timestamp, to: &mut Vec<u8>) {
+pub fn put_seconds(at: Timestamp, to: &mut Vec<u8>) {
     put_number(at.0 / 1_000_000_000, to);
     to.push(b'.');
     let mut nanos = [b'0'; 9];
@@ -147,7 +165,8 @@ pub(super) fn put_seconds(at: Timestamp, to: &mut Vec<u8>) {
     to.extend_from_slice(&nanos);
 }
 
-pub(super) fn put_number(number: u64, to: &mut Vec<u8>) {
+/// A number in decimal digits.
+pub fn put_number(number: u64, to: &mut Vec<u8>) {
     JsonText(to).value(number.into());
 }
 
@@ -183,7 +202,7 @@ mod tests {
 
     fn text(subject: &Subject<'_>, first: Option<u8>) -> String {
         let mut to = Vec::new();
-        line(subject, first, false, &mut to);
+        json_line(subject, first, false, &mut to);
         let text = String::from_utf8(to).unwrap();
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read.to_string(), text, "as serde_json writes it, no member twice");
