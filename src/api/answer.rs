@@ -40,7 +40,7 @@ pub(super) fn refusal(status: StatusCode, error: &str) -> Response {
 }
 
 pub(super) async fn no_such_path(uri: Uri) -> Response {
-    refusal(StatusCode::NOT_FOUND, &format!("expected /healthz or /metrics, found '{}'", shown(uri.path())))
+    refusal(StatusCode::NOT_FOUND, &format!("expected a path of /dcp/v1/openapi.json, found '{}'", shown(uri.path())))
 }
 
 pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {

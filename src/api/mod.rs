@@ -14,6 +14,7 @@ mod seats;
 mod server;
 mod token;
 pub mod toxiproxy;
+mod v1;
 
 use std::io;
 use std::net::SocketAddr;
@@ -43,6 +44,7 @@ pub struct Api {
     address: SocketAddr,
     task: JoinHandle<()>,
     close: watch::Sender<bool>,
+    registry: Registry,
 }
 
 /// Where the API can be reached, and by whom.
@@ -81,11 +83,11 @@ impl Api {
         let guard = Guard::new([&*at.host].into_iter().chain(names.iter().map(String::as_str)));
         let bounds = Bounds::default();
         let requests = Requests::default();
-        let routes = routes(health, registry, &requests);
+        let routes = routes(health, registry.clone(), &requests);
         let router = router(guard, token, bounds, routes).layer(from_fn_with_state(requests, metrics::count));
         let close = watch::Sender::new(false);
         let task = tokio::spawn(serve(listener, router, bounds, close.subscribe()));
-        Ok(Self { address, task, close })
+        Ok(Self { address, task, close, registry })
     }
 
     /// Where it listens.
@@ -96,6 +98,7 @@ impl Api {
     /// Lets nobody in any more, and waits for a moment that those who have asked are answered.
     pub async fn finish(mut self) {
         self.close.send_replace(true);
+        self.registry.end();
         let answered = tokio::time::timeout(Bounds::default().leave, &mut self.task);
         if let Ok(Err(error)) = answered.await {
             tracing::error!("the API has crashed: {error}");
@@ -105,6 +108,8 @@ impl Api {
 
 impl Drop for Api {
     fn drop(&mut self) {
+        // Answers that would go on for ever end.
+        self.registry.end();
         self.task.abort();
     }
 }
@@ -114,7 +119,8 @@ fn routes(health: Health, registry: Registry, requests: &Requests) -> Router {
     Router::new()
         .merge(metrics::routes(registry.clone(), health.clone(), requests.clone()))
         .merge(health::routes(health))
-        .merge(toxiproxy::routes(registry))
+        .merge(toxiproxy::routes(registry.clone()))
+        .merge(v1::routes(registry))
 }
 
 /// These routes, behind all that is checked of every request.

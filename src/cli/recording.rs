@@ -29,7 +29,7 @@ pub(super) struct Recording {
     snaplen: Option<u32>,
 
     /// Blank document keys, values or both in the recording, with lengths kept: keys,values
-    #[arg(long, value_name = "LIST", env = "DCPROXY_REDACT", value_parser = redact, requires = "record")]
+    #[arg(long, value_name = "LIST", env = "DCPROXY_REDACT", requires = "record")]
     redact: Option<Redaction>,
 
     /// Record the secrets of the TLS connections too: whoever captures those on the wire can read them with it
@@ -52,18 +52,13 @@ impl Recording {
     pub(super) fn start(&self, upstream: &Destination) -> anyhow::Result<Option<Recorder>> {
         let Some(path) = &self.record else { return Ok(None) };
         let redaction = self.redact.unwrap_or_default();
-        let holds = match (redaction.keys, redaction.values) {
-            (false, false) => "the keys and documents that cross",
-            (true, false) => "the documents that cross; keys are blanked",
-            (false, true) => "the keys that cross; documents are blanked",
-            (true, true) => "neither keys nor documents: they are blanked",
-        };
-        let holds = format!("{holds}{}", if self.record_secrets { ", and the secrets of TLS connections" } else { "" });
+        let holds = format!(
+            "{}{}",
+            redaction.holds(),
+            if self.record_secrets { ", and the secrets of TLS connections" } else { "" }
+        );
         let about = About {
-            comment: format!(
-                "dcproxy: recording of {upstream}. It holds {holds}; SASL payloads are zeroed. Times are those at which bytes \
-                 were read from, or handed to, the proxy's sockets; acknowledgements and segments are the recorder's own."
-            ),
+            comment: About::comment_of(upstream, &holds),
             upstream_name: named(upstream),
             snaplen: self.snaplen,
             redaction,
@@ -94,32 +89,5 @@ fn named(upstream: &Destination) -> Option<String> {
             host.parse::<IpAddr>().is_err().then(|| host.clone())
         }
         Destination::Original { .. } => None,
-    }
-}
-
-fn redact(text: &str) -> Result<Redaction, String> {
-    let mut redaction = Redaction::default();
-    for name in text.split(',').map(str::trim) {
-        match name {
-            "keys" => redaction.keys = true,
-            "values" => redaction.values = true,
-            _ => return Err(format!("expected keys, values or both, found '{text}'")),
-        }
-    }
-    Ok(redaction)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_to_be_blanked_is_a_list() {
-        let of = |keys, values| Ok(Redaction { keys, values, secret: 0 });
-        assert_eq!(redact("keys"), of(true, false));
-        assert_eq!(redact("values, keys"), of(true, true));
-        for text in ["", "keys,", "documents"] {
-            assert_eq!(redact(text), Err(format!("expected keys, values or both, found '{text}'")));
-        }
     }
 }

@@ -150,6 +150,9 @@ impl<C: Core> Link<C> {
             let progress = self.core.progress();
             if let Some(control) = &control {
                 control.tell(progress);
+                if control.is_ended() {
+                    return Ending::Stopped;
+                }
             }
             if until_settled && progress == Progress::Settled {
                 return Ending::Settled;
@@ -340,6 +343,8 @@ async fn called<C>(control: &mut Option<Control<C>>) -> Option<Visit<C>> {
             None
         }
         Some(visit) = control.visits.recv() => Some(visit),
+        // That is looked at in each turn.
+        Ok(()) = control.end.changed() => None,
         else => std::future::pending().await,
     }
 }

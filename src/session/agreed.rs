@@ -50,6 +50,11 @@ impl Features {
         self.accepted.contains(&feature)
     }
 
+    /// The features that the last HELLO's answer has, ascending.
+    pub fn accepted(&self) -> impl Iterator<Item = u16> {
+        self.accepted.iter().copied()
+    }
+
     /// The features that were asked for and not granted, ascending.
     pub fn refused(&self) -> impl Iterator<Item = u16> {
         self.asked.difference(&self.accepted).copied()

@@ -1,5 +1,6 @@
 //! The program and its sockets: what a user starts, over loopback.
 
+mod api_v1;
 mod bridge;
 mod bridge_cli;
 mod captures;

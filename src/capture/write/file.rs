@@ -34,6 +34,16 @@ pub struct About {
     pub redaction: Redaction,
 }
 
+impl About {
+    /// The comment of a recording: of what it is, and what it holds (law L9).
+    pub fn comment_of(what: &impl std::fmt::Display, holds: &str) -> String {
+        format!(
+            "dcproxy: recording of {what}. It holds {holds}; SASL payloads are zeroed. Times are those at which bytes were read \
+             from, or handed to, the proxy's sockets; acknowledgements and segments are the recorder's own."
+        )
+    }
+}
+
 /// What could not be recorded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Lost {

@@ -28,7 +28,34 @@ const SERVER_AUTHENTICATE: u8 = 0x02;
 const CACHED: usize = 40;
 const FILLER: u8 = b'x';
 
+impl std::str::FromStr for Redaction {
+    type Err = String;
+
+    /// Reads a list: `keys`, `values` or `keys,values`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut redaction = Self::default();
+        for name in text.split(',').map(str::trim) {
+            match name {
+                "keys" => redaction.keys = true,
+                "values" => redaction.values = true,
+                _ => return Err(format!("expected keys, values or both, found '{text}'")),
+            }
+        }
+        Ok(redaction)
+    }
+}
+
 impl Redaction {
+    /// What a recording holds all the same.
+    pub const fn holds(&self) -> &'static str {
+        match (self.keys, self.values) {
+            (false, false) => "the keys and documents that cross",
+            (true, false) => "the documents that cross; keys are blanked",
+            (false, true) => "the keys that cross; documents are blanked",
+            (true, true) => "neither keys nor documents: they are blanked",
+        }
+    }
+
     /// The bytes as they are to be written.
     pub(super) fn mask<'a>(&self, bytes: &'a [u8], part: Option<&Part>) -> Cow<'a, [u8]> {
         let Some(part) = part else {
@@ -287,6 +314,16 @@ fn fill(bytes: &mut [u8], part: &Part) {
 #[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_to_be_blanked_is_a_list() {
+        let of = |keys, values| Ok(Redaction { keys, values, secret: 0 });
+        assert_eq!("keys".parse(), of(true, false));
+        assert_eq!("values, keys".parse(), of(true, true));
+        for text in ["", "keys,", "documents"] {
+            assert_eq!(text.parse::<Redaction>(), Err(format!("expected keys, values or both, found '{text}'")));
+        }
+    }
 
     fn inflated(len: usize) -> Option<Vec<u8>> {
         let mut value = vec![1; len];

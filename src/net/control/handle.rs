@@ -20,11 +20,12 @@ const MOST_VISITS: usize = 16;
 pub struct Handle<C> {
     visits: mpsc::Sender<Visit<C>>,
     progress: watch::Receiver<Progress>,
+    end: watch::Sender<bool>,
 }
 
 impl<C> Clone for Handle<C> {
     fn clone(&self) -> Self {
-        Self { visits: self.visits.clone(), progress: self.progress.clone() }
+        Self { visits: self.visits.clone(), progress: self.progress.clone(), end: self.end.clone() }
     }
 }
 
@@ -49,6 +50,11 @@ impl<C> Handle<C> {
         answered.await.ok()
     }
 
+    /// Ends the link at once, and both its connections with it.
+    pub fn end(&self) {
+        self.end.send_replace(true);
+    }
+
     /// Waits until what is armed there has settled, or the link has ended. After a visit it is waited for what that has left.
     pub async fn settled(&self) {
         self.progress.clone().wait_for(|progress| *progress != Progress::Armed).await.ok();
@@ -60,6 +66,7 @@ pub struct Control<C> {
     pub(in crate::net) orders: watch::Receiver<Arc<Orders>>,
     pub(in crate::net) visits: mpsc::Receiver<Visit<C>>,
     pub(in crate::net) progress: watch::Sender<Progress>,
+    pub(in crate::net) end: watch::Receiver<bool>,
 }
 
 impl<C> std::fmt::Debug for Control<C> {
@@ -75,12 +82,18 @@ impl<C> Control<C> {
         orders.mark_changed();
         let (sender, visits) = mpsc::channel(MOST_VISITS);
         let (progress, watched) = watch::channel(Progress::Unarmed);
-        (Self { orders, visits, progress }, Handle { visits: sender, progress: watched })
+        let (ender, end) = watch::channel(false);
+        (Self { orders, visits, progress, end }, Handle { visits: sender, progress: watched, end: ender })
     }
 
     /// The orders, if there are newer ones than were taken last.
     pub(in crate::net) fn news(&mut self) -> Option<Arc<Orders>> {
         self.orders.has_changed().unwrap_or(false).then(|| Arc::clone(&self.orders.borrow_and_update()))
+    }
+
+    /// Whether the link is to end.
+    pub(in crate::net) fn is_ended(&self) -> bool {
+        *self.end.borrow()
     }
 
     /// Tells how far the core has come.

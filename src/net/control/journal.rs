@@ -171,6 +171,11 @@ impl Journal {
         Some(Tail { journal: Arc::clone(self), listener, queue, put_back: None, ended })
     }
 
+    /// How many listen.
+    pub fn listeners(&self) -> usize {
+        lock(&self.listeners).len()
+    }
+
     /// Nobody listens any more.
     pub fn end(&self) {
         self.ended.send_replace(true);

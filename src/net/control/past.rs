@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use crate::Timestamp;
+use crate::capture::write::Ends;
 use crate::report::{Connection, Report};
 use crate::scenario::Plan;
 use crate::scenario::judge::{Judgement, not_enough};
@@ -38,6 +40,19 @@ impl Past {
     /// One that goes on, as it stands.
     pub fn add_open(&mut self, judgement: Judgement, judge: Judge) {
         self.add(judgement.connection, judge, judgement.has_producer || judgement.has_consumer);
+    }
+
+    /// One that goes on and did not say how it stands.
+    pub fn add_silent(&mut self, id: u64, ends: &Ends, judge: Judge) {
+        let mut connection = Connection::new(id, ends.dialler.to_string(), ends.upstream.to_string());
+        let finding = not_enough("a connection that says how it stands", "it did not answer in time");
+        connection.add_finding(finding, judge, None, Timestamp::default());
+        self.add(connection, judge, false);
+    }
+
+    /// Whether one of this number is listed.
+    pub fn has(&self, id: u64) -> bool {
+        self.connections.contains_key(&id)
     }
 
     /// Something kept the run from being whole: one line.

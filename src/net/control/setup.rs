@@ -41,6 +41,11 @@ impl Controlled {
         lock(&self.past).clone()
     }
 
+    /// How many of its connections have ended and are not forgotten.
+    pub fn ended_count(&self) -> u64 {
+        lock(&self.past).len()
+    }
+
     /// Forgets what its connections came to that have ended: the answer is how many they were.
     pub fn forget(&self) -> u64 {
         std::mem::take(&mut *lock(&self.past)).len()

@@ -36,6 +36,15 @@ impl ScenarioError {
         Self::in_span(text, error.span().unwrap_or_default(), said)
     }
 
+    pub(super) fn of_json(text: &str, error: &serde_json::Error) -> Self {
+        let (line, column) = (error.line().max(1), error.column().max(1));
+        let before: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+        let at = before + column - 1;
+        let said = error.to_string();
+        let said = said.rsplit_once(" at line ").map_or(&*said, |(said, _)| said).to_owned();
+        Self::Malformed { line, column, span: at..at, said }
+    }
+
     /// Something is wrong about a value or a key that stands in the text.
     pub(super) fn at(text: &str, said: &str, expected: &str) -> Self {
         let quoted = ['"', '\''].into_iter().filter_map(|quote| text.rfind(&format!("{quote}{said}{quote}"))).max();

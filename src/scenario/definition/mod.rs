@@ -106,6 +106,16 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// Reads the same as JSON.
+    ///
+    /// # Errors
+    /// What is wrong, with its line and column.
+    pub fn parse_json(text: &str) -> Result<Self, ScenarioError> {
+        let scenario: Self = serde_json::from_str(text).map_err(|error| ScenarioError::of_json(text, &error))?;
+        scenario.check(text)?;
+        Ok(scenario)
+    }
+
     fn check(&self, text: &str) -> Result<(), ScenarioError> {
         let wrong = |said: &str, expected: String| Err(ScenarioError::at(text, said, &expected));
         if self.name.is_empty() {
@@ -190,9 +200,24 @@ mod tests {
         for (scenario, _) in all {
             let text = scenario.to_toml();
             assert_eq!(Scenario::parse(&text).as_ref(), Ok(&scenario), "{text}");
+            let json = serde_json::to_string(&scenario).unwrap();
+            assert_eq!(Scenario::parse_json(&json).as_ref(), Ok(&scenario), "{json}");
         }
         let both = CloseStreamSpec { at: CloseAt::Both, ..CloseStreamSpec::default() };
         assert_eq!(Scenario::named("close-at-both").unwrap().steps[0].faults, [FaultSpec::CloseStream(both)]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_json_is_named_with_its_place_too() {
+        for (text, expected) in [
+            ("{\"name\": \"x\",\n \"nam\": 1}", "line 2, column 6: unknown field `nam`"),
+            ("{\"name\": \"x\",\n \"about\": \"\", \"steps\": []}", "line 2, column 16: expected at least one step"),
+            ("{\"name\": \"x\"", "line 1, column 12: EOF"),
+            ("", "line 1, column 1: EOF"),
+        ] {
+            let error = Scenario::parse_json(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}\n{error}");
+        }
     }
 
     #[test]
