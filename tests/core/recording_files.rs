@@ -66,12 +66,16 @@ impl Queue for Heap {
 /// What is seen of a connection: the journal of the upstream's edge.
 struct Watch {
     tape: Tape,
+    /// Whether the tape runs.
+    runs: bool,
     entries: Vec<Entry>,
 }
 
 impl Observer for Watch {
     fn observe(&mut self, entry: &Entry, _: &Context, session: &Session) {
-        self.tape.entry(entry, session);
+        if self.runs {
+            self.tape.entry(entry, session);
+        }
         if entry.edge == Side::Upstream {
             self.entries.push(entry.clone());
         }
@@ -88,18 +92,33 @@ struct Relay {
 impl Relay {
     fn new(conn: u64, ends: Ends, heap: &Heap) -> Self {
         let tape = Tape::new(conn, ends, "seed=1".to_owned(), Timestamp(1_000), Box::new(heap.clone()));
+        Self::watched(tape, true)
+    }
+
+    fn watched(tape: Tape, runs: bool) -> Self {
         Self {
-            engine: Engine::new(None, Watch { tape, entries: Vec::new() }, 0),
+            engine: Engine::new(None, Watch { tape, runs, entries: Vec::new() }, 0),
             now: Timestamp(1_000),
             bytes: Default::default(),
         }
+    }
+
+    /// The tape begins here.
+    fn join(&mut self) {
+        let now = self.now;
+        let (watch, sessions) = self.engine.observed();
+        watch.tape.join([sessions.at(Side::Dialler), sessions.at(Side::Upstream)], now);
+        watch.runs = true;
     }
 
     fn feed(&mut self, from: Side, bytes: &[u8]) {
         self.now.0 += 1_000;
         let bytes = Bytes::copy_from_slice(bytes);
         self.bytes[usize::from(from == Side::Upstream)].extend_from_slice(&bytes);
-        self.engine.observed().0.tape.came(from, bytes.clone());
+        let watch = self.engine.observed().0;
+        if watch.runs {
+            watch.tape.came(from, bytes.clone());
+        }
         self.engine.feed(from, bytes, self.now);
         self.drain();
     }
@@ -112,12 +131,18 @@ impl Relay {
 
     fn drain(&mut self) {
         while let Some(output) = self.engine.poll() {
-            if let Output::Write { to, bytes } = output {
-                self.engine.observed().0.tape.went(to, bytes);
+            let watch = self.engine.observed().0;
+            if let Output::Write { to, bytes } = output
+                && watch.runs
+            {
+                watch.tape.went(to, bytes);
             }
         }
         let now = self.now;
-        self.engine.observed().0.tape.turn(now);
+        let watch = self.engine.observed().0;
+        if watch.runs {
+            watch.tape.turn(now);
+        }
     }
 
     fn over(&mut self) -> Vec<Entry> {
@@ -310,6 +335,78 @@ fn what_is_lost_is_a_gap_of_its_size_and_is_counted() {
             told <= missing && told > 0,
             "what went missing is remarked where the next packet is: {told} of {missing}"
         );
+    }
+}
+
+/// A tape that joins after so many reads holds each direction from its next frame on, whole, and reads as that did.
+#[test]
+fn a_tape_that_joins_begins_with_the_next_frame_of_each_direction() {
+    let path = captures().into_iter().find(|path| path.ends_with("bridged-plain.6.5.0.pcap")).unwrap();
+    let mut capture = Vec::new();
+    File::open(&path).unwrap().read_to_end(&mut capture).unwrap();
+    for (cut, join) in [(1_000, 40), (97, 400), (97, 401), (31, 1_500), (31, 1_501), (31, 1_502), (7, 7_003)] {
+        let heap = Heap::new(|_| false);
+        let tape = Tape::joining(1, ends(1), "seed=1".to_owned(), Box::new(heap.clone()));
+        let mut relay = Relay::watched(tape, false);
+        let (mut reads, mut before, mut negotiated) = (0, [0, 0], None);
+        capture::read(&capture[..], &mut |event| match event.what {
+            What::Data { from, bytes } if event.conn == 1 => {
+                for bytes in bytes.chunks(cut) {
+                    if reads == join {
+                        before = relay.bytes.each_ref().map(Vec::len);
+                        relay.join();
+                        negotiated = Some(*relay.engine.observed().1.at(Side::Upstream).negotiated());
+                        relay.engine.observed().0.entries.clear();
+                    }
+                    relay.feed(from, bytes);
+                    reads += 1;
+                }
+            }
+            _ => {}
+        })
+        .unwrap();
+        assert!(reads > join, "{reads} reads of {cut}");
+        let entries = relay.over();
+        let bytes = std::mem::take(&mut relay.bytes).map(without_logins);
+        let mut first = [0, 0];
+        for (first, (bytes, before)) in first.iter_mut().zip(bytes.iter().zip(before)) {
+            for frame in frames(bytes) {
+                if *first >= before {
+                    break;
+                }
+                *first += frame.len();
+            }
+        }
+        let seen = read_back(&heap.file(About::default()));
+        assert_eq!(seen.len(), 2);
+        for ((_, is_upstream), seen) in &seen {
+            for ((way, sent), first) in seen.ways.iter().zip(&bytes).zip(first) {
+                assert_eq!(way.gaps, []);
+                let found: Vec<u8> = way.pieces.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+                assert_eq!(found.len(), sent.len() - first, "{cut} {join} {is_upstream}");
+                assert!(found == sent[first..], "{cut} {join}: the bytes from the next frame on");
+            }
+            assert!(seen.remarks.contains(&Remark::Joined(negotiated.unwrap())));
+        }
+        // Those of a frame that had begun are not there; the others read alike.
+        let frame = |entry: &Entry| match &entry.what {
+            dcproxy::journal::What::Frame(head) => Some((entry.direction, head.clone())),
+            _ => None,
+        };
+        let read: Vec<_> = seen[&(1, true)].entries.iter().filter_map(frame).collect();
+        let said: Vec<_> = entries.iter().filter_map(frame).collect();
+        for direction in [Direction::From, Direction::To] {
+            let of = |all: &[(Direction, dcp::FrameHead)]| {
+                all.iter().filter(|(way, _)| *way == direction).map(|(_, head)| head.clone()).collect::<Vec<_>>()
+            };
+            let (read, said) = (of(&read), of(&said));
+            assert!(
+                said.ends_with(&read) && said.len() - read.len() <= 1,
+                "{cut} {join}: {} {}",
+                said.len(),
+                read.len()
+            );
+        }
     }
 }
 

@@ -293,3 +293,87 @@ impl Listener {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Timestamp;
+    use crate::journal::{Direction, How, Origin};
+
+    fn entry(edge: Side, what: What) -> Entry {
+        Entry { at: Timestamp(1), edge, direction: Direction::From, origin: Origin::Peer, what }
+    }
+
+    fn say(ear: &mut Ear, times: u64) {
+        let session = Session::new(Side::Upstream);
+        for partial in 0..times {
+            let closed = entry(Side::Upstream, What::Closed { how: How::Fin, partial });
+            ear.hear(&closed, &Context::default(), &session);
+        }
+    }
+
+    async fn partial(tail: &mut Tail) -> Option<u64> {
+        match tail.next().await? {
+            Heard::Noted(noted) => match noted.entry.what {
+                What::Closed { partial, .. } => Some(partial),
+                other => panic!("{other:?}"),
+            },
+            Heard::Lost(lost) => panic!("{lost} lost"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_no_room_is_lost_where_it_would_stand_and_counted() {
+        let journal = Arc::new(Journal::default());
+        let mut ear = Ear::new(Arc::clone(&journal), 1);
+        let mut tail = journal.listen(Hearing::default()).expect("room");
+        let most = MOST_WAITING as u64;
+        say(&mut ear, most + 7);
+        assert_eq!(partial(&mut tail).await, Some(0));
+        say(&mut ear, 3);
+        for n in 1..most {
+            assert_eq!(partial(&mut tail).await, Some(n));
+        }
+        assert!(matches!(tail.next().await, Some(Heard::Lost(7))));
+        assert_eq!(partial(&mut tail).await, Some(0));
+        assert!(matches!(tail.next().await, Some(Heard::Lost(2))), "also where nothing follows");
+    }
+
+    #[tokio::test]
+    async fn only_what_is_wanted_is_heard_and_nothing_once_nobody_listens() {
+        let journal = Arc::new(Journal::default());
+        let mut ear = Ear::new(Arc::clone(&journal), 2);
+        say(&mut ear, 1);
+        let hearing = Hearing { connection: Some(1), ..Hearing::default() };
+        let others = journal.listen(hearing).expect("room");
+        let hearing = Hearing { edge: Some(Side::Dialler), ..Hearing::default() };
+        let dialler = journal.listen(hearing).expect("room");
+        let hearing = Hearing { kinds: vec![NotedKind::Paused], ..Hearing::default() };
+        let mut paused = journal.listen(hearing).expect("room");
+        say(&mut ear, 5);
+        let session = Session::new(Side::Upstream);
+        ear.hear(&entry(Side::Upstream, What::Paused(true)), &Context::default(), &session);
+        assert_eq!((others.queue.len(), dialler.queue.len(), paused.queue.len()), (0, 0, 1));
+        assert!(matches!(paused.next().await, Some(Heard::Noted(noted)) if noted.connection == 2));
+        drop((others, dialler));
+        assert_eq!(journal.listeners(), 1);
+        drop(paused);
+        say(&mut ear, 1);
+        assert!(ear.listeners.is_empty());
+    }
+
+    #[tokio::test]
+    async fn there_are_so_many_listeners_and_none_once_the_proxy_is_gone() {
+        let journal = Arc::new(Journal::default());
+        let mut tails: Vec<_> =
+            (0..MOST_LISTENERS).map(|_| journal.listen(Hearing::default()).expect("room")).collect();
+        assert!(journal.listen(Hearing::default()).is_none());
+        tails.pop();
+        tails.push(journal.listen(Hearing::default()).expect("room again"));
+        journal.end();
+        for mut tail in tails {
+            assert!(tail.next().await.is_none());
+        }
+        assert!(journal.listen(Hearing::default()).is_none());
+    }
+}
