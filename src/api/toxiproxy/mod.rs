@@ -38,3 +38,6 @@ pub(super) fn routes(registry: Registry) -> Router {
         )
         .with_state(registry)
 }
+
+#[cfg(test)]
+mod tests;
