@@ -78,4 +78,9 @@ impl Fault for Delay {
     fn is_done(&self) -> bool {
         self.is_done
     }
+
+    fn call_off(&mut self, scene: &mut Scene<'_>) {
+        self.is_done = true;
+        scene.actions.push(Action::Lag { to: self.to, by: None });
+    }
 }

@@ -8,9 +8,12 @@ use super::Spec;
 use super::flowing::speaker;
 use super::once::once;
 use super::role;
+use crate::Timestamp;
 use crate::engine::Action;
+use crate::engine::Event;
 use crate::engine::FOR_EVER;
 use crate::journal::Role;
+use crate::journal::Side;
 use crate::units::Span;
 
 /// What an end says, its close too, is held back, from the frame on at which it fires.
@@ -29,7 +32,51 @@ impl Spec for HoldSpec {
     fn fire(&self, shot: &Shot, scene: &mut Scene<'_>) -> Option<Box<dyn Fault>> {
         let to = speaker(self.from, shot, scene).other();
         let until = self.lasts.map_or(FOR_EVER, |Span(span)| scene.now + span);
-        Some(once(move |_, scene| scene.actions.insert(0, Action::Hold { to, until })))
+        Some(Box::new(Held { to, until, phase: Phase::Due }))
+    }
+}
+
+#[derive(Debug)]
+struct Held {
+    to: Side,
+    until: Timestamp,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Due,
+    Holding,
+    Done,
+}
+
+impl Fault for Held {
+    fn on_event(&mut self, _: &Event<'_>, scene: &mut Scene<'_>) {
+        let (to, until) = (self.to, self.until);
+        match self.phase {
+            Phase::Due => {
+                self.phase = Phase::Holding;
+                scene.actions.insert(0, Action::Hold { to, until });
+            }
+            Phase::Holding if until <= scene.now => self.phase = Phase::Done,
+            Phase::Holding | Phase::Done => {}
+        }
+    }
+
+    /// The engine knows when it ends.
+    fn wakeup(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn is_done(&self) -> bool {
+        self.phase == Phase::Done
+    }
+
+    fn call_off(&mut self, scene: &mut Scene<'_>) {
+        if self.phase == Phase::Holding {
+            scene.actions.push(Action::Release { to: self.to });
+        }
+        self.phase = Phase::Done;
     }
 }
 

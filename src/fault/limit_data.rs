@@ -34,7 +34,7 @@ impl Spec for LimitDataSpec {
     fn fire(&self, shot: &Shot, scene: &mut Scene<'_>) -> Option<Box<dyn Fault>> {
         let from = speaker(self.from, shot, scene);
         let how = self.then.ends_by().unwrap_or(EndsBy::Fin);
-        Some(Box::new(LimitData { from, left: self.bytes, how, over: false }))
+        Some(Box::new(LimitData { from, left: self.bytes, how, over: false, is_off: false }))
     }
 }
 
@@ -44,6 +44,7 @@ struct LimitData {
     left: u64,
     how: EndsBy,
     over: bool,
+    is_off: bool,
 }
 
 impl Fault for LimitData {
@@ -75,6 +76,11 @@ impl Fault for LimitData {
     }
 
     fn is_done(&self) -> bool {
-        false
+        self.is_off
+    }
+
+    /// Ends that were closed stay closed.
+    fn call_off(&mut self, _: &mut Scene<'_>) {
+        self.is_off = !self.over;
     }
 }

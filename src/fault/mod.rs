@@ -110,6 +110,12 @@ pub trait Fault: std::fmt::Debug + Send {
 
     /// Leaves things in order where its course cannot be gone to the end.
     fn abandon(&mut self, _scene: &mut Scene<'_>) {}
+
+    /// It is wanted no more: what it holds goes on, and both ends are left with what they can live on. Afterwards it is done,
+    /// unless what it did cannot be undone.
+    fn call_off(&mut self, scene: &mut Scene<'_>) {
+        self.abandon(scene);
+    }
 }
 
 /// Where a fault acts, and with what.

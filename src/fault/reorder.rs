@@ -65,9 +65,8 @@ impl Fault for Reorder {
             Event::Closed { .. } | Event::Raw { .. } => over = true,
             Event::Frame { .. } | Event::Answer { .. } | Event::Paused { .. } | Event::Wakeup | Event::Settle => {}
         }
-        if over && let Some(frame) = self.kept.take() {
-            scene.actions.push(Action::Resume { to: self.from.other(), frame });
-            self.is_done = true;
+        if over && self.kept.is_some() {
+            self.call_off(scene);
         }
     }
 
@@ -77,5 +76,11 @@ impl Fault for Reorder {
 
     fn is_done(&self) -> bool {
         self.is_done
+    }
+
+    fn call_off(&mut self, scene: &mut Scene<'_>) {
+        self.is_done = true;
+        let to = self.from.other();
+        scene.actions.extend(self.kept.take().map(|frame| Action::Resume { to, frame }));
     }
 }

@@ -57,4 +57,8 @@ impl Fault for SwallowNoop {
     fn is_done(&self) -> bool {
         self.is_done
     }
+
+    fn call_off(&mut self, _: &mut Scene<'_>) {
+        self.is_done = true;
+    }
 }

@@ -105,6 +105,11 @@ impl Fault for Paced {
     }
 
     fn is_done(&self) -> bool {
-        self.is_done || (self.pace.is_none() && self.lasts.until().is_none())
+        self.is_done
+    }
+
+    fn call_off(&mut self, scene: &mut Scene<'_>) {
+        self.is_done = true;
+        scene.actions.push(Action::Pace { to: self.to, pace: None });
     }
 }

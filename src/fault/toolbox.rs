@@ -72,12 +72,26 @@ impl Toolbox {
         Opaque([self.prefix[0], self.prefix[1], hi, lo])
     }
 
+    /// As [`Self::avoid`], of all that are in use where the tool comes late.
+    pub fn avoid_all(&mut self, used: impl IntoIterator<Item = Opaque>) {
+        let used: BTreeSet<[u8; 2]> = used.into_iter().map(|Opaque([a, b, ..])| [a, b]).collect();
+        // There are more prefixes than an end has requests under way.
+        while used.contains(&self.prefix) && used.len() <= usize::from(u16::MAX) {
+            self.prefix = next_prefix(self.prefix);
+        }
+    }
+
     /// Takes note of an opaque that an end uses, so that it is never the tool's.
     pub fn avoid(&mut self, Opaque([a, b, ..]): Opaque) {
         if self.prefix == [a, b] {
-            self.prefix = u16::from_be_bytes(self.prefix).wrapping_add(0x101).to_be_bytes();
+            self.prefix = next_prefix(self.prefix);
         }
     }
+}
+
+/// All prefixes, one after another.
+const fn next_prefix(prefix: [u8; 2]) -> [u8; 2] {
+    u16::from_be_bytes(prefix).wrapping_add(0x101).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -94,6 +108,19 @@ mod tests {
         assert_eq!(first.0[..2], second.0[..2]);
         tools.avoid(second);
         assert_ne!(tools.opaque().0[..2], second.0[..2]);
+    }
+
+    #[test]
+    fn late_tools_avoid_what_is_in_use_whatever_its_order() {
+        let mut tools = Toolbox::new(Era::V7_0, Duration::from_secs(2), false);
+        let used = [Opaque([0xdd, 0x0e, 0, 0]), Opaque([0xde, 0x0f, 9, 9]), Opaque([0xdc, 0x0d, 7, 7])];
+        tools.avoid_all(used);
+        assert_eq!(tools.opaque().0[..2], [0xdf, 0x10]);
+        let all = (0..=u16::MAX).map(|n| {
+            let [hi, lo] = n.to_be_bytes();
+            Opaque([hi, lo, 0, 0])
+        });
+        tools.avoid_all(all);
     }
 
     #[test]

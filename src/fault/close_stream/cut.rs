@@ -339,6 +339,15 @@ impl Cut {
         self.finish(scene);
     }
 
+    /// As [`Self::abandon`]; the producer is told to close what it has not closed yet, behind which what waits may ask for
+    /// the stream again.
+    pub(super) fn call_off(&mut self, scene: &mut Scene<'_>) {
+        if matches!(self.phase, Phase::Swallowing) {
+            self.close(scene);
+        }
+        self.abandon(scene);
+    }
+
     fn finish(&mut self, scene: &mut Scene<'_>) {
         self.waiting.release(scene);
         self.ledger.give_back(1, scene);

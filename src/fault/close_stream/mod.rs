@@ -178,6 +178,13 @@ impl Fault for CloseStream {
             Course::Plain(_) => {}
         }
     }
+
+    fn call_off(&mut self, scene: &mut Scene<'_>) {
+        match &mut self.0 {
+            Course::Cut(cut) => cut.call_off(scene),
+            Course::Plain(plain) => plain.call_off(scene),
+        }
+    }
 }
 
 /// An answer that the tool was waiting for.

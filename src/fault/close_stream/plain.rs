@@ -86,6 +86,14 @@ impl Plain {
         }
     }
 
+    /// The producer's stream is closed too, unless it was told so already: a consumer whose own is gone may ask for it again.
+    pub(super) fn call_off(&mut self, scene: &mut Scene<'_>) {
+        if matches!(self.phase, Phase::AtConsumer(_) | Phase::Orphaning) {
+            self.close_at_producer(scene);
+        }
+        self.phase = Phase::Done;
+    }
+
     fn said_by_producer(&self, head: &FrameHead, scene: &mut Scene<'_>) {
         // A real consumer answers, or does not: what it answered is in the journal, what is wanted has had its chance.
         if head.header.is_request()
