@@ -157,6 +157,17 @@ pub enum Act {
         /// What a consumer of the era answers.
         status: Status,
     },
+    /// Steps were armed on a connection that may have been open for long: from here on they are to fire.
+    Armed {
+        /// What armed them: a toxic, or a scenario.
+        course: String,
+        /// Whether they are there to make orphaned responses.
+        orphans: bool,
+        /// Whether answers at which the era's producer may or must close are given too.
+        fatal_too: bool,
+        /// The message types that are each to meet an orphaned response.
+        messages: Vec<Opcode>,
+    },
     /// A step found no place to fire.
     NeverFired {
         /// The step's name.

@@ -10,6 +10,7 @@ mod progress;
 mod set_up;
 mod streams;
 
+use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
@@ -94,7 +95,12 @@ impl Bridge {
     }
 
     fn is_done_acting(&self) -> bool {
-        self.inner.as_ref().is_none_or(|inner| inner.is_settled())
+        !self.has_steps() || self.inner.as_ref().is_none_or(|inner| inner.is_settled())
+    }
+
+    /// Whether somebody takes steps, or waits for some to be armed.
+    fn has_steps(&self) -> bool {
+        self.inner.as_ref().is_some_and(|inner| inner.is_armed())
     }
 
     fn begin(&mut self, now: Timestamp) {
@@ -215,13 +221,17 @@ impl Interceptor for Bridge {
         } else if self.config.until_caught_up {
             acted && self.progress.is_caught_up()
         } else {
-            acted && self.inner.is_some()
+            acted && self.has_steps()
         }
     }
 
     /// Where it is to come somewhere, that is waited for.
     fn is_armed(&self) -> bool {
-        self.config.until_caught_up || self.inner.as_ref().is_some_and(|inner| inner.is_armed())
+        self.config.until_caught_up || self.has_steps()
+    }
+
+    fn stepper(&mut self) -> Option<&mut dyn Any> {
+        self.inner.as_mut()?.stepper()
     }
 
     fn whole_limit(&self, from: Side, header: &Header) -> Option<usize> {

@@ -241,6 +241,13 @@ impl fmt::Display for Told<'_> {
             Act::Narrowed(Some(window)) => write!(f, "narrowed window={window}"),
             Act::Narrowed(None) => f.write_str("narrowed window=-"),
             Act::LeftOut { message, status } => write!(f, "left_out message={message} status={status}"),
+            Act::Armed { course, orphans, fatal_too, messages } => {
+                write!(f, "armed course={} orphans={orphans} fatal_too={fatal_too} messages=", word(course))?;
+                match &messages[..] {
+                    [] => f.write_str("-"),
+                    messages => f.write_str(&messages.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")),
+                }
+            }
             Act::NeverFired { step } => write!(f, "never_fired step={}", word(step)),
             Act::Settling => f.write_str("settling"),
             Act::Settled => f.write_str("settled"),
@@ -283,6 +290,15 @@ fn act(text: &str) -> Option<Act> {
         "left_out" => {
             Act::LeftOut { message: words.parsed::<Opcode>("message")?, status: words.parsed::<Status>("status")? }
         }
+        "armed" => Act::Armed {
+            course: unword(words.next("course")?)?,
+            orphans: words.parsed("orphans")?,
+            fatal_too: words.parsed("fatal_too")?,
+            messages: match words.next("messages")? {
+                "-" => Vec::new(),
+                messages => messages.split(',').map(|message| message.parse().ok()).collect::<Option<_>>()?,
+            },
+        },
         "never_fired" => Act::NeverFired { step: unword(words.next("step")?)? },
         "settling" => Act::Settling,
         "settled" => Act::Settled,
@@ -388,6 +404,19 @@ mod tests {
                 "act triggered step=s vbucket=3 stream_id=4 opaque=0x00000005 seqno=6",
             ),
             (Remark::Act(Act::NeverFired { step: String::new() }), "act never_fired step="),
+            (
+                Remark::Act(Act::Armed {
+                    course: "toxic a b".to_owned(),
+                    orphans: true,
+                    fatal_too: false,
+                    messages: vec![Opcode::DCP_MUTATION, Opcode::DCP_PREPARE],
+                }),
+                "act armed course=toxic%20a%20b orphans=true fatal_too=false messages=DCP_MUTATION,DCP_PREPARE",
+            ),
+            (
+                Remark::Act(Act::Armed { course: "x".to_owned(), orphans: false, fatal_too: true, messages: vec![] }),
+                "act armed course=x orphans=false fatal_too=true messages=-",
+            ),
             (Remark::Act(Act::Settling), "act settling"),
             (Remark::Act(Act::Settled), "act settled"),
             (Remark::Act(Act::Swallowed), "act swallowed"),

@@ -1,3 +1,5 @@
+use std::any::Any;
+
 use bytes::Bytes;
 
 use super::Directory;
@@ -117,6 +119,10 @@ impl Interceptor for Rewriting {
 
     fn is_armed(&self) -> bool {
         self.inner.as_ref().is_some_and(|inner| inner.is_armed())
+    }
+
+    fn stepper(&mut self) -> Option<&mut dyn Any> {
+        self.inner.as_mut()?.stepper()
     }
 
     fn whole_limit(&self, from: Side, header: &Header) -> Option<usize> {

@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -178,6 +179,12 @@ pub trait Interceptor: Send {
     /// Whether it has steps to take; one that has none is waited for by nobody.
     fn is_armed(&self) -> bool {
         true
+    }
+
+    /// The one who takes steps, as itself, be it this or one that this is around: for those who arm steps while the
+    /// connection is open.
+    fn stepper(&mut self) -> Option<&mut dyn Any> {
+        None
     }
 
     /// The length, in bytes, up to which a frame of this header is to be whole, where that is more than

@@ -8,6 +8,7 @@ mod act;
 mod asked;
 mod course;
 mod event;
+mod filters;
 mod gate;
 mod held;
 mod hold;
@@ -276,6 +277,12 @@ impl<O: Observer> Engine<O> {
         self.interceptor.as_ref().is_none_or(|interceptor| interceptor.is_settled())
     }
 
+    /// The one who takes steps, where there is one: it knows itself what it may be told ([`Interceptor::stepper`]). It acts on
+    /// that at the next event, such as [`Self::wakeup`].
+    pub fn stepper(&mut self) -> Option<&mut dyn std::any::Any> {
+        self.interceptor.as_mut()?.stepper()
+    }
+
     /// Bytes that are held back from an end: the driver reads no more from the other where this is large.
     pub fn held(&self, to: Side) -> usize {
         self.holds.bytes(to)
@@ -330,6 +337,7 @@ impl<O: Observer> Engine<O> {
         };
         let context = self.note(&entry);
         let What::Frame(head) = &entry.what else { return };
+        self.sessions.remember(&frame, head);
         let actions = match &mut self.interceptor {
             None => Vec::new(),
             Some(interceptor) if withheld => {

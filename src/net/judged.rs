@@ -132,7 +132,9 @@ impl Served for Judged {
         });
         let judge = Judge::new(terms, id, dialler.to_string(), upstream.to_string());
         let runner = || Box::new(Runner::new(self.plan.clone(), id).judging(self.judge)) as Box<dyn Interceptor>;
-        let mut interceptor = self.armed().then(runner);
+        // Around what takes steps there may be others, who are there from the beginning: then so is it.
+        let is_inside = self.obeys && (self.cluster.is_some() || self.bridge.is_some());
+        let mut interceptor = (self.armed() || is_inside).then(runner);
         if let (Some(doors), Some(ends)) = (&self.cluster, ends) {
             interceptor = Some(Box::new(Rewriting::new(interceptor, doors.directory(ends.accepted_at))));
         }
@@ -142,6 +144,7 @@ impl Served for Judged {
         }
         let ear = Ear::new(Arc::clone(self.controlled.journal()), id);
         let tapped = Tapped::new(interceptor, judge, tape, self.plan.seed, id).overheard(ear);
+        let tapped = tapped.standing_by(&self.plan, self.judge);
         if !self.obeys {
             return tapped;
         }

@@ -11,8 +11,10 @@ use crate::capture::write::Tape;
 use crate::engine::{Engine, Interceptor, Observer, Output, Sessions, Standing};
 use crate::journal::{Entry, How, Side};
 use crate::scenario::judge::{Judge, Judgement};
+use crate::scenario::{Course, Plan, Runner};
 use crate::session::{Context, Session};
 use crate::toxic::{self, Kind, Stream};
+use crate::verdict;
 
 /// An engine whose connection is judged and, where there is a tape, recorded: bytes as they come and as they are handed
 /// to the socket, with what the journal says of them.
@@ -22,6 +24,10 @@ pub struct Tapped {
     now: Timestamp,
     /// The seed of the run, and the connection's number: what is drawn for it depends on both.
     drawn_by: (u64, u64),
+    /// How steps are taken that are armed while the connection is open, and whose faults then decide.
+    standby: Option<Box<(Plan, verdict::Judge)>>,
+    /// The steps that are armed so.
+    courses: Vec<Course>,
     crossed: [Crossed; 2],
 }
 
@@ -72,6 +78,8 @@ impl Tapped {
             engine: Engine::new(interceptor, eyes, seed),
             now: Timestamp::default(),
             drawn_by: (seed, connection),
+            standby: None,
+            courses: Vec::new(),
             crossed: [Crossed::default(); 2],
         }
     }
@@ -102,6 +110,14 @@ impl Tapped {
         self.engine.observed().1
     }
 
+    /// Steps may be armed while the connection is open: they are taken with the settings of this plan, whose own scenarios
+    /// are not looked at. Where an interceptor is there already, it takes them ([`Interceptor::stepper`]).
+    #[must_use]
+    pub fn standing_by(mut self, plan: &Plan, judge: verdict::Judge) -> Self {
+        self.standby = Some(Box::new((Plan { scenarios: Vec::new(), ..plan.clone() }, judge)));
+        self
+    }
+
     /// Counts what happens on it too.
     #[must_use]
     pub fn metered(mut self, meter: Meter) -> Self {
@@ -122,6 +138,10 @@ impl Tapped {
     /// A later one covers all since the connection began: what rules and expectations saw, and the steps of all rounds. Only
     /// that steps found no place to fire is forgotten once something is armed anew.
     pub fn verdict_now(&mut self) -> Judgement {
+        if self.runner().is_some_and(Runner::read) {
+            // Something was armed meanwhile, and waited for this.
+            self.engine.wakeup(self.now);
+        }
         let (judge, sessions) = self.judged();
         judge.judgement(sessions.at(Side::Upstream))
     }
@@ -152,9 +172,35 @@ impl Tapped {
         }
     }
 
-    /// The toxics that know DCP, and the scenarios.
-    #[allow(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "nothing takes these steps yet")]
-    fn steps(&mut self, _orders: &Orders, _now: Timestamp) {}
+    /// The toxics that know DCP, and the scenarios: what is new is armed, what is there no more is called off.
+    fn steps(&mut self, orders: &Orders, now: Timestamp) {
+        let (seed, connection) = self.drawn_by;
+        let courses = orders.courses(seed, connection);
+        if courses == self.courses {
+            return;
+        }
+        if self.runner().is_none() {
+            let Some((plan, judge)) = self.standby.as_deref().filter(|_| self.engine.stepper().is_none()) else {
+                return;
+            };
+            let runner = Runner::new(plan.clone(), connection).judging(*judge);
+            self.engine.intercept(Some(Box::new(runner)), now);
+        }
+        let (eyes, sessions) = self.engine.observed();
+        for course in &courses {
+            eyes.judge.expect(&course.expected, sessions);
+        }
+        self.courses.clone_from(&courses);
+        if let Some(runner) = self.runner() {
+            runner.wanted(courses);
+        }
+        // It has heard of them once something happens.
+        self.engine.wakeup(now);
+    }
+
+    fn runner(&mut self) -> Option<&mut Runner> {
+        self.engine.stepper()?.downcast_mut()
+    }
 
     const fn meter(&mut self) -> Option<&mut Box<Meter>> {
         self.engine.observed().0.meter.as_mut()

@@ -1,12 +1,14 @@
 //! When, do, expect: what is done to a connection, and how it is judged afterwards.
 
 mod catalogue;
+mod course;
 mod definition;
 mod expect;
 pub mod judge;
 mod plan;
 mod runner;
 
+pub use course::Course;
 pub use definition::After;
 pub use definition::ConsumerSettings;
 pub use definition::Per;

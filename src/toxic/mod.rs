@@ -1,11 +1,15 @@
 //! What the API can be asked to do to the connections of a proxy for as long as it is wanted: toxiproxy's toxics, which know
 //! bytes alone, and the faults of the catalogue, which know DCP.
 
+pub mod dcp;
+mod share;
+
+use std::collections::BTreeSet;
+
 use crate::engine::Gate;
 use crate::journal::Side;
+use crate::scenario::Course;
 use crate::scenario::Step;
-
-mod share;
 
 pub use share::{draw, seed};
 
@@ -57,4 +61,22 @@ pub enum Kind {
     Bytes(Gate),
     /// A fault of the catalogue, at its trigger: a step that waits until the toxic is removed.
     Dcp(Box<Step>),
+}
+
+impl Toxic {
+    /// Its step, where it is a fault of the catalogue, as it is armed on connections for the `number`th time.
+    pub fn course(&self, number: u64) -> Option<Course> {
+        let Kind::Dcp(step) = &self.kind else { return None };
+        Some(Course {
+            name: format!("toxic {}", self.name),
+            number,
+            steps: vec![Step { name: self.name.clone(), ..Step::clone(step) }],
+            beside: true,
+            side: dcp::side(step, self.stream),
+            messages: BTreeSet::new(),
+            seed: None,
+            settle: None,
+            expected: Vec::new(),
+        })
+    }
 }

@@ -19,7 +19,7 @@ use dcproxy::era::Era;
 use dcproxy::journal::{Act, Entry, How, Origin, Side, What};
 use dcproxy::report::Report;
 use dcproxy::scenario::judge::Judge;
-use dcproxy::scenario::{MESSAGES, Plan, Runner, Scenario};
+use dcproxy::scenario::{Course, MESSAGES, Plan, Runner, Scenario};
 use dcproxy::session::{Context, Session};
 use dcproxy::wire::{Frame, FrameBuilder, Header, Opaque, Opcode, Status};
 
@@ -84,6 +84,21 @@ impl Stage {
             acts_told: 0,
             chunk: 0,
         }
+    }
+
+    /// What is armed from now on, all of it.
+    pub fn arm(&mut self, courses: &[Course]) {
+        let (witness, sessions) = self.engine.observed();
+        for course in courses {
+            witness.judge.expect(&course.expected, sessions);
+        }
+        self.runner().wanted(courses.to_vec());
+        self.engine.wakeup(self.now);
+        self.drain();
+    }
+
+    pub fn runner(&mut self) -> &mut Runner {
+        self.engine.stepper().and_then(|stepper| stepper.downcast_mut()).expect("a runner")
     }
 
     /// The connection is opened, the controls are accepted, and nobody looks at how.

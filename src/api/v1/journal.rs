@@ -152,6 +152,10 @@ fn acted(act: &Act) -> Value {
         Act::LeftOut { message, status } => {
             json!({ "act": "left_out", "message": message.to_string(), "status": status.to_string() })
         }
+        Act::Armed { course, orphans, fatal_too, messages } => json!({
+            "act": "armed", "course": course, "orphans": orphans, "fatal_too": fatal_too,
+            "messages": messages.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }),
         Act::NeverFired { step } => json!({ "act": "never_fired", "step": step }),
         Act::Swallowed => json!({ "act": "swallowed" }),
         Act::Replaced => json!({ "act": "replaced" }),

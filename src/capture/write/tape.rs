@@ -179,6 +179,7 @@ impl Tape {
                     Act::Resuming { .. }
                     | Act::Narrowed(_)
                     | Act::LeftOut { .. }
+                    | Act::Armed { .. }
                     | Act::NeverFired { .. }
                     | Act::Swallowed
                     | Act::Replaced

@@ -213,6 +213,7 @@ impl Controlled {
         self.orders.send_if_modified(|orders| {
             let mut wanted = Orders::clone(orders);
             result = Some(change(&mut wanted));
+            wanted.number(orders);
             let is_new = wanted != **orders;
             if is_new {
                 *orders = Arc::new(wanted);

@@ -89,7 +89,7 @@ pub struct Step {
 
 impl Step {
     /// Whether it fires at a message of a stream that is in the middle of a transfer.
-    pub(in crate::scenario) fn is_mid_transfer(&self) -> bool {
+    pub(crate) fn is_mid_transfer(&self) -> bool {
         let default = self.when.filter.is_none() && self.faults.iter().any(Spec::wants_stream);
         self.when.mid_transfer.unwrap_or(default)
     }

@@ -13,6 +13,7 @@ use super::Outcome;
 use super::Watch;
 use super::name_of;
 use crate::Timestamp;
+use crate::engine::Sessions;
 use crate::journal::Act;
 use crate::journal::Direction;
 use crate::journal::Entry;
@@ -112,13 +113,27 @@ struct Running {
 
 impl Cases {
     pub(in crate::scenario) fn new(expected: &[Expected], settle: Duration) -> Self {
-        let all = expected.iter().map(|expected| Case {
-            common: expected.expect.common(),
-            within: expected.within(settle),
-            expected: expected.clone(),
-            running: Vec::new(),
-        });
+        let all = expected.iter().map(|expected| Case::new(expected, settle));
         Self { all: all.collect(), last: None, now: Timestamp::default(), books: [Books::default(); 2] }
+    }
+
+    /// More is expected, in the middle of the connection. What was expected already goes on to be, with what came of it; what
+    /// has its name and is another is expected instead.
+    pub(in crate::scenario) fn expect(&mut self, expected: &[Expected], settle: Duration, sessions: &Sessions) {
+        if self.all.is_empty() {
+            for session in [Side::Dialler, Side::Upstream].map(|edge| sessions.at(edge)) {
+                if let Some(role) = session.role(session.edge()) {
+                    self.books[index(role)] = Books::of(session);
+                }
+            }
+        }
+        for expected in expected {
+            match self.all.iter_mut().find(|case| case.expected.id == expected.id) {
+                Some(case) if case.expected == *expected => {}
+                Some(case) => *case = Case::new(expected, settle),
+                None => self.all.push(Case::new(expected, settle)),
+            }
+        }
     }
 
     /// Whether a close of that end is what is waited for.
@@ -211,6 +226,15 @@ impl Cases {
 }
 
 impl Case {
+    fn new(expected: &Expected, settle: Duration) -> Self {
+        Self {
+            common: expected.expect.common(),
+            within: expected.within(settle),
+            expected: expected.clone(),
+            running: Vec::new(),
+        }
+    }
+
     fn finding(&self, now: Timestamp) -> Finding {
         let demand = self.expected.expect.demand();
         let not = if self.common.not { "not: " } else { "" };

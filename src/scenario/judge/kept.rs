@@ -104,6 +104,11 @@ impl Kept {
         }
     }
 
+    /// From now on the tool acts, and asks for proofs itself.
+    pub(super) const fn act(&mut self) {
+        self.looks_on = false;
+    }
+
     pub(super) fn observe(&mut self, seen: &Seen<'_>) {
         let entry = seen.entry;
         match (&entry.what, entry.direction) {

@@ -22,10 +22,12 @@ use super::expect::Expected;
 use crate::Timestamp;
 use crate::dcp;
 use crate::engine::Observer;
+use crate::engine::Sessions;
 use crate::era;
 use crate::era::Cell;
 use crate::era::Era;
 use crate::invariant::Suite;
+use crate::journal::Act;
 use crate::journal::Direction;
 use crate::journal::Entry;
 use crate::journal::Origin;
@@ -172,6 +174,31 @@ impl Judge {
         }
     }
 
+    /// Takes note of what is expected after steps that are armed while the connection is open; `sessions` are those at its
+    /// edges. What is expected already is not expected twice.
+    pub fn expect(&mut self, expected: &[Expected], sessions: &Sessions) {
+        self.cases.expect(expected, self.terms.settle, sessions);
+    }
+
+    /// Steps were armed, on a connection on which none may have been so far.
+    fn armed(&mut self, orphans: bool, fatal_too: bool, messages: &[Opcode]) {
+        let orphans = orphans && self.terms.judge.judges(About::PRODUCER);
+        self.terms.source = match self.terms.source {
+            // What a recording holds is judged.
+            Source::Recording => return,
+            Source::Acting { makes_orphans, fatal_too } => {
+                Source::Acting { makes_orphans: makes_orphans || orphans, fatal_too }
+            }
+            Source::Watching => {
+                // What was wanted where nothing was done was never to come.
+                self.terms.messages.clear();
+                self.kept.act();
+                Source::Acting { makes_orphans: orphans, fatal_too }
+            }
+        };
+        self.terms.messages.extend(messages);
+    }
+
     /// When the first entry was made, which times are counted from.
     pub const fn began(&self) -> Option<Timestamp> {
         self.start
@@ -241,7 +268,7 @@ impl Judge {
     fn add_story(&self, connection: &mut report::Connection, start: Timestamp, judged: bool) {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for step in &self.story.steps {
-            *counts.entry(&step.step).or_default() += 1;
+            *counts.entry(&step.step).or_default() += step.times;
         }
         for (name, fired) in counts {
             let Some(first) = self.story.steps.iter().find(|step| step.step == name) else { continue };
@@ -360,6 +387,9 @@ impl Observer for Judge {
         let before =
             matches!(entry.what, What::Acted(_) | What::Closed { .. }).then(|| self.story.replay.clone()).flatten();
         self.story.observe(entry);
+        if let What::Acted(Act::Armed { orphans, fatal_too, messages, .. }) = &entry.what {
+            self.armed(*orphans, *fatal_too, messages);
+        }
         let seen = Seen { entry, context, session, story: &self.story, before };
         self.kept.observe(&seen);
         self.undisturbed.observe(&seen);

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -29,7 +30,9 @@ pub(super) struct Story {
     pub(super) cut: Option<CutStory>,
     /// The tool's own request for it.
     pub(super) replay: Option<ReplayStory>,
-    own: Vec<(StreamKey, Opaque)>,
+    own: BTreeSet<(StreamKey, Opaque)>,
+    /// Where in the list of steps those are that leave streams open.
+    open_steps: BTreeMap<String, usize>,
     /// The producer's last message of a stream.
     last_said: Option<Said>,
     /// The seqnos of swallowed messages whose answers the tool has not told yet: it answers each kind in order.
@@ -58,6 +61,8 @@ pub(super) struct Fired {
     /// Whether it closes that stream.
     pub(super) closes: bool,
     pub(super) at: Timestamp,
+    /// How often, where it leaves streams open: the rest is of the first time.
+    pub(super) times: u64,
 }
 
 /// A message of a stream.
@@ -160,8 +165,14 @@ impl Story {
         match act {
             Act::Fired { step, vbucket, stream_id, opaque, seqno, cut } => {
                 let key = StreamKey { vbucket: *vbucket, stream_id: *stream_id };
-                self.own.push((key, *opaque));
-                self.steps.push(Fired { step: step.clone(), stream: Some((key, *opaque, *seqno)), closes: true, at });
+                self.own.insert((key, *opaque));
+                self.steps.push(Fired {
+                    step: step.clone(),
+                    stream: Some((key, *opaque, *seqno)),
+                    closes: true,
+                    at,
+                    times: 1,
+                });
                 if *cut {
                     let cut = CutStory { key, opaque: *opaque, last_seqno: *seqno, items: 0, keys: BTreeMap::new() };
                     self.cut = Some(cut);
@@ -176,7 +187,14 @@ impl Story {
             Act::Triggered { step, stream } => {
                 let key = |vbucket, stream_id| StreamKey { vbucket, stream_id };
                 let stream = stream.map(|(vbucket, id, opaque, seqno)| (key(vbucket, id), opaque, seqno));
-                self.steps.push(Fired { step: step.clone(), stream, closes: false, at });
+                // One that fires at every frame is no more to remember than one that fires once.
+                match self.open_steps.get(step).and_then(|&index| self.steps.get_mut(index)) {
+                    Some(fired) => fired.times = fired.times.saturating_add(1),
+                    None => {
+                        self.open_steps.insert(step.clone(), self.steps.len());
+                        self.steps.push(Fired { step: step.clone(), stream, closes: false, at, times: 1 });
+                    }
+                }
             }
             Act::Resuming { opaque, start_seqno, .. } => {
                 self.own.extend(self.cut.as_ref().map(|cut| (cut.key, *opaque)));
@@ -197,6 +215,12 @@ impl Story {
             }
             Act::LeftOut { message, status } => {
                 self.left_out.insert(*message, *status);
+            }
+            // After a verdict, what is armed begins anew what is waited for.
+            Act::Armed { .. } => {
+                if self.settled.take().is_some() {
+                    self.never_fired.clear();
+                }
             }
             Act::NeverFired { step } => self.never_fired.push(step.clone()),
             Act::Settled => self.settled = Some(at),

@@ -1,11 +1,13 @@
 mod doubts;
-mod filters;
 mod kit;
+mod lane;
 mod stand_in;
+mod standing;
 mod steps;
 mod trigger;
 mod withheld;
 
+use std::any::Any;
 use std::time::Duration;
 
 use super::Expected;
@@ -21,7 +23,6 @@ use crate::engine::Sessions;
 use crate::era::Era;
 use crate::fault::Bursts;
 use crate::fault::CloseAt;
-use crate::fault::Fault;
 use crate::fault::FaultSpec;
 use crate::fault::Proof;
 use crate::fault::Shot;
@@ -37,9 +38,12 @@ use crate::wire::FrameBuilder;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
 use doubts::Doubts;
-use filters::Filters;
 use kit::Kit;
+use lane::Begun;
+use lane::Lane;
 use stand_in::StandIn;
+use standing::Wanted;
+use steps::Patience;
 use steps::Steps;
 use trigger::attainable;
 use trigger::is_data;
@@ -52,22 +56,28 @@ const VERSION_WITHIN: Duration = Duration::from_secs(1);
 /// How long a message type that has not come is waited for, since anything new has happened.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Takes the steps of a plan on one connection: an interceptor that waits for its triggers and lets faults act.
+/// Takes the steps of a plan on one connection, and of courses that come and go while it is open: an interceptor that waits
+/// for its triggers and lets faults act. Where the plan has none and no course was armed yet, it looks at nothing.
 #[derive(Debug)]
 pub struct Runner {
     plan: Plan,
+    /// The connection's number.
+    connection: u64,
     /// Whose faults decide; where consumers' do, the producer may be either end.
     judge: Judge,
     phase: Phase,
     kit: Kit,
-    steps: Steps,
-    filters: Filters,
+    /// Those of the plan first.
+    lanes: Vec<Lane>,
+    wanted: Wanted,
+    /// Whether the era was found out, as far as it can be.
+    has_era: bool,
     /// Since when nothing new has happened, once data flows.
     idle_since: Option<Timestamp>,
     /// Messages that are let pass before a step that fires in the middle of a transfer.
     let_pass: u64,
     /// Faults that go on beside the steps, in the order in which they began.
-    lingering: Vec<Box<dyn Fault>>,
+    lingering: Vec<Begun>,
     /// What is expected after each step, and until when it is watched for.
     expected: Vec<Expected>,
     watch_until: Timestamp,
@@ -94,7 +104,7 @@ enum Phase {
     /// The next step waits for its trigger.
     Armed,
     /// A step is under way.
-    Acting(Vec<Box<dyn Fault>>),
+    Acting(Vec<Begun>),
     /// All steps are taken.
     Settling { until: Timestamp, proof: Proof },
     /// All is done.
@@ -113,8 +123,18 @@ impl Runner {
                 bursts: Bursts::new(DIALLED),
                 wanted: plan.messages.clone(),
             },
-            steps: Steps::of(&plan, connection),
-            filters: Filters::default(),
+            lanes: vec![Lane {
+                id: 0,
+                course: None,
+                steps: {
+                    let steps = plan.scenarios.iter().flat_map(|scenario| &scenario.steps);
+                    Steps::of(steps, plan.seed, connection, None, Patience::Limited(PATIENCE))
+                },
+                over: false,
+            }],
+            connection,
+            wanted: Wanted::default(),
+            has_era: false,
             idle_since: None,
             let_pass: 1 + plan.seed.wrapping_add(connection).wrapping_sub(1) % 16,
             lingering: Vec::new(),
@@ -157,19 +177,13 @@ impl Runner {
 
     fn watch(&mut self, event: &Event<'_>, now: Timestamp) {
         match event {
-            Event::Frame { from, frame, head, context } => {
+            Event::Frame { head, context, .. } => {
                 // Messages of a stream repeat an opaque that was seen before, or that is the tool's own.
                 if head.header.is_request() && !dcp::is_stream_message(head.header.opcode) {
                     self.kit.tools.avoid(head.header.opaque);
                 }
                 if context.orphan.is_some() {
                     self.doubts.orphan(now);
-                }
-                if *from != self.kit.producer
-                    && head.header.is_request()
-                    && head.header.opcode == Opcode::DCP_STREAM_REQ
-                {
-                    self.filters.remember(frame, head);
                 }
             }
             Event::Paused { from, paused } if *from == self.kit.producer => {
@@ -194,18 +208,26 @@ impl Runner {
             | Event::Wakeup
             | Event::Settle => None,
         };
-        for index in self.steps.armed(in_order, now) {
+        let open = !matches!(self.phase, Phase::Opening);
+        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| !lane.over);
+        let asked = lanes.flat_map(|(at, lane)| lane.steps.armed(in_order, open, now).map(move |index| (at, index)));
+        for (at, index) in asked.collect::<Vec<_>>() {
             if self.kit.scene(sessions, now, actions).is_decided() {
                 return;
             }
-            let messages = if self.steps.cuts() { &self.kit.wanted } else { &self.plan.messages };
+            let Some(lane) = self.lanes.get_mut(at) else { continue };
+            let messages = if lane.steps.cuts() { &self.kit.wanted } else { &self.plan.messages };
             let over = matches!(self.phase, Phase::Settling { .. } | Phase::Settled);
-            let Some(armed) = self.steps.get_mut(index) else { continue };
-            if over && armed.step.faults.iter().any(Spec::wants_stream) {
+            // Where steps come and go, another may have begun something at this very event.
+            let busy = lane.course.is_some() && !matches!(self.phase, Phase::Armed);
+            let Some(armed) = lane.steps.get_mut(index) else { continue };
+            if (over || busy) && armed.step.faults.iter().any(Spec::wants_stream) {
                 continue;
             }
             if armed.is_bare() {
-                if armed.fired_at.is_some() && !matches!(event, Event::Frame { .. }) {
+                if !armed.trigger.is_of_side(event)
+                    || (armed.fired_at.is_some() && !matches!(event, Event::Frame { .. }))
+                {
                     continue;
                 }
             } else if !armed.trigger.concerns(event, producer, now) {
@@ -240,22 +262,24 @@ impl Runner {
                 | Event::Wakeup
                 | Event::Settle => (None, false, 0, false),
             };
-            let struck = stream_of(event, sessions, producer, &self.filters);
+            let struck = stream_of(event, sessions, producer);
             let shot = Shot { from, struck, is_whole, len, is_request, chance: armed.trigger.fork() };
-            self.fire(index, &shot, event, sessions, now, actions);
+            self.fire((at, index), &shot, event, sessions, now, actions);
         }
     }
 
     fn fire(
         &mut self,
-        index: usize,
+        (at, index): (usize, usize),
         shot: &Shot,
         event: &Event<'_>,
         sessions: &Sessions,
         now: Timestamp,
         actions: &mut Actions,
     ) {
-        let Some(armed) = self.steps.get(index) else { return };
+        let Some(lane) = self.lanes.get(at) else { return };
+        let Some(armed) = lane.steps.get(index) else { return };
+        let id = lane.id;
         let (name, specs) = (armed.step.name.clone(), armed.step.faults.clone());
         let closes = shot.struck.as_ref().filter(|_| specs.iter().any(Spec::closes_stream));
         let cut = specs.iter().any(|spec| matches!(spec, FaultSpec::CloseStream(spec) if spec.at == CloseAt::Cut));
@@ -279,47 +303,66 @@ impl Runner {
         let mut scene = self.kit.scene(sessions, now, actions);
         let mut begun = Vec::with_capacity(specs.len());
         for spec in &specs {
-            begun.extend(spec.fire(shot, &mut scene));
+            begun.extend(spec.fire(shot, &mut scene).map(|fault| Begun { lane: id, fault }));
         }
         if begun.is_empty() && !specs.is_empty() {
             actions.remove(noted);
-            if let Some(armed) = self.steps.get_mut(index) {
+            if let Some(armed) = self.lanes.get_mut(at).and_then(|lane| lane.steps.get_mut(index)) {
                 armed.trigger.take_back(shot.struck.as_ref().map(|struck| struck.key));
             }
             return;
         }
-        for fault in &mut begun {
-            fault.on_event(event, &mut scene);
+        for begun in &mut begun {
+            begun.fault.on_event(event, &mut scene);
         }
-        self.steps.fired(index, now, actions);
+        if let Some(lane) = self.lanes.get_mut(at) {
+            lane.steps.fired(index, now, actions);
+        }
         self.idle_since = None;
         for expected in self.expected.iter().filter(|expected| expected.step == name) {
             self.watch_until = self.watch_until.max(now + expected.within(self.plan.settle));
         }
-        if begun.iter().any(|fault| fault.blocks()) {
+        if begun.iter().any(|begun| begun.fault.blocks()) {
             if let Phase::Acting(before) = &mut self.phase {
                 before.append(&mut begun);
             } else {
                 self.phase = Phase::Acting(begun);
             }
         } else {
-            self.lingering.extend(begun.into_iter().filter(|fault| !fault.is_done()));
+            self.lingering.extend(begun.into_iter().filter(|begun| !begun.fault.is_done()));
             if matches!(self.phase, Phase::Armed) {
                 self.idle_since = Some(now);
             }
         }
     }
 
+    /// No step is waited for any more.
+    fn skip_all(&mut self, now: Timestamp, actions: &mut Actions) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.course.is_none()) {
+            lane.steps.skip_all(now, actions);
+        }
+        self.skip_standing(now, actions);
+    }
+
+    fn skip_standing(&mut self, now: Timestamp, actions: &mut Actions) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.course.is_some()) {
+            if !std::mem::replace(&mut lane.over, true) {
+                lane.steps.end(now, actions);
+            }
+        }
+    }
+
     fn settle(&mut self, now: Timestamp, actions: &mut Actions) {
-        self.steps.skip_all(now, actions);
+        self.skip_all(now, actions);
         actions.push(Action::Note { edge: DIALLED, act: Act::Settling });
         let until = self.kit.bursts.last_told().map_or(now, |told| told.max(now)) + self.plan.settle;
         let until = until.max(self.watch_until);
         self.phase = Phase::Settling { until, proof: Proof::Idle };
     }
 
-    fn settled(&mut self, actions: &mut Actions) {
+    fn settled(&mut self, now: Timestamp, actions: &mut Actions) {
         if !matches!(self.phase, Phase::Settled) {
+            self.told_settled(now);
             actions.push(Action::Note { edge: DIALLED, act: Act::Settled });
             self.end(actions);
         }
@@ -334,17 +377,21 @@ impl Runner {
 
     /// An end closed. What was begun is brought to its end without the consumer.
     fn closed(&mut self, from: Side, how: How, session: &Session, now: Timestamp, actions: &mut Actions) {
-        let tried = self.kit.bursts.last_told().is_some() || matches!(self.phase, Phase::Acting(_));
+        self.wanted.closed = true;
+        // What was told long ago, by steps that came and went, has been borne.
+        let is_late = |told: Timestamp| self.wanted.ever && !self.plan.is_armed() && now.since(told) > self.plan.settle;
+        let tried =
+            self.kit.bursts.last_told().is_some_and(|told| !is_late(told)) || matches!(self.phase, Phase::Acting(_));
         if from == self.kit.producer || !self.is_producer_dialled() || !tried || matches!(self.phase, Phase::Settled) {
-            self.steps.skip_all(now, actions);
+            self.skip_all(now, actions);
             return self.end(actions);
         }
         actions.push(Action::Drop);
-        let begun: &[Box<dyn Fault>] = match &self.phase {
+        let begun: &[Begun] = match &self.phase {
             Phase::Acting(faults) => faults,
             Phase::Opening | Phase::Asking(..) | Phase::Armed | Phase::Settling { .. } | Phase::Settled => &[],
         };
-        let swallowed = begun.iter().chain(&self.lingering).map(|fault| fault.owed()).sum();
+        let swallowed = begun.iter().chain(&self.lingering).map(|begun| begun.fault.owed()).sum();
         self.stand_in.begin(how, session.flow().outstanding().saturating_sub(swallowed), now);
         self.ending = true;
         if matches!(self.phase, Phase::Armed) {
@@ -369,7 +416,8 @@ impl Runner {
             Phase::Opening => {
                 let open = sessions.at(DIALLED).open().is_some_and(|open| open.accepted);
                 if open && (sessions.at(DIALLED).producer() == Some(DIALLED) || self.judge.judges(About::CONSUMER)) {
-                    if self.plan.era.is_some() {
+                    if self.plan.era.is_some() || self.has_era {
+                        self.has_era = true;
                         self.phase = Phase::Armed;
                     } else {
                         let opaque = self.kit.tools.opaque();
@@ -382,20 +430,21 @@ impl Runner {
             Phase::Asking(opaque, since) => {
                 let answered = matches!(event, Event::Answer { head, .. } if head.header.opaque == *opaque);
                 if answered || now.since(*since) > VERSION_WITHIN {
+                    self.has_era = true;
                     self.kit.tools.era = era_of(sessions.at(DIALLED)).0;
                     self.phase = Phase::Armed;
                 }
             }
             Phase::Armed => {
-                self.steps.begin(now);
+                self.lanes.iter_mut().for_each(|lane| lane.steps.begin(now));
                 if self.idle_since.is_none() && is_data(event, producer) {
                     self.idle_since = Some(now);
                 }
             }
             Phase::Acting(faults) => {
                 let mut scene = self.kit.scene(sessions, now, actions);
-                for fault in faults {
-                    fault.on_event(event, &mut scene);
+                for begun in faults {
+                    begun.fault.on_event(event, &mut scene);
                 }
             }
             Phase::Settling { until, proof } => {
@@ -404,7 +453,7 @@ impl Runner {
                 {
                     match self.doubts.until(now, self.plan.settle) {
                         Some(later) if !self.ending && self.judge.judges(About::PRODUCER) => *until = later,
-                        Some(_) | None => return self.settled(actions),
+                        Some(_) | None => return self.settled(now, actions),
                     }
                 }
                 if *until <= now && *proof == Proof::Idle {
@@ -414,13 +463,13 @@ impl Runner {
             }
             Phase::Settled => {}
         }
-        for fault in &mut self.lingering {
+        for begun in &mut self.lingering {
             let mut scene = self.kit.scene(sessions, now, actions);
             if !scene.is_decided() {
-                fault.on_event(event, &mut scene);
+                begun.fault.on_event(event, &mut scene);
             }
         }
-        self.lingering.retain(|fault| !fault.is_done());
+        self.lingering.retain(|begun| !begun.fault.is_done());
         if !self.ending {
             self.fire_what_is_due(event, sessions, now, actions);
         }
@@ -437,32 +486,39 @@ impl Runner {
     /// Goes on to the next phase where the one that it is in is over.
     fn leave(&mut self, sessions: &Sessions, now: Timestamp, actions: &mut Actions) {
         if let Phase::Acting(faults) = &mut self.phase
-            && faults.iter().all(|fault| fault.is_done() || !fault.blocks())
+            && faults.iter().all(|begun| begun.fault.is_done() || !begun.fault.blocks())
             && self.kit.bursts.is_idle()
         {
-            self.lingering.extend(std::mem::take(faults).into_iter().filter(|fault| !fault.is_done()));
+            self.lingering.extend(std::mem::take(faults).into_iter().filter(|begun| !begun.fault.is_done()));
             self.idle_since = Some(now);
             self.phase = Phase::Armed;
-            self.steps.begin(now);
+            self.lanes.iter_mut().for_each(|lane| lane.steps.begin(now));
         }
         if let Some(started) = self.started {
-            self.steps.expire(started, PATIENCE, now, actions);
+            self.lanes.iter_mut().for_each(|lane| lane.steps.expire(started, now, actions));
         }
         let over = match &self.phase {
             Phase::Armed => {
                 let session = sessions.at(self.kit.producer);
-                let flows = self.idle_since.is_some();
-                let bored = self.bored_at().is_some_and(|at| now > at);
+                let idle_since = self.idle_since;
                 let wanted = &self.kit.wanted;
-                if bored || (self.steps.cuts() && flows && attainable(wanted, session, &self.kit.tools).is_empty()) {
-                    self.steps.skip(now, actions);
-                    self.idle_since = Some(now);
+                for lane in &mut self.lanes {
+                    let bored = lane.steps.bored_at(idle_since).is_some_and(|at| now > at);
+                    let met = || attainable(wanted, session, &self.kit.tools).is_empty();
+                    if bored || (lane.steps.cuts() && idle_since.is_some() && met()) {
+                        lane.steps.skip(now, actions);
+                        self.idle_since = Some(now);
+                    }
                 }
-                self.ending || (self.steps.next().is_none() && !self.steps.awaits_early())
+                self.ending
+                    || (self.plan.is_armed() && !self.stands() && self.lanes.iter().all(|lane| lane.steps.is_done()))
             }
             Phase::Asking(..) => self.ending,
             // Without a producer there is nobody to watch.
-            Phase::Opening if self.ending => return self.settled(actions),
+            Phase::Opening if self.ending => {
+                self.skip_standing(now, actions);
+                return self.settled(now, actions);
+            }
             Phase::Opening | Phase::Acting(_) | Phase::Settling { .. } | Phase::Settled => false,
         };
         if over {
@@ -470,28 +526,14 @@ impl Runner {
         }
         if self.is_mute(now) {
             self.abandon(sessions, now, actions);
-            self.settled(actions);
+            self.settled(now, actions);
         }
-    }
-
-    /// When the next step has waited long enough: for a place in a transfer, since something came last; for its trigger,
-    /// since it was armed.
-    fn bored_at(&self) -> Option<Timestamp> {
-        let step = self.steps.next()?;
-        let within = step.when.within.map(|within| within.0);
-        let armed = self.steps.armed_at();
-        if within.is_none() && step.when.is_plain() && step.is_mid_transfer() {
-            return self.idle_since.map(|since| since.max(armed.unwrap_or(since)) + PATIENCE);
-        }
-        // A step that waits for another is waited for as long as that.
-        let since = armed.or(self.idle_since)?;
-        Some(since + within.unwrap_or(PATIENCE))
     }
 
     fn abandon(&mut self, sessions: &Sessions, now: Timestamp, actions: &mut Actions) {
         if let Phase::Acting(faults) = &mut self.phase {
-            for fault in faults {
-                fault.abandon(&mut self.kit.scene(sessions, now, actions));
+            for begun in faults {
+                begun.fault.abandon(&mut self.kit.scene(sessions, now, actions));
             }
         }
     }
@@ -504,9 +546,13 @@ const DIALLED: Side = Side::Upstream;
 impl Interceptor for Runner {
     fn on_event(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp) -> Actions {
         let mut actions = Vec::new();
+        if self.is_dormant() {
+            return actions;
+        }
         self.started.get_or_insert(now);
         self.look_for_producer(sessions);
         self.watch(event, now);
+        self.heed(sessions, now, &mut actions);
         if let Event::Answer { head, .. } = event {
             self.kit.bursts.answered(head.header.opcode, head.header.opaque);
         }
@@ -525,11 +571,12 @@ impl Interceptor for Runner {
         let phase = match &self.phase {
             Phase::Asking(_, since) => Some(*since + VERSION_WITHIN + TICK),
             Phase::Armed => {
-                let bored = self.bored_at().map(|at| at + TICK);
-                let armed = self.steps.armed_at().filter(|at| *at > self.last_event);
-                [bored, armed].into_iter().flatten().min()
+                let lanes = || self.lanes.iter().filter(|lane| !lane.over);
+                let bored = lanes().filter_map(|lane| lane.steps.bored_at(self.idle_since)).map(|at| at + TICK);
+                let armed = lanes().filter_map(|lane| lane.steps.armed_at()).filter(|at| *at > self.last_event);
+                bored.chain(armed).min()
             }
-            Phase::Acting(faults) => faults.iter().filter_map(|fault| fault.wakeup()).min(),
+            Phase::Acting(faults) => faults.iter().filter_map(|begun| begun.fault.wakeup()).min(),
             Phase::Settling { until, proof: Proof::Idle } => Some(*until),
             Phase::Settling { proof, .. } => proof.wakeup(),
             Phase::Opening | Phase::Settled => None,
@@ -538,12 +585,21 @@ impl Interceptor for Runner {
             Phase::Acting(_) | Phase::Settling { .. } => Some(self.looked_at + LOOK_EVERY),
             Phase::Opening | Phase::Asking(..) | Phase::Armed | Phase::Settled => None,
         };
-        let lingering = self.lingering.iter().filter_map(|fault| fault.wakeup()).min();
-        [phase, lingering, self.kit.bursts.wakeup(), self.stand_in.wakeup(), watchdog].into_iter().flatten().min()
+        let lingering = self.lingering.iter().filter_map(|begun| begun.fault.wakeup()).min();
+        let more = [self.kit.bursts.wakeup(), self.stand_in.wakeup(), watchdog, self.wanted.wakeup()];
+        [phase, lingering].into_iter().chain(more).flatten().min()
     }
 
     fn is_settled(&self) -> bool {
         matches!(self.phase, Phase::Settled)
+    }
+
+    fn is_armed(&self) -> bool {
+        self.plan.is_armed() || self.wanted.ever || self.wanted.has_news()
+    }
+
+    fn stepper(&mut self) -> Option<&mut dyn Any> {
+        Some(self)
     }
 }
 

@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use super::super::After;
 use super::super::Per;
-use super::super::Plan;
 use super::super::Step;
 use super::DIALLED;
 use super::trigger::Trigger;
@@ -11,7 +10,9 @@ use crate::engine::Action;
 use crate::engine::Actions;
 use crate::fault::CloseAt;
 use crate::fault::FaultSpec;
+use crate::fault::Spec;
 use crate::journal::Act;
+use crate::journal::Side;
 
 /// The steps of a plan: of those in order, one is next; those that have fired and may fire again, and those that wait from
 /// the start, are armed beside it.
@@ -21,6 +22,18 @@ pub(super) struct Steps {
     next: usize,
     /// Since when the next one may be armed: the one before has fired, or was gone by.
     since: Option<Timestamp>,
+    patience: Patience,
+}
+
+/// How steps wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Patience {
+    /// So long at the most, where they do not say how long themselves; with those from the start counted from the first frame.
+    Limited(Duration),
+    /// As long as they are armed, where they do not say how long. Those that are done to a stream act one after another.
+    Endless,
+    /// So too; and beside all else that goes on, once DCP is open, where they leave streams alone.
+    Beside,
 }
 
 /// A step, and what has become of it.
@@ -34,6 +47,10 @@ pub(super) struct Armed {
 }
 
 impl Armed {
+    fn wants_stream(&self) -> bool {
+        self.step.faults.iter().any(Spec::wants_stream)
+    }
+
     fn is_from_start(&self) -> bool {
         self.step.when.after == Some(After::Start)
     }
@@ -50,17 +67,23 @@ impl Armed {
 }
 
 impl Steps {
-    pub(super) fn of(plan: &Plan, connection: u64) -> Self {
-        let mut dice = fastrand::Rng::with_seed(plan.seed);
+    /// Steps on the connection of that number; `side` is whose frames count where they do not say.
+    pub(super) fn of<'a>(
+        steps: impl IntoIterator<Item = &'a Step>,
+        seed: u64,
+        connection: u64,
+        side: Option<Side>,
+        patience: Patience,
+    ) -> Self {
+        let mut dice = fastrand::Rng::with_seed(seed);
         let mut dice = fastrand::Rng::with_seed(dice.u64(..).wrapping_add(connection));
-        let steps = plan.scenarios.iter().flat_map(|scenario| &scenario.steps);
-        let steps = steps.map(|step| Armed {
-            trigger: Trigger::new(step.when.clone(), fastrand::Rng::with_seed(dice.u64(..))),
+        let steps = steps.into_iter().map(|step| Armed {
+            trigger: Trigger::new(step.when.clone(), fastrand::Rng::with_seed(dice.u64(..))).on(side),
             step: step.clone(),
             fired_at: None,
             over: false,
         });
-        let mut steps = Self { steps: steps.collect(), next: 0, since: None };
+        let mut steps = Self { steps: steps.collect(), next: 0, since: None, patience };
         steps.pass_by();
         steps
     }
@@ -108,19 +131,24 @@ impl Steps {
         }
     }
 
-    /// The steps whose triggers are asked now; the next one among them where `in_order`.
-    pub(super) fn armed(&self, in_order: bool, now: Timestamp) -> Vec<usize> {
+    /// The steps whose triggers are asked now; the next one among them where `in_order`, and those that go beside all else
+    /// where DCP is `open`.
+    pub(super) fn armed(&self, in_order: bool, open: bool, now: Timestamp) -> impl Iterator<Item = usize> {
         let next = self.next;
-        let due = in_order && self.armed_at().is_some_and(|at| at <= now);
-        let armed = self.steps.iter().enumerate().filter(|&(index, armed)| {
+        let due = self.armed_at().is_some_and(|at| at <= now);
+        let armed = self.steps.iter().enumerate().filter(move |&(index, armed)| {
             let again = index < next && armed.fired_at.is_some() && !is_cut(&armed.step);
-            !armed.over && !armed.trigger.is_spent() && ((index == next && due) || armed.is_from_start() || again)
+            let one_by_one = self.patience.is_endless() && armed.wants_stream();
+            let beside = self.patience == Patience::Beside && open && !armed.wants_stream();
+            let asked = (index == next && due && (in_order || beside))
+                || ((armed.is_from_start() || again) && (in_order || !one_by_one));
+            !armed.over && !armed.trigger.is_spent() && asked
         });
-        armed.map(|(index, _)| index).collect()
+        armed.map(|(index, _)| index)
     }
 
     /// Whether a step from the start has yet to fire.
-    pub(super) fn awaits_early(&self) -> bool {
+    fn awaits_early(&self) -> bool {
         self.steps.iter().any(|armed| armed.is_from_start() && !armed.over && armed.fired_at.is_none())
     }
 
@@ -149,14 +177,43 @@ impl Steps {
         self.pass_by();
     }
 
-    /// Steps from the start that have waited long enough are gone by.
-    pub(super) fn expire(&mut self, started: Timestamp, patience: Duration, now: Timestamp, actions: &mut Actions) {
+    /// Steps from the start that have waited long enough are gone by; the connection has `started` then.
+    pub(super) fn expire(&mut self, started: Timestamp, now: Timestamp, actions: &mut Actions) {
+        let patience = self.patience;
+        let since = if patience.is_endless() { self.since.unwrap_or(now) } else { started };
         for armed in &mut self.steps {
-            let within = armed.step.when.within.map_or(patience, |within| within.0);
-            if armed.is_from_start() && !armed.over && armed.fired_at.is_none() && now.since(started) > within {
+            let Some(within) = patience.of(&armed.step) else { continue };
+            if armed.is_from_start() && !armed.over && armed.fired_at.is_none() && now.since(since) > within {
                 armed.over = true;
                 actions.push(never_fired(&armed.step));
             }
+        }
+    }
+
+    /// When the next one has waited long enough for its trigger, since it was armed, or else since `idle_since`: for a place
+    /// in a transfer, since something came last.
+    pub(super) fn bored_at(&self, idle_since: Option<Timestamp>) -> Option<Timestamp> {
+        let step = self.next()?;
+        let armed = self.armed_at();
+        let patience = self.patience.of(step)?;
+        if step.when.within.is_none() && step.when.is_plain() && step.is_mid_transfer() {
+            return idle_since.map(|since| since.max(armed.unwrap_or(since)) + patience);
+        }
+        // A step that waits for another is waited for as long as that.
+        let since = armed.or(idle_since)?;
+        Some(since + patience)
+    }
+
+    /// Whether no step is waited for.
+    pub(super) fn is_done(&self) -> bool {
+        self.next().is_none() && !self.awaits_early()
+    }
+
+    /// As [`Self::skip_all`], and those that have fired fire no more.
+    pub(super) fn end(&mut self, now: Timestamp, actions: &mut Actions) {
+        self.skip_all(now, actions);
+        for armed in &mut self.steps {
+            armed.over = true;
         }
     }
 
@@ -170,6 +227,21 @@ impl Steps {
                 actions.push(never_fired(&armed.step));
             }
         }
+    }
+}
+
+impl Patience {
+    const fn is_endless(self) -> bool {
+        matches!(self, Self::Endless | Self::Beside)
+    }
+
+    /// How long that step is waited for.
+    fn of(self, step: &Step) -> Option<Duration> {
+        let limit = match self {
+            Self::Limited(limit) => Some(limit),
+            Self::Endless | Self::Beside => None,
+        };
+        step.when.within.map(|within| within.0).or(limit)
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use super::super::Per;
 use super::super::When;
 use super::super::can_come;
-use super::filters::Filters;
 use crate::Timestamp;
 use crate::dcp;
 use crate::engine::Event;
@@ -26,6 +25,8 @@ use crate::wire::Opcode;
 #[derive(Debug)]
 pub(super) struct Trigger {
     when: When,
+    /// Whose frames count, where the trigger does not say which role's.
+    side: Option<Side>,
     chance: fastrand::Rng,
     counts: BTreeMap<Option<StreamKey>, Count>,
 }
@@ -41,7 +42,18 @@ const MOST_STREAMS: usize = 65_536;
 
 impl Trigger {
     pub(super) const fn new(when: When, chance: fastrand::Rng) -> Self {
-        Self { when, chance, counts: BTreeMap::new() }
+        Self { when, side: None, chance, counts: BTreeMap::new() }
+    }
+
+    /// Counts only frames of that side, unless it says whose frames count.
+    pub(super) const fn on(mut self, side: Option<Side>) -> Self {
+        self.side = side;
+        self
+    }
+
+    /// Whether an event is one of the side whose frames count, where there is one.
+    pub(super) fn is_of_side(&self, event: &Event<'_>) -> bool {
+        self.side.is_none_or(|side| matches!(event, Event::Frame { from, .. } if *from == side))
     }
 
     /// Chance for what is done, apart from its own.
@@ -63,7 +75,7 @@ impl Trigger {
     pub(super) fn concerns(&self, event: &Event<'_>, producer: Side, now: Timestamp) -> bool {
         let Event::Frame { from, head, .. } = event else { return false };
         let (role, name) = if *from == producer { (Role::Producer, "producer") } else { (Role::Consumer, "consumer") };
-        self.when.from.is_none_or(|wanted| wanted == role)
+        self.when.from.map_or_else(|| self.is_of_side(event), |wanted| wanted == role)
             && self
                 .when
                 .filter
@@ -98,7 +110,7 @@ impl Trigger {
 }
 
 /// The stream of a frame, as far as it is one's.
-pub(super) fn stream_of(event: &Event<'_>, sessions: &Sessions, producer: Side, filters: &Filters) -> Option<Struck> {
+pub(super) fn stream_of(event: &Event<'_>, sessions: &Sessions, producer: Side) -> Option<Struck> {
     let Event::Frame { head, context, .. } = event else { return None };
     let key = context.stream.as_ref()?.key;
     let delivered = sessions.at(producer.other()).stream(key);
@@ -107,7 +119,7 @@ pub(super) fn stream_of(event: &Event<'_>, sessions: &Sessions, producer: Side, 
     let is_message = head.header.is_request() && dcp::is_stream_message(head.header.opcode);
     let opaque = if is_message { head.header.opaque } else { current.unwrap_or(head.header.opaque) };
     let seqno = delivered.map_or(0, |stream| stream.last_seqno);
-    Some(Struck { key, opaque, seqno, filter: filters.of(key) })
+    Some(Struck { key, opaque, seqno, filter: sessions.filter(key) })
 }
 
 /// Whether an event is a message of an open stream, inside a snapshot with more to come, behind some that the consumer has

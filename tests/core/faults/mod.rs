@@ -1,6 +1,7 @@
 //! What the tool does on a connection, step by step: the runner of scenarios and its faults in hand-made conversations.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // helpers of tests
 
+mod armed;
 mod cut_answers;
 mod cut_books;
 mod cut_consumer;

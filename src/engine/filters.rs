@@ -5,7 +5,8 @@ use crate::dcp::FrameHead;
 use crate::session::StreamKey;
 use crate::wire::Frame;
 
-/// The values of the consumer's stream requests, to repeat the request with.
+/// The values of the consumer's stream requests, to repeat a request with: those of streams too that were opened before
+/// anything was armed.
 #[derive(Debug, Default)]
 pub(super) struct Filters(BTreeMap<StreamKey, Vec<u8>>);
 
