@@ -118,10 +118,11 @@ RUNS = [*eras(), *quirks(), *consumers(), *without_something()]
 
 
 class Listener:
-    """A dcproxy that listens; its standard error is kept."""
+    """A dcproxy that listens; its standard error is kept. `says` is what it says before its address."""
 
-    def __init__(self, command):
+    def __init__(self, command, says="listening on "):
         self.lines = []
+        self.says = says
         self.address = queue.SimpleQueue()
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -131,8 +132,8 @@ class Listener:
     def read(self):
         for line in self.process.stderr:
             self.lines.append(line.rstrip())
-            if line.startswith("listening on "):
-                self.address.put(line.split()[2])
+            if line.startswith(self.says):
+                self.address.put(line.removeprefix(self.says).split()[0])
         self.address.put(None)
 
     def wait_for_address(self):

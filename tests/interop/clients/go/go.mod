@@ -28,4 +28,7 @@ require (
 	gopkg.in/tomb.v1 v1.0.0-20141024135613-dd632973f1e7 // indirect
 )
 
-tool github.com/Shopify/toxiproxy/v2/cmd/cli
+tool (
+	github.com/Shopify/toxiproxy/v2/cmd/cli
+	github.com/Shopify/toxiproxy/v2/cmd/server
+)

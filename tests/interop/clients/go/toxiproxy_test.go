@@ -162,16 +162,16 @@ func TestLatencyIsMeasuredOnAConnectionThatIsOpen(t *testing.T) {
 	proxy := create(t, "go-latency", echo)
 	conn := connect(t, proxy)
 	ask(t, conn, "before")
-	if _, err := proxy.AddToxic("slow", "latency", "downstream", 1, toxiproxy.Attributes{"latency": 300}); err != nil {
+	if _, err := proxy.AddToxic("slow", "latency", "downstream", 1, toxiproxy.Attributes{"latency": 500}); err != nil {
 		t.Fatal(err)
 	}
-	if _, took := ask(t, conn, "slow"); took < 300*time.Millisecond || took > 2*time.Second {
-		t.Errorf("expected 300 ms, took %v", took)
+	if _, took := ask(t, conn, "slow"); took < 500*time.Millisecond || took > 2*time.Second {
+		t.Errorf("expected 500 ms, took %v", took)
 	}
 	if err := proxy.RemoveToxic("slow"); err != nil {
 		t.Fatal(err)
 	}
-	if _, took := ask(t, conn, "after"); took >= 300*time.Millisecond {
+	if _, took := ask(t, conn, "after"); took >= 500*time.Millisecond {
 		t.Errorf("expected no latency any more, took %v", took)
 	}
 }

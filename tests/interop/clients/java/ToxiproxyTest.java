@@ -129,11 +129,11 @@ class ToxiproxyTest {
     Proxy proxy = create("java-latency");
     Socket socket = connect(proxy.getListen());
     ask(socket, "before");
-    Latency slow = proxy.toxics().latency("slow", ToxicDirection.DOWNSTREAM, 300);
+    Latency slow = proxy.toxics().latency("slow", ToxicDirection.DOWNSTREAM, 500);
     long millis = millisToAsk(socket, "slow");
-    assertTrue(millis >= 300 && millis < 2000, "expected 300 ms, took " + millis);
+    assertTrue(millis >= 500 && millis < 2000, "expected 500 ms, took " + millis);
     slow.remove();
-    assertTrue(millisToAsk(socket, "after") < 300);
+    assertTrue(millisToAsk(socket, "after") < 500);
   }
 
   @Test

@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
 # What toxiproxy's own command line can ask of dcproxy, with toxiproxy's own toxics: it is not told which of the two it talks to.
 # It takes the API's address from TOXIPROXY_URL, and has no call for changing an address, for /reset and for /populate.
-#
-#     toxiproxy-cli.sh PROGRAM
 set -euo pipefail
-cli=$1
+cli=$TOXIPROXY_CLI
 
 wrong() {
   printf 'line %s: expected %s, found %s\n' "${BASH_LINENO[1]}" "$1" "$2" >&2
@@ -51,16 +49,16 @@ millis() {
 }
 connect
 millis >/dev/null
-prints "Added downstream latency toxic 'slow' on proxy 'cli'" "$cli" toxic add -t latency -n slow -a latency=300 cli
+prints "Added downstream latency toxic 'slow' on proxy 'cli'" "$cli" toxic add -t latency -n slow -a latency=500 cli
 took=$(millis)
-[ "$took" -ge 300 ] && [ "$took" -lt 2000 ] || wrong '300 ms' "$took"
+[ "$took" -ge 500 ] && [ "$took" -lt 2000 ] || wrong '500 ms' "$took"
 complains "Failed to add toxic: failed to add toxic to proxy cli: AddToxic: HTTP 409: toxic already exists" \
   "$cli" toxic add -t latency -n slow cli
 prints "Updated toxic 'slow' on proxy 'cli'" "$cli" toxic update -n slow --toxicity 0.5 -a jitter=1 cli
-[ "$(attributes slow)" = '[ jitter=1 latency=300 ]' ] || wrong 'jitter 1, latency 300' "$(attributes slow)"
+[ "$(attributes slow)" = '[ jitter=1 latency=500 ]' ] || wrong 'jitter 1, latency 500' "$(attributes slow)"
 prints "Removed toxic 'slow' on proxy 'cli'" "$cli" toxic delete -n slow cli
 took=$(millis)
-[ "$took" -lt 300 ] || wrong 'no latency any more' "$took"
+[ "$took" -lt 500 ] || wrong 'no latency any more' "$took"
 complains "Failed to remove toxic: failed to remove toxic 'slow' from proxy 'cli': HTTP 404: toxic not found" \
   "$cli" toxic delete -n slow cli
 complains 'Failed to add toxic: failed to add toxic to proxy cli: AddToxic: HTTP 400: invalid toxic type' \
