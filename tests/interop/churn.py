@@ -18,6 +18,7 @@ import http.client
 import json
 import multiprocessing
 import os
+import queue
 import random
 import re
 import socket
@@ -119,7 +120,7 @@ def ping(connection, echo, stopped, times):
         began = time.monotonic()
         connection.sendall(b"?")
         if not connection.recv(1):
-            return
+            return times.append(None)
         times.append(time.monotonic() - began)
 
 
@@ -149,7 +150,9 @@ def traffic(control, listener):
     for thread in threads:
         thread.join(30)
     wrong = [f"{name} {way}: {flow.wrong()}" for (name, way), flow in flows.items() if flow.wrong()]
-    times.sort()
+    if not times or None in times:
+        wrong.append(f"pings: the connection ended after {len(times)}")
+    times = sorted(filter(None, times)) or [0]
     control.send({
         "bytes": sum(flow.arrived_bytes for flow in flows.values()), "wrong": wrong, "pings": len(times),
         "median_ms": round(times[len(times) // 2] * 1000, 2), "p99_ms": round(times[len(times) * 99 // 100] * 1000, 2),
@@ -299,7 +302,7 @@ def run(options):
         print(f"traffic: {json.dumps(said)}", flush=True)
         if server.process.poll() is not None:
             wrong.append("the process has ended")
-    except (OSError, EOFError, http.client.HTTPException) as error:
+    except (OSError, EOFError, queue.Empty, http.client.HTTPException) as error:
         wrong += [f"{type(error).__name__}: {error}", *server.lines[-5:]]
     finally:
         server.end()
