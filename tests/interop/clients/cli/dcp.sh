@@ -10,7 +10,7 @@ port=$(curl -sf "$TOXIPROXY_URL/proxies/dcp" | jq -r '.listen | split(":")[1]')
 # The application under test, told the proxy's port instead of the producer's.
 $APPLICATION "$port" >/dev/null &
 trap 'kill %1; "$cli" delete dcp' EXIT
-until curl -sf "$dcp/connections" | jq -e 'any(.streams | length > 0)' >/dev/null; do sleep 0.05; done
+until curl -sf "$dcp/connections" | jq -e 'any(.connections[]; .edges.upstream.streams.live > 0)' >/dev/null; do sleep 0.05; done
 
 # Closed in the middle of what it is receiving; then the producer is told what a consumer says whose stream is gone.
 "$cli" toxic add --type dcp_close_stream --toxicName close dcp

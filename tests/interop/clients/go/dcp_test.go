@@ -53,9 +53,13 @@ func TestProducerCopesWithAStreamClosedMidTransfer(t *testing.T) {
 		}
 	}
 	until("a stream is open", func() bool {
-		var connections []struct{ Streams []any }
-		ask("GET", "/connections", &connections)
-		return len(connections) > 0 && len(connections[0].Streams) > 0
+		var open struct {
+			Connections []struct {
+				Edges struct{ Upstream struct{ Streams struct{ Live int } } }
+			}
+		}
+		ask("GET", "/connections", &open)
+		return len(open.Connections) > 0 && open.Connections[0].Edges.Upstream.Streams.Live > 0
 	})
 
 	// Closed in the middle of what it is receiving; then the producer is told what a consumer says whose stream is gone.

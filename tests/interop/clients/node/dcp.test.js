@@ -25,8 +25,8 @@ test("the producer copes with a stream closed mid-transfer", async (t) => {
 
   // What dcproxy has and toxiproxy has not is plain HTTP.
   const dcp = `${client.host}/dcp/v1/proxies/dcp`;
-  const connections = async () => (await client.getApi().get(`${dcp}/connections`)).data;
-  await until("a stream is open", async () => (await connections()).some((one) => one.streams.length > 0));
+  const connections = async () => (await client.getApi().get(`${dcp}/connections`)).data.connections;
+  await until("a stream is open", async () => (await connections()).some((one) => one.edges.upstream.streams.live > 0));
 
   // Closed in the middle of what it is receiving; then the producer is told what a consumer says whose stream is gone.
   await proxy.addToxic({ name: "close", type: "dcp_close_stream", attributes: {} });

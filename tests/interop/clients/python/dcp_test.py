@@ -26,9 +26,9 @@ class ProducerTest(unittest.TestCase):
 
         # What dcproxy has and toxiproxy has not is plain HTTP.
         def connections():
-            return APIConsumer.get("/dcp/v1/proxies/dcp/connections").json()
+            return APIConsumer.get("/dcp/v1/proxies/dcp/connections").json()["connections"]
 
-        self.until(lambda: any(one["streams"] for one in connections()), "a stream is open")
+        self.until(lambda: any(one["edges"]["upstream"]["streams"]["live"] for one in connections()), "a stream is open")
 
         # Closed in the middle of what it is receiving; then the producer is told what a consumer says whose stream is gone.
         proxy.add_toxic(type="dcp_close_stream")
