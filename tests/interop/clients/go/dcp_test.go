@@ -55,7 +55,9 @@ func TestProducerCopesWithAStreamClosedMidTransfer(t *testing.T) {
 	until("a stream is open", func() bool {
 		var open struct {
 			Connections []struct {
-				Edges struct{ Upstream struct{ Streams struct{ Live int } } }
+				Edges struct {
+					Upstream struct{ Streams struct{ Live int } }
+				}
 			}
 		}
 		ask("GET", "/connections", &open)
