@@ -62,13 +62,16 @@ def chunks_of_frames(source):
     rest = b""
     while True:
         while len(rest) < 8192:
-            keys, extras, value = source.randrange(40), source.randrange(40), source.randrange(2000)
+            keys, extras, value = source.randrange(40), source.randrange(40), source.randrange(200)
             magic = source.choice([0x80, 0x81])
-            fields = [source.randrange(256), keys, extras, 0, source.randrange(1024), keys + extras + value, source.getrandbits(32)]
+            fields = [source.randrange(256), keys, extras, 0, source.randrange(16), keys + extras + value, source.randrange(64)]
             rest += HEADER.pack(magic, *fields, 0) + source.randbytes(keys + extras + value)
         cut = source.randrange(1, len(rest))
         yield rest[:cut]
         rest = rest[cut:]
+
+
+FLOOD = 60  # times a MiB or so
 
 
 class Flow:
@@ -80,17 +83,25 @@ class Flow:
         self.sent, self.arrived = hashlib.sha256(), hashlib.sha256()
         self.sent_bytes = self.arrived_bytes = 0
         self.error = None
+        self.floods, self.flooded = kind is chunks_of_frames, threading.Event()
 
     def send(self, stopped):
         try:
+            if self.floods:
+                # What is remembered of a connection is bounded: it is to be full before rounds are compared.
+                self.send_one(b"".join(next(self.chunks) for _ in range(200)), FLOOD)
+            self.flooded.set()
             while not stopped.wait(0.01):
-                chunk = next(self.chunks)
-                self.ends[0].sendall(chunk)
-                self.sent.update(chunk)
-                self.sent_bytes += len(chunk)
+                self.send_one(next(self.chunks))
             self.ends[0].shutdown(socket.SHUT_WR)
         except OSError as error:
             self.error = f"sending: {error}"
+
+    def send_one(self, chunk, times=1):
+        for _ in range(times):
+            self.ends[0].sendall(chunk)
+            self.sent.update(chunk)
+            self.sent_bytes += len(chunk)
 
     def receive(self):
         try:
@@ -144,6 +155,8 @@ def traffic(control, listener):
     threads.append(threading.Thread(target=ping, args=(*pair(), stopped, times)))
     for thread in threads:
         thread.start()
+    for flow in flows.values():
+        flow.flooded.wait(60)
     control.send("flows")
     control.recv()
     stopped.set()

@@ -14,6 +14,7 @@ until curl -sf "$dcp/connections" | jq -e 'any(.connections[]; .edges.upstream.s
 
 # Closed in the middle of what it is receiving; then the producer is told what a consumer says whose stream is gone.
 "$cli" toxic add --type dcp_close_stream --toxicName close dcp
+until curl -sf "$TOXIPROXY_URL/metrics" | grep 'dcproxy_faults_fired_total{proxy="dcp"' >/dev/null; do sleep 0.05; done
 report=$(curl -sf -X POST "$dcp/verdict")
 jq -r '(., .connections[]).findings[] | select(.verdict != "pass") | "\(.id) (\(.verdict)): found \(.actual)"' <<<"$report"
 [ "$(jq -r .verdict <<<"$report")" = pass ]

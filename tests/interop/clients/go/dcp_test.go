@@ -3,6 +3,7 @@ package clients
 // docs:begin
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -32,17 +33,16 @@ func TestProducerCopesWithAStreamClosedMidTransfer(t *testing.T) {
 	defer application.Process.Kill()
 
 	// What dcproxy has and toxiproxy has not is plain HTTP.
-	ask := func(method, path string, answer any) {
+	ask := func(method, path string) []byte {
 		t.Helper()
-		request, _ := http.NewRequest(method, api+"/dcp/v1/proxies/dcp"+path, nil)
+		request, _ := http.NewRequest(method, api+path, nil)
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer response.Body.Close()
-		if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
-			t.Fatal(err)
-		}
+		body, _ := io.ReadAll(response.Body)
+		return body
 	}
 	until := func(what string, holds func() bool) {
 		t.Helper()
@@ -60,14 +60,17 @@ func TestProducerCopesWithAStreamClosedMidTransfer(t *testing.T) {
 				}
 			}
 		}
-		ask("GET", "/connections", &open)
-		return len(open.Connections) > 0 && open.Connections[0].Edges.Upstream.Streams.Live > 0
+		return json.Unmarshal(ask("GET", "/dcp/v1/proxies/dcp/connections"), &open) == nil &&
+			len(open.Connections) > 0 && open.Connections[0].Edges.Upstream.Streams.Live > 0
 	})
 
 	// Closed in the middle of what it is receiving; then the producer is told what a consumer says whose stream is gone.
 	if _, err := proxy.AddToxic("close", "dcp_close_stream", "downstream", 1, toxiproxy.Attributes{}); err != nil {
 		t.Fatal(err)
 	}
+	until("it is closed", func() bool {
+		return strings.Contains(string(ask("GET", "/metrics")), `dcproxy_faults_fired_total{proxy="dcp"`)
+	})
 	type judged struct {
 		Verdict  string
 		Findings []struct{ ID, Verdict, Expected, Actual string }
@@ -76,7 +79,9 @@ func TestProducerCopesWithAStreamClosedMidTransfer(t *testing.T) {
 		judged
 		Connections []judged
 	}
-	ask("POST", "/verdict", &report)
+	if err := json.Unmarshal(ask("POST", "/dcp/v1/proxies/dcp/verdict"), &report); err != nil {
+		t.Fatal(err)
+	}
 	if report.Verdict != "pass" {
 		t.Error("the verdict is ", report.Verdict)
 	}

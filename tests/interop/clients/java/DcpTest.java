@@ -32,12 +32,13 @@ class DcpTest {
     command.add(proxy.getListen().split(":")[1]);
     Process application = new ProcessBuilder(command).redirectOutput(ProcessBuilder.Redirect.DISCARD).start();
     try {
-      until("a stream is open", () -> liveStreams(ask("GET", "/dcp/v1/proxies/dcp/connections", "").getAsJsonObject()) > 0);
+      until("a stream is open", () -> liveStreams(ask("GET", "/dcp/v1/proxies/dcp/connections", "")) > 0);
 
       // Closed in the middle of what it is receiving; then the producer is told what a consumer says whose stream is gone. The
       // client makes toxics of the types that it knows; the others are plain HTTP.
       ask("POST", "/proxies/dcp/toxics", "{\"type\": \"dcp_close_stream\"}");
-      JsonObject report = ask("POST", "/dcp/v1/proxies/dcp/verdict", "").getAsJsonObject();
+      until("it is closed", () -> ask("GET", "/metrics", "").contains("dcproxy_faults_fired_total{proxy=\"dcp\""));
+      JsonObject report = JsonParser.parseString(ask("POST", "/dcp/v1/proxies/dcp/verdict", "")).getAsJsonObject();
       assertEquals("pass", report.get("verdict").getAsString(), () -> wrong(report));
     } finally {
       application.destroyForcibly();
@@ -45,9 +46,9 @@ class DcpTest {
     }
   }
 
-  private static JsonElement ask(String method, String path, String body) throws Exception {
+  private static String ask(String method, String path, String body) throws Exception {
     HttpRequest request = HttpRequest.newBuilder(URI.create(API + path)).method(method, BodyPublishers.ofString(body)).build();
-    return JsonParser.parseString(HttpClient.newHttpClient().send(request, BodyHandlers.ofString()).body());
+    return HttpClient.newHttpClient().send(request, BodyHandlers.ofString()).body();
   }
 
   private static void until(String what, Callable<Boolean> holds) throws Exception {
@@ -56,9 +57,9 @@ class DcpTest {
     }
   }
 
-  private static int liveStreams(JsonObject open) {
+  private static int liveStreams(String open) {
     int live = 0;
-    for (JsonElement connection : open.getAsJsonArray("connections")) {
+    for (JsonElement connection : JsonParser.parseString(open).getAsJsonObject().getAsJsonArray("connections")) {
       JsonObject edges = connection.getAsJsonObject().getAsJsonObject("edges");
       live += edges.getAsJsonObject("upstream").getAsJsonObject("streams").get("live").getAsInt();
     }

@@ -30,6 +30,8 @@ test("the producer copes with a stream closed mid-transfer", async (t) => {
 
   // Closed in the middle of what it is receiving; then the producer is told what a consumer says whose stream is gone.
   await proxy.addToxic({ name: "close", type: "dcp_close_stream", attributes: {} });
+  const metrics = () => client.getApi().getText(`${client.host}/metrics`);
+  await until("it is closed", async () => (await metrics()).includes('dcproxy_faults_fired_total{proxy="dcp"'));
   const { data: report } = await client.getApi().post(`${dcp}/verdict`);
   const wrong = [report, ...report.connections]
     .flatMap((judged) => judged.findings)

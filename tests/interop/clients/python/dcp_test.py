@@ -32,6 +32,7 @@ class ProducerTest(unittest.TestCase):
 
         # Closed in the middle of what it is receiving; then the producer is told what a consumer says whose stream is gone.
         proxy.add_toxic(type="dcp_close_stream")
+        self.until(lambda: 'dcproxy_faults_fired_total{proxy="dcp"' in APIConsumer.get("/metrics").text, "it is closed")
         report = APIConsumer.post("/dcp/v1/proxies/dcp/verdict").json()
         wrong = [
             f"{finding['id']} ({finding['verdict']}): expected {finding['expected']}, found {finding['actual']}"
