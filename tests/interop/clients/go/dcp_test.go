@@ -1,6 +1,6 @@
+// docs:begin
 package clients
 
-// docs:begin
 import (
 	"encoding/json"
 	"io"
