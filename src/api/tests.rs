@@ -44,7 +44,7 @@ async fn serving(router: Router, bounds: Bounds) -> Api {
     let address = listener.local_addr().expect("bound");
     let close = watch::Sender::new(false);
     let task = tokio::spawn(serve(listener, router, bounds, close.subscribe()));
-    Api { address, task, close }
+    Api { address, task, close, registry: Registry::default() }
 }
 
 /// A connection on which that much was sent.
