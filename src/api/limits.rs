@@ -37,7 +37,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// The characters of a name.
 pub(super) const MAX_NAME: usize = 128;
 /// The proxies that there may be.
-pub(super) const MAX_PROXIES: usize = 10_000;
+pub(super) const MAX_PROXIES: usize = crate::net::control::MOST_PROXIES;
 /// The toxics of one proxy.
 pub(super) const MAX_TOXICS: usize = 1_000;
 /// The scenarios that are armed on one proxy.

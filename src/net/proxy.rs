@@ -192,9 +192,8 @@ pub(super) async fn serve_steered<S: Served>(
         }
     }
     server.served.closed();
-    if let Some(steering) = steering {
-        steering.over();
-    }
+    // Whoever has ended it is told.
+    drop(steering);
     server.summary
 }
 

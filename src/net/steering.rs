@@ -120,11 +120,13 @@ impl Steering {
             done.to.send(done.answer).ok();
         }
     }
+}
 
-    /// The proxy has ended: it is no more for whoever controls proxies.
-    pub(super) fn over(self) {
+impl Drop for Steering {
+    /// The proxy has ended, in whatever way: it is no more for whoever controls proxies.
+    fn drop(&mut self) {
         self.registry.leave(&self.controlled);
-        for to in self.ending {
+        for to in self.ending.drain(..) {
             to.send(()).ok();
         }
     }

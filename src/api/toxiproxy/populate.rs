@@ -14,6 +14,7 @@ use super::proxies::wanted;
 use super::refused::Refused;
 use super::shown::ShownProxy;
 use crate::api::answer;
+use crate::api::limits;
 use crate::net::control::Change;
 use crate::net::control::ChangeError;
 use crate::net::control::Controlled;
@@ -101,6 +102,7 @@ fn list(body: &[u8]) -> Result<Vec<ProxyBody>, Refused> {
             return Err(Refused::body("expected a list of proxies, found something else"));
         }
     };
+    limits::room("proxies", 0, all.len(), limits::MAX_PROXIES)?;
     let asked = all.iter().map(|one| ProxyBody::of(one, "a proxy")).collect::<Result<Vec<_>, _>>()?;
     for (asked, count) in asked.iter().zip(1..) {
         if asked.name.is_empty() {

@@ -121,11 +121,7 @@ impl Registry {
         let (started, serves) = oneshot::channel();
         newcomer.started = Some(started);
         let sent = self.maker().fleet.as_ref().is_some_and(|fleet| fleet.send(newcomer).is_ok());
-        if sent && serves.await.is_ok() {
-            return Ok(controlled);
-        }
-        self.leave(&controlled);
-        Err(CreateError::Ended)
+        if sent && serves.await.is_ok() { Ok(controlled) } else { Err(CreateError::Ended) }
     }
 
     /// Makes a proxy that somebody else is to have served.

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Service, pair, relays, written};
+use super::{Service, ask, pair, relays, written};
 use crate::program::command;
 use crate::support::{PATIENCE, loopback, run, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,15 +10,9 @@ use tokio::net::TcpStream;
 
 /// The status, and the body.
 async fn get(at: SocketAddr, path: &str, headers: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(at).await.expect("connected");
-    let request = format!("GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("written");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("text");
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let (status, head, body) = ask(at, &format!("GET {path}"), headers, "").await;
     assert!(head.to_ascii_lowercase().contains("content-type: application/json"), "{head}");
-    (status.unwrap_or_else(|| panic!("no status: {answer}")), body.to_owned())
+    (status, body)
 }
 
 /// A proxy with an API: what goes through it, where the API is.

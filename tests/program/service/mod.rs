@@ -6,6 +6,7 @@ mod drain;
 mod limits;
 mod logs;
 mod reload;
+mod serve;
 mod supervisor;
 
 use std::collections::BTreeMap;
@@ -109,6 +110,19 @@ pub(super) fn written(directory: &tempfile::TempDir, text: &str) -> PathBuf {
 pub(super) async fn pair(door: SocketAddr, upstream: &TcpListener) -> (TcpStream, TcpStream) {
     let dialler = TcpStream::connect(door).await.expect("connected");
     (dialler, upstream.accept().await.expect("dialled").0)
+}
+
+/// What an API answers: the status, the head, the body.
+pub(super) async fn ask(at: SocketAddr, line: &str, headers: &str, body: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(at).await.expect("connected");
+    let length = body.len();
+    let request = format!("{line} HTTP/1.1\r\n{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).await.expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("text");
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    (status.unwrap_or_else(|| panic!("no status: {answer}")), head.to_owned(), body.to_owned())
 }
 
 /// Whether bytes cross, each way; as many as make a header, since what is armed waits for one.
