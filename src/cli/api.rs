@@ -5,6 +5,7 @@ use anyhow::{Context, bail};
 use super::login::{read, variable};
 use crate::api::{Access, Token};
 use crate::net::Target;
+use crate::net::control::Registry;
 
 /// The flags that say where the API listens, and whom it answers.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -28,6 +29,10 @@ pub(super) struct ApiWhom {
     /// A further name by which the API is asked for: requests whose Host is another name are refused
     #[arg(long, value_name = "NAME", env = "DCPROXY_API_HOST")]
     pub(super) api_host: Vec<String>,
+
+    /// Let whoever uses the API record connections: files are made in this folder, and nowhere else
+    #[arg(long, value_name = "DIR", env = "DCPROXY_API_RECORDINGS")]
+    pub(super) api_recordings: Option<PathBuf>,
 }
 
 impl Api {
@@ -37,7 +42,11 @@ impl Api {
         let hosts = if whom.api_host.is_empty() { other_whom.api_host } else { whom.api_host };
         Self {
             api: self.api.or(other.api),
-            whom: ApiWhom { api_token_file: whom.api_token_file.or(other_whom.api_token_file), api_host: hosts },
+            whom: ApiWhom {
+                api_token_file: whom.api_token_file.or(other_whom.api_token_file),
+                api_host: hosts,
+                api_recordings: whom.api_recordings.or(other_whom.api_recordings),
+            },
         }
     }
 
@@ -49,12 +58,26 @@ impl Api {
         match &self.api {
             Some(at) => self.whom.access(at).map(Some),
             None if self.whom.api_token_file.is_some() => bail!("expected --api with --api-token-file, found none"),
+            None if self.whom.api_recordings.is_some() => bail!("expected --api with --api-recordings, found none"),
             None => Ok(None),
         }
     }
 }
 
 impl ApiWhom {
+    /// Tells where recordings may be written to, if they may.
+    ///
+    /// # Errors
+    /// There is no such folder.
+    pub(super) fn recordings(&self, registry: &Registry) -> anyhow::Result<()> {
+        let Some(folder) = &self.api_recordings else { return Ok(()) };
+        if !folder.is_dir() {
+            bail!("expected a folder with --api-recordings, found none at {}", folder.display());
+        }
+        registry.record_into(folder.clone());
+        Ok(())
+    }
+
     /// Who may use the API there.
     ///
     /// # Errors
@@ -78,7 +101,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("token");
         let at: Target = "localhost:1".parse().expect("a target");
-        let whom = ApiWhom { api_token_file: Some(file.clone()), api_host: vec!["dcproxy".to_owned()] };
+        let whom =
+            ApiWhom { api_token_file: Some(file.clone()), api_host: vec!["dcproxy".to_owned()], api_recordings: None };
         std::fs::write(&file, "correct-horse-battery\n").expect("written");
         let access = whom.access(&at).expect("read");
         assert!(access.token.is_some() && access.names == ["dcproxy"]);
@@ -98,6 +122,7 @@ mod tests {
             whom: ApiWhom {
                 api_token_file: file.map(PathBuf::from),
                 api_host: host.iter().map(|&host| host.to_owned()).collect(),
+                api_recordings: None,
             },
         };
         let both = api(None, Some("a"), &[]).or(api(Some(2), Some("b"), &["c"]));

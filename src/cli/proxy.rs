@@ -272,6 +272,7 @@ async fn serve(file: File, given: &ArgMatches, made: Made) -> anyhow::Result<Exi
     let access = file.api.access()?;
     let (shutdown, health) = (Shutdown::on_signals()?, Health::default());
     let (registry, newcomers) = Registry::making(made.sockets.sockets());
+    file.api.whom.recordings(&registry)?;
     let mut proxies = Proxies::new(file.path, given, made, access.is_some().then(|| registry.clone()));
     let outfits = proxies.equip(file.tables).await?;
     let reload = if proxies.can_read_again() { Some(Reload::on_signal()?) } else { None };

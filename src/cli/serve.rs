@@ -61,6 +61,7 @@ async fn serve(args: Args, given: &ArgMatches) -> anyhow::Result<ExitStatus> {
     let access = whom.access(&api)?;
     let (shutdown, health) = (Shutdown::on_signals()?, Health::default());
     let (registry, newcomers) = Registry::making(sockets.sockets());
+    whom.recordings(&registry)?;
     let mut proxies = Proxies::new(None, given, Made { sockets, how, by, drain }, Some(registry.clone()));
     let wanted = match &populate {
         Some(file) => read(file).await?,

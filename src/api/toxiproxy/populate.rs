@@ -58,7 +58,7 @@ pub(super) async fn populate(State(registry): State<Registry>, body: Bytes) -> R
     answer::json(status, &body)
 }
 
-/// Enables all proxies, and removes all toxics.
+/// Enables all proxies, removes all toxics, and disarms what was armed over HTTP.
 pub(super) async fn reset(State(registry): State<Registry>) -> Result<Response, Refused> {
     for proxy in registry.all() {
         match proxy.change(Change { enabled: Some(true), ..Change::default() }).await {
@@ -66,7 +66,7 @@ pub(super) async fn reset(State(registry): State<Registry>) -> Result<Response, 
             Ok(_) | Err(ChangeError::Ended) => {}
             Err(error @ (ChangeError::Bind { .. } | ChangeError::Fixed(_))) => return Err(error.into()),
         }
-        proxy.order(|orders| orders.toxics.clear());
+        proxy.order(|orders| *orders = Orders::default());
         proxy.obeyed().await;
     }
     Ok(StatusCode::NO_CONTENT.into_response())

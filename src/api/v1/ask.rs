@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::query::{number, wrong};
 use crate::Timestamp;
-use crate::api::answer;
+use crate::api::{answer, limits};
 use crate::net::Tapped;
 use crate::net::control::{Controlled, Handle, Open, Registry};
 
@@ -60,7 +60,7 @@ impl FromRequestParts<Registry> for Named {
         let name = names.iter().find(|(name, _)| name == "proxy").map_or("", |(_, value)| value);
         match registry.get(name) {
             Some(proxy) => Ok(Self { proxy, names }),
-            None => Err(not_found(&format!("expected the name of a proxy, found '{name}'"))),
+            None => Err(not_found(&format!("expected the name of a proxy, found '{}'", limits::shown(name)))),
         }
     }
 }

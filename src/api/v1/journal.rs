@@ -1,27 +1,28 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::http::{StatusCode, Uri};
+use axum::Extension;
+use axum::http::Uri;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::ask::Named;
+use super::ask::{Named, not_found};
 use super::query::{Query, number};
 use super::view::{edge, seconds, side_name};
-use crate::api::answer;
+use crate::api::limits::Tails;
 use crate::filter::{Filter, Subject, json_line};
 use crate::journal::{Act, Direction, Entry, How, Origin, What};
-use crate::net::control::{Heard, Hearing, Noted, NotedKind, Tail, said_by};
+use crate::net::control::{Heard, Hearing, Noted, NotedKind, said_by};
 
 /// A comment is sent where nothing else was for so long, so that whoever is in between knows that somebody is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// The journal from now on, as events: `frame`, `act`, `closed`, `paused`, `framing_lost`; and `lost`, with how many of these
 /// had no room.
-pub(super) async fn tail(uri: Uri, named: Named) -> Result<Response, Response> {
+pub(super) async fn tail(uri: Uri, Extension(tails): Extension<Tails>, named: Named) -> Result<Response, Response> {
     let query = Query::of(&uri, &["filter", "connection", "edge", "events"])?;
     let hearing = Hearing {
         filter: query.parsed("filter", str::parse::<Filter>)?,
@@ -29,13 +30,13 @@ pub(super) async fn tail(uri: Uri, named: Named) -> Result<Response, Response> {
         edge: query.parsed("edge", edge)?,
         kinds: query.parsed("events", kinds)?.unwrap_or_default(),
     };
+    let place = tails.enter().map_err(IntoResponse::into_response)?;
     let Some(tail) = named.proxy.journal().listen(hearing) else {
-        let error = format!("expected fewer to listen to '{}', or the proxy to be there still", named.proxy.name());
-        return Err(answer::refusal(StatusCode::TOO_MANY_REQUESTS, &error));
+        return Err(not_found(&format!("expected the proxy '{}', found that it has ended", named.proxy.name())));
     };
-    let events = unfold(tail, |mut tail: Tail| async move {
+    let events = unfold((tail, place), |(mut tail, place)| async move {
         let heard = tail.next().await?;
-        Some((Ok::<_, Infallible>(event(&heard)), tail))
+        Some((Ok::<_, Infallible>(event(&heard)), (tail, place)))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }

@@ -16,9 +16,10 @@ mod seed;
 mod verdict;
 mod view;
 
-use axum::Router;
 use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router};
 
+use super::limits::Tails;
 use crate::net::control::Registry;
 
 /// Its routes, as the document names them.
@@ -44,5 +45,6 @@ fn table() -> [(&'static str, MethodRouter<Registry>); 13] {
 }
 
 pub(super) fn routes(registry: Registry) -> Router {
-    table().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods)).with_state(registry)
+    let router = table().into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    router.layer(Extension(Tails::default())).with_state(registry)
 }

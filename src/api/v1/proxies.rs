@@ -15,6 +15,10 @@ use crate::net::control::{Controlled, Registry};
 #[derive(Serialize)]
 struct Proxy {
     name: String,
+    /// Where it listens, or would; and where its connections go.
+    listen: String,
+    upstream: String,
+    enabled: bool,
     /// Whether anything is done to its connections.
     armed: bool,
     /// The names of the scenarios that are armed.
@@ -46,11 +50,14 @@ struct Proxies {
 }
 
 fn shown(proxy: &Arc<Controlled>) -> Proxy {
-    let (setup, orders) = (proxy.setup(), proxy.orders());
+    let (setup, orders, standing) = (proxy.setup(), proxy.orders(), proxy.standing());
     let scenarios = armed_names(proxy);
     let toxics: Vec<String> = orders.toxics.iter().map(|toxic| toxic.name.clone()).collect();
     Proxy {
         name: proxy.name().to_owned(),
+        listen: standing.listen.text.clone(),
+        upstream: standing.upstream.clone(),
+        enabled: standing.enabled,
         armed: !scenarios.is_empty() || !toxics.is_empty(),
         scenarios,
         toxics,

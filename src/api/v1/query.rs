@@ -3,7 +3,7 @@ use std::str::FromStr;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
-use crate::api::answer;
+use crate::api::{answer, limits};
 
 /// The parameters behind the question mark of a request.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Query {
             };
             if !known.contains(&&*name) {
                 let expected = if known.is_empty() { "no parameter".to_owned() } else { known.join(", ") };
-                return Err(wrong(&format!("expected {expected}, found the parameter '{name}'")));
+                return Err(wrong(&format!("expected {expected}, found the parameter '{}'", limits::shown(&name))));
             }
             if pairs.iter().any(|(other, _)| *other == name) {
                 return Err(wrong(&format!("expected one {name}, found several")));
@@ -59,7 +59,7 @@ impl Query {
     pub(super) fn limit(&self, usual: usize, most: usize) -> Result<usize, Response> {
         let parse = |text: &str| match usize::from_str(text) {
             Ok(limit) if (1..=most).contains(&limit) => Ok(limit),
-            _ => Err(format!("expected a number from 1 to {most}, found '{text}'")),
+            _ => Err(format!("expected a number from 1 to {most}, found '{}'", limits::shown(text))),
         };
         Ok(self.parsed("limit", parse)?.unwrap_or(usual))
     }
@@ -72,7 +72,7 @@ impl Query {
 pub(super) fn number(text: &str) -> Result<u64, String> {
     // `+1` would be another spelling of the same.
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| is_number).ok_or_else(|| format!("expected a number, found '{text}'"))
+    text.parse().ok().filter(|_| is_number).ok_or_else(|| format!("expected a number, found '{}'", limits::shown(text)))
 }
 
 /// The answer to a request that is not understood.

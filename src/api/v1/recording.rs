@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ask::{Named, json, not_found};
 use super::query::{Query, wrong};
-use crate::api::answer;
+use crate::api::{answer, limits};
 use crate::capture::write::{About, MIN_SNAPLEN, Redaction};
 use crate::net::control::{Registry, TapingError};
 use crate::net::{RecorderLimits, RecorderOptions};
@@ -115,11 +115,10 @@ fn plain_name(name: &str) -> Result<(), String> {
     {
         return Ok(());
     }
-    let shown: String = name.chars().take(80).collect();
     Err(format!(
         "file: expected a plain name of letters, digits, '-', '_' and '.' that ends in .pcapng, of up to {MAX_NAME} \
          characters, found '{}'",
-        shown.escape_debug()
+        limits::shown(name)
     ))
 }
 

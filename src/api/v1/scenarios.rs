@@ -7,15 +7,13 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
-use super::ask::{Name, Named, not_found, whole};
+use super::ask::{Name, Named, PATIENCE, not_found, whole};
 use super::query::{Query, wrong};
-use crate::api::answer;
+use crate::api::{answer, limits};
 use crate::net::control::Controlled;
 use crate::scenario::{Scenario, ScenarioError};
-
-/// Scenarios that are armed on a proxy at a time.
-const MAX_ARMED: usize = 64;
 
 /// A scenario, in short.
 #[derive(Serialize)]
@@ -156,7 +154,7 @@ pub(super) async fn show(uri: Uri, named: Named) -> Result<Response, Response> {
 }
 
 fn not_armed(proxy: &Controlled, name: &str) -> Response {
-    not_found(&format!("expected a scenario that is armed on '{}', found '{name}'", proxy.name()))
+    not_found(&format!("expected a scenario that is armed on '{}', found '{}'", proxy.name(), limits::shown(name)))
 }
 
 /// A body that only names a built-in scenario.
@@ -181,7 +179,7 @@ pub(super) async fn arm(
         }
         _ => parsed(&headers, &body)?,
     };
-    put_in(&named.proxy, scenario, false)
+    put_in(&named.proxy, scenario, false).await
 }
 
 /// Arms the scenario of the body, which has that name, or without a body the built-in one; anew, where it is armed.
@@ -196,12 +194,18 @@ pub(super) async fn arm_named(
     let scenario =
         if body.is_empty() { Scenario::named(name).map_err(|_| no_such(name))? } else { parsed(&headers, &body)? };
     if scenario.name != name {
-        return Err(wrong(&format!("expected a scenario of the name '{name}', found '{}'", scenario.name)));
+        return Err(wrong(&format!(
+            "expected a scenario of the name '{}', found '{}'",
+            limits::shown(name),
+            limits::shown(&scenario.name)
+        )));
     }
-    put_in(&named.proxy, scenario, true)
+    put_in(&named.proxy, scenario, true).await
 }
 
-fn put_in(proxy: &Controlled, scenario: Scenario, anew: bool) -> Result<Response, Response> {
+/// Answers once the connections that are open know of it, if they do in time.
+async fn put_in(proxy: &Controlled, scenario: Scenario, anew: bool) -> Result<Response, Response> {
+    limits::name("a scenario", &scenario.name).map_err(IntoResponse::into_response)?;
     let number = proxy.next_arming();
     let armed = Armed::of(number, &scenario);
     let name = scenario.name.clone();
@@ -210,20 +214,20 @@ fn put_in(proxy: &Controlled, scenario: Scenario, anew: bool) -> Result<Response
         let was = orders.scenarios.iter().position(|(_, other)| other.name == name);
         match was {
             Some(_) if !anew => Err(conflict(&format!("expected no armed scenario of the name '{name}', found one"))),
-            None if orders.scenarios.len() >= MAX_ARMED => {
-                Err(conflict(&format!("expected up to {MAX_ARMED} armed scenarios, found one more")))
-            }
             Some(at) => {
                 orders.scenarios.remove(at);
                 orders.scenarios.push((number, scenario));
                 Ok(true)
             }
             None => {
+                limits::room("armed scenarios", orders.scenarios.len(), 1, limits::MAX_SCENARIOS)
+                    .map_err(IntoResponse::into_response)?;
                 orders.scenarios.push((number, scenario));
                 Ok(false)
             }
         }
     })?;
+    timeout(PATIENCE, proxy.obeyed()).await.ok();
     Ok(answer::json(if was_armed { StatusCode::OK } else { StatusCode::CREATED }, &armed))
 }
 
@@ -236,6 +240,7 @@ pub(super) async fn disarm(uri: Uri, named: Named) -> Result<Response, Response>
         Some(orders.scenarios.remove(at))
     });
     if was.is_some() {
+        timeout(PATIENCE, named.proxy.obeyed()).await.ok();
         return Ok(answer::json(StatusCode::OK, &Disarmed { disarmed: vec![name.to_owned()] }));
     }
     if named.proxy.setup().plan.scenarios.iter().any(|scenario| scenario.name == name) {
@@ -249,6 +254,7 @@ pub(super) async fn disarm(uri: Uri, named: Named) -> Result<Response, Response>
 pub(super) async fn disarm_all(uri: Uri, named: Named) -> Result<Response, Response> {
     Query::of(&uri, &[])?;
     let all = named.proxy.order(|orders| std::mem::take(&mut orders.scenarios));
+    timeout(PATIENCE, named.proxy.obeyed()).await.ok();
     let disarmed = all.into_iter().map(|(_, scenario)| scenario.name).collect();
     Ok(answer::json(StatusCode::OK, &Disarmed { disarmed }))
 }
@@ -262,7 +268,7 @@ fn is_toml(headers: &HeaderMap) -> Result<bool, Response> {
         // What curl says of a body where nothing else is said.
         "application/x-www-form-urlencoded" | "text/plain" => Ok(false),
         _ => {
-            let error = format!("expected application/toml or application/json, found '{text}'");
+            let error = format!("expected application/toml or application/json, found '{}'", limits::shown(text));
             Err(answer::refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error))
         }
     }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::ask::{Named, ask};
 use super::query::Query;
 use crate::Timestamp;
-use crate::api::answer;
+use crate::api::{answer, limits};
 use crate::net::Core;
 use crate::net::control::{Controlled, Open, no_producer};
 use crate::report::{self, Format, Report};
@@ -102,7 +102,7 @@ fn format(text: &str) -> Result<Format, String> {
         "json" => Ok(Format::Json),
         "junit" => Ok(Format::Junit),
         "text" => Ok(Format::Text),
-        _ => Err(format!("expected json, junit or text, found '{text}'")),
+        _ => Err(format!("expected json, junit or text, found '{}'", limits::shown(text))),
     }
 }
 

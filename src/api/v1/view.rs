@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::Timestamp;
+use crate::api::limits;
 use crate::filter::put_seconds;
 use crate::journal::{Direction, Role, Side};
 use crate::net::control::Open;
@@ -187,7 +188,9 @@ impl StreamPage {
             let stream_id = stream_id.map(str::parse).transpose().ok()?;
             Some(StreamKey { vbucket: vbucket.parse().ok()?, stream_id })
         };
-        key().ok_or_else(|| format!("expected a vbucket, or a vbucket and a stream id such as 3:7, found '{text}'"))
+        key().ok_or_else(|| {
+            format!("expected a vbucket, or a vbucket and a stream id such as 3:7, found '{}'", limits::shown(text))
+        })
     }
 }
 
@@ -199,7 +202,7 @@ pub(super) fn edge(text: &str) -> Result<Side, String> {
     [Side::Dialler, Side::Upstream]
         .into_iter()
         .find(|side| side_name(*side) == text)
-        .ok_or_else(|| format!("expected dialler or upstream, found '{text}'"))
+        .ok_or_else(|| format!("expected dialler or upstream, found '{}'", limits::shown(text)))
 }
 
 pub(super) const fn side_name(side: Side) -> &'static str {

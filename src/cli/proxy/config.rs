@@ -62,7 +62,7 @@ struct Wrong {
 }
 
 /// These are for the process, and not for each of its proxies.
-const NOT_FOR_A_PROXY: [&str; 4] = ["config", "api", "api-token-file", "api-host"];
+const NOT_FOR_A_PROXY: [&str; 5] = ["config", "api", "api-token-file", "api-host", "api-recordings"];
 
 type Entries<'a> = BTreeMap<String, (Range<usize>, &'a Spanned<DeValue<'a>>)>;
 
@@ -106,7 +106,11 @@ fn parse(text: &str, given: &ArgMatches) -> Result<(Api, Vec<Table>), Wrong> {
             }
             "api-token-file" => api.whom.api_token_file = Some(text_of(value)?.into()),
             "api-host" => api.whom.api_host = texts_of(value)?,
-            _ => enter(&mut defaults, &command, key, value, &["proxy", "api", "api-token-file", "api-host"])?,
+            "api-recordings" => api.whom.api_recordings = Some(text_of(value)?.into()),
+            _ => {
+                let known = ["proxy", "api", "api-token-file", "api-host", "api-recordings"];
+                enter(&mut defaults, &command, key, value, &known)?;
+            }
         }
     }
     if proxies.is_empty() {

@@ -81,7 +81,8 @@ impl Registry {
 
     /// One more, or one in the place of another of its name.
     pub fn enter(&self, proxy: Arc<Controlled>) {
-        lock(&self.proxies).insert(proxy.name.clone(), proxy);
+        let other = lock(&self.proxies).insert(proxy.name.clone(), proxy);
+        other.iter().for_each(|other| other.journal.end());
     }
 
     /// One more, unless there is one of its name, or there are as many as there may be.

@@ -56,6 +56,7 @@ impl Controlled {
         // Creating a file may wait for the disk.
         let started = tokio::task::spawn_blocking(move || Recorder::start(options)).await;
         let recorder = started.unwrap_or_else(|lost| std::panic::resume_unwind(lost.into_panic()))?;
+        self.totals().recorded(recorder.losses());
         let taping = Taping { recorder, file: file.to_owned() };
         {
             let mut place = lock(&self.taping);

@@ -74,7 +74,7 @@ fn a_tail_ends_with_its_proxy_and_with_the_tool() {
         let mut tail = bench.follow("").await;
         bench.proxy.journal().end();
         assert!(within(PROMPT, tail.event()).await.is_none());
-        assert_eq!(bench.ask("GET", "/dcp/v1/proxies/p/journal", "").await.0, 429);
+        assert_eq!(bench.ask("GET", "/dcp/v1/proxies/p/journal", "").await.0, 404);
         bench.end().await;
         let bench = Bench::facing(&upstream).await;
         let mut tail = bench.follow("").await;

@@ -75,7 +75,7 @@ impl Bench {
         judged.obey(Arc::clone(&proxy));
         registry.enter(Arc::clone(&proxy));
         let api = Target::from("127.0.0.1:0".parse::<SocketAddr>().expect("an address"));
-        let api = Api::start(&api, Health::default(), registry).await.expect("a free port");
+        let api = Api::start(api.into(), Health::default(), registry).await.expect("a free port");
         let stop = shutdown.clone();
         let serving = tokio::spawn(async move {
             let doors = Doors::one(listener, Target::from(upstream));
