@@ -16,6 +16,7 @@ use axum::response::Response;
 use futures_util::FutureExt;
 use serde::Serialize;
 
+use super::limits;
 use super::limits::shown;
 use crate::net::proxy::said;
 
@@ -36,7 +37,7 @@ struct Refusal<'a> {
 
 /// Why something is not done: expected and found.
 pub(super) fn refusal(status: StatusCode, error: &str) -> Response {
-    json(status, &Refusal { error, status: status.as_u16() })
+    json(status, &Refusal { error: &limits::said(error), status: status.as_u16() })
 }
 
 pub(super) async fn no_such_path(uri: Uri) -> Response {

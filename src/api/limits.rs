@@ -96,6 +96,21 @@ pub(super) fn name(what: &str, text: &str) -> Result<(), Exceeded> {
     Ok(())
 }
 
+/// The characters of an address: a host name has 253 at most, and a port comes behind it.
+const MAX_ADDRESS: usize = 300;
+
+/// Whether that can be an address at all; what reads it says the rest.
+///
+/// # Errors
+/// Status 400.
+pub(super) fn address(what: &str, text: &str) -> Result<(), Exceeded> {
+    if text.chars().nth(MAX_ADDRESS).is_none() && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let expected = format!("up to {MAX_ADDRESS} characters, none of which is a control character, as {what}");
+    Err(Exceeded::new(StatusCode::BAD_REQUEST, format!("expected {expected}, found '{}'", shown(text))))
+}
+
 /// Whether there may be `more` of something of which there are `have`.
 ///
 /// # Errors
@@ -110,11 +125,26 @@ pub(super) fn room(what: &str, have: usize, more: usize, most: usize) -> Result<
 
 /// Characters of a text that somebody else wrote that an answer repeats.
 const SHOWN: usize = 80;
+/// Characters of any error.
+const MAX_SAID: usize = 1_000;
 
-/// What somebody else wrote, as an answer or a log repeats it: its beginning, control characters escaped.
+/// What somebody else wrote, as an answer or a log repeats it: its beginning, quotes and control characters escaped.
 pub(super) fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
-    if text.chars().nth(SHOWN).is_some() {
+    beginning(text, SHOWN, char::escape_debug)
+}
+
+/// An error as it is answered, whatever went into it: its beginning, control characters escaped.
+pub(super) fn said(text: &str) -> String {
+    beginning(text, MAX_SAID, |char| {
+        // One of the two is empty.
+        let (plain, escaped) = if char.is_control() { (None, Some(char)) } else { (Some(char), None) };
+        plain.into_iter().chain(escaped.into_iter().flat_map(char::escape_default))
+    })
+}
+
+fn beginning<I: Iterator<Item = char>>(text: &str, most: usize, as_shown: impl Fn(char) -> I) -> String {
+    let mut shown: String = text.chars().take(most).flat_map(as_shown).collect();
+    if text.chars().nth(most).is_some() {
         shown.push('…');
     }
     shown
@@ -208,11 +238,22 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_short_and_on_one_line() {
+        for fine in ["", "localhost:1", &"x".repeat(MAX_ADDRESS)] {
+            assert_eq!(address("listen", fine), Ok(()), "{fine}");
+        }
+        for unfit in ["localhost\r\n:1", &"x".repeat(MAX_ADDRESS + 1)] {
+            let error = address("upstream", unfit).expect_err("unfit");
+            assert!(error.status == StatusCode::BAD_REQUEST && error.said.chars().count() < 250, "{error}");
+        }
+    }
+
+    #[test]
     fn there_is_room_for_the_last_one_and_for_no_more() {
         assert_eq!(room("toxics", MAX_TOXICS - 1, 1, MAX_TOXICS), Ok(()));
         let error = room("toxics", MAX_TOXICS, 1, MAX_TOXICS).expect_err("full");
         assert_eq!((error.status.as_u16(), &*error.said), (409, "expected up to 1000 toxics, found 1001"));
-        assert!(room("proxies", usize::MAX, usize::MAX, MAX_PROXIES).is_err());
+        assert!(room("toxics", usize::MAX, usize::MAX, MAX_TOXICS).is_err());
     }
 
     #[test]
@@ -220,6 +261,8 @@ mod tests {
         assert_eq!(shown("a'b\r\n\u{1b}[31m"), "a\\'b\\r\\n\\u{1b}[31m");
         assert_eq!(shown(&"x".repeat(SHOWN)), "x".repeat(SHOWN));
         assert_eq!(shown(&"x".repeat(SHOWN + 1)), format!("{}…", "x".repeat(SHOWN)));
+        assert_eq!(said("expected 'é',\tfound \"\u{1b}\""), "expected 'é',\\tfound \"\\u{1b}\"");
+        assert_eq!(said(&"x".repeat(MAX_SAID + 1)).chars().count(), MAX_SAID + 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 use super::refused::Refused;
+use crate::api::limits;
 use crate::net::Target;
 use crate::net::control::Lead;
 
@@ -90,10 +91,14 @@ impl ProxyBody {
     /// What a value says; `what` it is about, for errors.
     pub(super) fn of(value: &Value, what: &str) -> Result<Self, Refused> {
         let members = Members::of(value, what)?;
+        let address = |name| match members.text(name)? {
+            Some(text) => Ok::<_, Refused>(limits::address(name, &text).map(|()| Some(text))?),
+            None => Ok(None),
+        };
         Ok(Self {
             name: members.text("name")?.unwrap_or_default(),
-            listen: members.text("listen")?,
-            upstream: members.text("upstream")?,
+            listen: address("listen")?,
+            upstream: address("upstream")?,
             enabled: members.flag("enabled")?,
         })
     }

@@ -5,6 +5,8 @@
 
 mod attributes;
 mod body;
+#[cfg(test)]
+mod extremes;
 mod populate;
 mod proxies;
 mod refused;

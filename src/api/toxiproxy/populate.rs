@@ -52,7 +52,7 @@ pub(super) async fn populate(State(registry): State<Registry>, body: Bytes) -> R
     let status = refused.as_ref().map_or(StatusCode::CREATED, |refused| refused.status);
     let body = Body {
         status: refused.as_ref().map(|refused| refused.status.as_u16()),
-        error: refused.map(|refused| refused.said),
+        error: refused.map(|refused| limits::said(&refused.said)),
         proxies: (!proxies.is_empty()).then(|| proxies.iter().map(|proxy| ShownProxy::of(proxy)).collect()),
     };
     answer::json(status, &body)

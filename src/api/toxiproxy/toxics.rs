@@ -98,7 +98,7 @@ fn proxy_and_name(registry: &Registry, named: Named) -> Result<(Arc<Controlled>,
 }
 
 /// The toxic that a body asks for.
-struct Asked {
+pub(super) struct Asked {
     name: String,
     stream: Stream,
     toxicity: f32,
@@ -107,7 +107,7 @@ struct Asked {
 
 impl Asked {
     /// What is wrong is looked for in toxiproxy's order: what is wrong with attributes counts after whether the name is free.
-    fn read(body: &[u8]) -> Result<Self, Refused> {
+    pub(super) fn read(body: &[u8]) -> Result<Self, Refused> {
         let value = body::value(body)?;
         let members = Members::of(&value, "the toxic")?;
         let name = members.text("name")?.filter(|name| !name.is_empty());
@@ -129,7 +129,7 @@ impl Asked {
     }
 
     /// It, if it can be beside these.
-    fn beside(self, there: &[Toxic]) -> Result<Toxic, Refused> {
+    pub(super) fn beside(self, there: &[Toxic]) -> Result<Toxic, Refused> {
         if there.iter().any(|toxic| toxic.name == self.name) {
             return Err(Refused::toxic_exists());
         }
