@@ -53,7 +53,7 @@ fn open() -> Stage {
 fn talk(stage: &mut Stage) {
     say_all(stage, 4..=20);
     stage.c(buffer_ack(500));
-    stage.p(dcp::Noop.request(op(900)));
+    stage.p(FrameBuilder::request(Opcode::DCP_NOOP).opaque(op(900)));
     stage.c(ok(Opcode::DCP_NOOP, 900));
     stage.p(marker(1, op(OTHER), 0, 9));
     stage.p(mutation(1, op(OTHER), 1));
@@ -100,7 +100,7 @@ const ALL: [(&str, &str); 24] = [
     ("dcp_rewrite", r#"{ "when": "dcp.seqno == 7", "field": "cas", "to": 5 }"#),
     ("dcp_limit_data", r#"{ "bytes": 333 }"#),
     ("dcp_send", r#"{ "message": "noop" }"#),
-    ("dcp_drop", r#"{ "probability": 0.5 }"#),
+    ("dcp_drop", r#"{ "probability": 0.5, "from": "producer" }"#),
 ];
 
 /// All that an end got, and how it was closed.
@@ -113,8 +113,8 @@ fn what_is_armed_on_an_open_connection_does_what_a_scenario_does() {
     for (kind, attributes) in ALL {
         let mut step = Step { name: "t".to_owned(), ..step(kind, attributes) };
         let course = toxic(1, kind, attributes);
-        // The scenario's waits a second longer than the connection's beginning takes.
-        step.when.after = Some(After::Span("1s".parse::<dcproxy::units::Span>().unwrap()));
+        // The scenario's waits a little longer than the connection's beginning takes.
+        step.when.after = Some(After::Span("2001ms".parse::<dcproxy::units::Span>().unwrap()));
         // And it has another, so that it is not over before the other is.
         let never = Step {
             name: "never".to_owned(),
@@ -128,6 +128,7 @@ fn what_is_armed_on_an_open_connection_does_what_a_scenario_does() {
         // Chance is that of the connection's seed.
         armed.arm(&[Course { seed: Some(seed), beside: course.beside, ..course }]);
         for stage in [&mut usual, &mut armed] {
+            stage.wait_ms(2);
             talk(stage);
         }
         let (usual_acts, armed_acts) = (usual.acts(), armed.acts());
@@ -164,8 +165,9 @@ fn before_it_is_armed_and_once_it_is_disarmed_every_byte_goes_on() {
         // Nothing of it had begun, unless it does so at once.
         say_all(&mut stage, 4..=9);
         stage.c(buffer_ack(500));
-        stage.p(dcp::Noop.request(op(900)));
-        let expected = [bytes_of(4..=9), dcp::Noop.request(op(900)).build().to_vec()].concat();
+        stage.p(FrameBuilder::request(Opcode::DCP_NOOP).opaque(op(900)));
+        let expected =
+            [bytes_of(4..=9), FrameBuilder::request(Opcode::DCP_NOOP).opaque(op(900)).build().to_vec()].concat();
         assert_eq!(stage.bytes_at(CONSUMER), expected, "{kind} {attributes}");
         assert_eq!(stage.bytes_at(PRODUCER), buffer_ack(500).build(), "{kind} {attributes}");
     }

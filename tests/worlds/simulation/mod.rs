@@ -2,6 +2,7 @@
 //! any byte. Thousands of seeds; the seed of a failure is in its message, and repeats it.
 //! `DCPROXY_SEEDS=100` runs a hundred times as many, `DCPROXY_FIRST_SEED=N` begins at another.
 
+mod armed;
 mod babbler;
 pub(crate) mod dice;
 pub(crate) mod ends;
