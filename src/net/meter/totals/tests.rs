@@ -77,6 +77,27 @@ fn orphaned_responses_are_counted_by_message_status_and_origin() {
 }
 
 #[test]
+fn an_orphaned_response_that_crosses_both_edges_is_one() {
+    let totals = Arc::new(Totals::default());
+    let mut meter = totals.meter();
+    let delivered = orphans().log().to_vec();
+    // What the producer's edge is told of, the consumer's was told of before, from across.
+    let said = delivered.iter().cloned().map(|entry| {
+        let direction = if entry.direction == Direction::To { Direction::From } else { Direction::To };
+        Entry { edge: Side::Dialler, direction, origin: Origin::Peer, ..entry }
+    });
+    let said: Vec<_> = said.collect();
+    let mut sessions = [Session::new(Side::Dialler), Session::new(Side::Upstream)];
+    for entry in said.iter().zip(&delivered).flat_map(|(said, delivered)| [said, delivered]) {
+        let session = &mut sessions[usize::from(entry.edge == Side::Upstream)];
+        let context = *session.observe(entry);
+        assert!(context.orphan.is_none() || session.producer() == Some(Side::Upstream));
+        meter.observe(entry, &context, session);
+    }
+    assert_eq!(totals.read().orphans.values().sum::<u64>(), 3);
+}
+
+#[test]
 fn what_is_wrong_with_a_direction_is_counted_where_it_is_said() {
     let totals = Arc::new(Totals::default());
     let mut meter = totals.meter();
