@@ -67,7 +67,7 @@ families! {
 
     FAULTS = Counter "dcproxy_faults_fired": "How often a step, or a DCP toxic, fired.";
     ORPHANS = Counter "dcproxy_orphaned_responses": "Orphaned responses that were delivered to producers.";
-    VERDICTS = Counter "dcproxy_verdicts": "Verdicts on connections.";
+    VERDICTS = Counter "dcproxy_verdicts": "Verdicts on connections that have ended, and those that were asked for.";
     FINDINGS = Counter "dcproxy_findings": "Findings that were no passes, and decided the verdict of a connection that has ended.";
     TOXICS = Gauge "dcproxy_toxics": "Toxics that a proxy has.";
     SCENARIOS = Gauge "dcproxy_scenarios_armed": "Scenarios that were armed through the API.";

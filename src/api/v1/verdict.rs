@@ -44,6 +44,7 @@ pub(super) async fn judge(uri: Uri, named: Named) -> Result<Response, Response> 
         return Err(answer::refusal(StatusCode::CONFLICT, &error));
     };
     let report = found_out(&proxy, settle.unwrap_or(own)).await;
+    proxy.totals().demanded(report.verdict);
     drop(alone);
     written(report, format).await
 }

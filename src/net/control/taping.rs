@@ -56,7 +56,7 @@ impl Controlled {
         // Creating a file may wait for the disk.
         let started = tokio::task::spawn_blocking(move || Recorder::start(options)).await;
         let recorder = started.unwrap_or_else(|lost| std::panic::resume_unwind(lost.into_panic()))?;
-        self.totals().recorded(recorder.losses());
+        let losses = recorder.losses();
         let taping = Taping { recorder, file: file.to_owned() };
         {
             let mut place = lock(&self.taping);
@@ -65,6 +65,7 @@ impl Controlled {
             }
             *place = Some(taping);
         }
+        self.totals().recorded(losses);
         let run = self.run();
         let begin = self.connections().into_iter().map(|(id, open)| {
             let tape = lock(&self.taping).as_ref().map(|taping| taping.joining(id, open.ends, &run));

@@ -42,7 +42,7 @@ pub struct Events {
     pub handshakes_refused: u64,
     /// Connections that have ended, by how.
     pub endings: BTreeMap<&'static str, u64>,
-    /// Verdicts on connections.
+    /// Verdicts: on each connection that has ended, and on all of them whenever one was demanded.
     pub verdicts: BTreeMap<(Occasion, Verdict), u64>,
     /// Findings that were not passes, of connections that have ended, and decided their verdict: by id.
     pub findings: BTreeMap<(String, Verdict), u64>,
@@ -53,7 +53,7 @@ pub struct Events {
 pub enum Occasion {
     /// The connection had ended.
     Ended,
-    /// Somebody asked for it.
+    /// Somebody asked for it, on all connections.
     Demanded,
 }
 
@@ -170,7 +170,7 @@ impl Totals {
         }
     }
 
-    /// Somebody asked for the verdict on a connection.
+    /// Somebody asked for the verdict on all connections.
     pub fn demanded(&self, verdict: Verdict) {
         *lock(&self.events).verdicts.entry((Occasion::Demanded, verdict)).or_default() += 1;
     }

@@ -167,7 +167,13 @@ impl Bench {
 }
 
 /// One request on a connection of its own.
-async fn asked(at: SocketAddr, method: &str, path: &str, content_type: &str, body: &str) -> (u16, String, String) {
+pub(super) async fn asked(
+    at: SocketAddr,
+    method: &str,
+    path: &str,
+    content_type: &str,
+    body: &str,
+) -> (u16, String, String) {
     let mut stream = TcpStream::connect(at).await.expect("connected");
     let content_type =
         if content_type.is_empty() { String::new() } else { format!("Content-Type: {content_type}\r\n") };

@@ -89,31 +89,3 @@ fn who_does_not_read_shows_as_bytes_that_wait_and_reading_that_is_paused() {
         proxy.end().await;
     });
 }
-
-#[test]
-fn a_proxy_that_is_gone_is_told_of_no_more_and_one_in_its_place_counts_on() {
-    run(async {
-        let registry = Registry::default();
-        let api = api(&registry).await;
-        let upstream = loopback().await;
-        let at = upstream.local_addr().expect("bound");
-        let (kept, gone) = (Watched::start(&registry, "kept", at).await, Watched::start(&registry, "gone", at).await);
-        for proxy in [&kept, &gone] {
-            drop(proxy.pair(&upstream).await);
-        }
-        let of = |name| [("proxy", name)];
-        let opened = "dcproxy_connections_opened_total";
-        let text = scrape(api.address()).await;
-        assert_eq!((text.sum(opened, &of("kept")), text.sum(opened, &of("gone"))), (1.0, 1.0));
-        registry.remove("gone");
-        let text = scrape(api.address()).await;
-        assert_eq!(
-            text.samples.iter().filter(|sample| sample.labels.get("proxy").is_some_and(|n| n == "gone")).count(),
-            0
-        );
-        assert_eq!(text.sum(opened, &of("kept")), 1.0);
-        kept.end().await;
-        assert_eq!(scrape(api.address()).await.sum(opened, &of("kept")), 1.0, "it is closed, and still told of");
-        gone.end().await;
-    });
-}

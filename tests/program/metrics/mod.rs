@@ -2,6 +2,7 @@
 
 mod counts;
 mod flood;
+mod lifecycle;
 mod page;
 mod text;
 
@@ -14,7 +15,7 @@ use crate::support::{loopback, run};
 use dcproxy::api::Api;
 use dcproxy::era::Era;
 use dcproxy::net::control::{Controlled, Registry};
-use dcproxy::net::meter::{Addresses, Reading};
+use dcproxy::net::meter::Reading;
 use dcproxy::net::proxy::{Options, Summary, serve};
 use dcproxy::net::{Doors, Health, Judged, RecorderOptions, Rehearsal, Route, Shutdown, Stop, Target};
 use dcproxy::node::Config;
@@ -57,7 +58,7 @@ async fn scrape(at: SocketAddr) -> Text {
 
 async fn api(registry: &Registry) -> Api {
     let target = Target::to_listen_on("0").expect("a port");
-    Api::start(&target, Health::default(), registry.clone()).await.expect("it listens")
+    Api::start(target.into(), Health::default(), registry.clone()).await.expect("it listens")
 }
 
 /// A proxy of a registry with nothing armed.
@@ -82,7 +83,6 @@ impl Watched {
         judged.obey(Arc::clone(&controlled));
         let listener = loopback().await;
         let address = listener.local_addr().expect("bound");
-        controlled.totals().located(Addresses { listener: address.to_string(), upstream: upstream.to_string() });
         registry.enter(controlled);
         let (doors, shutdown) = (Doors::one(listener, Route::from(Target::from(upstream))), Shutdown::new());
         let told = shutdown.clone();
