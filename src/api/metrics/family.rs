@@ -31,6 +31,7 @@ families! {
     BUILD = Info "dcproxy_build": "The version that runs.";
     UPTIME = Gauge "dcproxy_uptime" Seconds: "How long the API has answered.";
     PROXIES = Gauge "dcproxy_proxies": "Proxies that the API knows.";
+    TASKS = Gauge "dcproxy_tasks": "Tasks that are under way: a few of each proxy, connection and request.";
     RELOADS = Counter "dcproxy_reloads": "How often files were read again.";
     API_REQUESTS = Counter "dcproxy_api_requests": "Requests that the API answered.";
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
+use tokio::runtime::Handle;
 
 use super::family::*;
 use super::process;
@@ -64,6 +65,10 @@ impl Scrape {
         writer.family(&BUILD)?.info(&[("version", env!("CARGO_PKG_VERSION"))])?;
         writer.family(&UPTIME)?.gauge(&[], self.since.elapsed().as_secs_f64())?;
         writer.family(&PROXIES)?.level(&[], proxies as u64)?;
+        let mut series = writer.family(&TASKS)?;
+        if let Ok(runtime) = Handle::try_current() {
+            series.level(&[], runtime.metrics().num_alive_tasks() as u64)?;
+        }
         let mut series = writer.family(&RELOADS)?;
         for (result, count) in ["success", "failure"].into_iter().zip(self.health.reloads()) {
             series.counter(&[("result", result)], count)?;
