@@ -239,6 +239,8 @@ class Process:
 
     def has(self):
         """Counts of what must be as it was."""
+        # Asked first: a thread that writes them stays for a while.
+        tasks = self.tasks()
         targets = list(self.sockets())
         inodes = {target[8:-1] for target in targets if target.startswith("socket:[")}
         listening = 0
@@ -246,7 +248,7 @@ class Process:
             for line in list(table)[1:]:
                 fields = line.split()
                 listening += fields[3] == "0A" and fields[9] in inodes
-        return {"descriptors": len(targets), "listeners": listening, "threads": self.status("Threads"), **self.tasks()}
+        return {"descriptors": len(targets), "listeners": listening, "threads": self.status("Threads"), **tasks}
 
     def status(self, key):
         with open(f"{self.folder}/status", encoding="ascii") as file:

@@ -138,7 +138,7 @@ def course(client, options, upstreams):
 
 
 def dcp(client, options, quirk):
-    node = Listener([options.dcproxy, "node", "--listen", "127.0.0.1:0", "--seed", "5", *quirk])
+    node = Listener([options.dcproxy, "node", "--listen", "127.0.0.1:0", "--items", "1000", "--seed", "5", *quirk])
     server = serve(options)
     application = f"{sys.executable} {os.path.join(HERE, 'consumer.py')}"
     try:
