@@ -10,6 +10,7 @@ use super::refused::Refused;
 use crate::api::limits::MAX_MILLIS;
 use crate::engine::Gate;
 use crate::toxic::Kind;
+use crate::toxic::dcp;
 
 /// The types that know bytes alone. `noop` does nothing.
 const BYTES: [&str; 8] =
@@ -19,12 +20,18 @@ const MOST: u64 = i64::MAX as u64;
 
 /// Whether there is such a type.
 pub(super) fn is_type(name: &str) -> bool {
-    BYTES.contains(&name)
+    BYTES.contains(&name) || dcp::types().any(|known| known == name)
 }
 
-/// What a toxic of this type does. Attributes that are not there are as in `now`, or, where there is none, 0.
+/// What a toxic of this type does. Attributes that are not there are as in `now`, or, where there is none, 0; those of DCP
+/// are as their faults say.
 pub(super) fn read(kind: &str, attributes: &Members<'_>, now: Option<&Kind>) -> Result<Kind, Refused> {
-    let before = now.map(|now| written(now).1).unwrap_or_default();
+    let mut before = now.map(|now| written(now).1).unwrap_or_default();
+    if dcp::types().any(|known| known == kind) {
+        before.extend(attributes.said().map(|(name, value)| (name.clone(), value.clone())));
+        let step = dcp::read(kind, &before).map_err(|said| Refused::body(&said))?;
+        return Ok(Kind::Dcp(Box::new(step)));
+    }
     let read = Reader { attributes, before: &before };
     Ok(Kind::Bytes(match kind {
         "latency" => Gate::Latency { latency: read.millis("latency")?, jitter: read.millis("jitter")? },
@@ -46,7 +53,7 @@ pub(super) fn read(kind: &str, attributes: &Members<'_>, now: Option<&Kind>) -> 
 pub(super) fn written(kind: &Kind) -> (String, Map<String, Value>) {
     let (name, attributes): (&str, Vec<(&str, u128)>) = match kind {
         Kind::Nothing => ("noop", vec![]),
-        Kind::Dcp(_) => ("dcp", vec![]),
+        Kind::Dcp(step) => return (dcp::type_of(step).unwrap_or_default(), dcp::attributes(step)),
         Kind::Bytes(gate) => match gate {
             Gate::Latency { latency, jitter } => {
                 ("latency", vec![("latency", latency.as_millis()), ("jitter", jitter.as_millis())])
@@ -129,7 +136,22 @@ mod tests {
         }
         assert_eq!(of("bandwidth", &json!({"rate": 3}), None), Ok(Kind::Bytes(Gate::Bandwidth { rate: 3000 })));
         assert_eq!(of("timeout", &json!({}), None), Ok(Kind::Bytes(Gate::Timeout { after: None })));
-        assert!(BYTES.iter().all(|kind| is_type(kind)) && !is_type("") && !is_type("Latency"));
+        assert!(BYTES.iter().all(|kind| is_type(kind)) && !is_type("") && !is_type("Latency") && !is_type("dcp_"));
+    }
+
+    #[test]
+    fn those_of_dcp_are_read_and_changed_as_others_are() {
+        let made = of("dcp_drop", &json!({"when": "dcp.opcode == mutation", "nth": 3}), None).expect("fine");
+        let changed = of("dcp_drop", &json!({"nth": 4, "when": null}), Some(&made)).expect("fine");
+        let (kind, attributes) = written(&changed);
+        assert_eq!(
+            (&*kind, &attributes["nth"], &attributes["when"]),
+            ("dcp_drop", &json!(4), &json!("dcp.opcode == mutation"))
+        );
+        assert_eq!(of(&kind, &Value::Object(attributes), None).expect("whole"), changed);
+        let error = of("dcp_drop", &json!({"nht": 3}), None).expect_err("no such attribute");
+        assert!(error.said.starts_with("bad request body: expected an attribute of dcp_drop ("), "{error:?}");
+        assert!(is_type("dcp_close_stream") && !is_type("dcp_close"));
     }
 
     #[test]

@@ -54,6 +54,11 @@ impl<'a> Members<'a> {
         named.last().map(|(_, value)| value)
     }
 
+    /// All that are not `null`, by their names as they are.
+    pub(super) fn said(&self) -> impl Iterator<Item = (&'a String, &'a Value)> {
+        self.all.into_iter().flatten().filter(|(_, value)| !value.is_null())
+    }
+
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, Refused> {
         match self.get(name) {
             None => Ok(None),
