@@ -73,6 +73,9 @@ impl Steering {
     pub(super) fn obey(&mut self, demand: Demand, doors: &mut Doors, links: &Arc<()>, stopping: bool) -> Links {
         let (change, to) = match demand {
             Demand::End(to) => {
+                // Whoever holds its listener too lets go of it before it has ended.
+                self.entry.shut(doors);
+                self.controlled.stand(self.entry.standing().clone());
                 self.ending.push(to);
                 return Links::End;
             }
