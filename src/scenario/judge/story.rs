@@ -21,6 +21,10 @@ use crate::wire::Status;
 /// Swallowed messages whose keys are remembered, to compare with what comes when the stream is requested again.
 const MAX_SWALLOWED: usize = 4096;
 
+/// Steps that are listed; whoever arms them may do so for weeks, each under a name of its own. A close always is: it takes its
+/// time.
+const MAX_STEPS: usize = 16_384;
+
 /// What the tool did on the connection, as its journal tells it.
 #[derive(Debug, Default)]
 pub(super) struct Story {
@@ -190,6 +194,7 @@ impl Story {
                 // One that fires at every frame is no more to remember than one that fires once.
                 match self.open_steps.get(step).and_then(|&index| self.steps.get_mut(index)) {
                     Some(fired) => fired.times = fired.times.saturating_add(1),
+                    None if self.steps.len() >= MAX_STEPS => {}
                     None => {
                         self.open_steps.insert(step.clone(), self.steps.len());
                         self.steps.push(Fired { step: step.clone(), stream, closes: false, at, times: 1 });
@@ -222,7 +227,8 @@ impl Story {
                     self.never_fired.clear();
                 }
             }
-            Act::NeverFired { step } => self.never_fired.push(step.clone()),
+            Act::NeverFired { step } if self.never_fired.len() < MAX_STEPS => self.never_fired.push(step.clone()),
+            Act::NeverFired { .. } => {}
             Act::Settled => self.settled = Some(at),
             Act::Narrowed(_) | Act::Settling | Act::Swallowed | Act::Replaced | Act::Cut(_) => {}
         }

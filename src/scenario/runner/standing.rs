@@ -128,7 +128,9 @@ impl Runner {
             self.kit.tools.settle = settle;
         }
         self.kit.wanted.extend(&course.messages);
-        self.expected.extend(course.expected);
+        let known = &self.expected;
+        let new: Vec<_> = course.expected.into_iter().filter(|expected| !known.contains(expected)).collect();
+        self.expected.extend(new);
         let patience = if course.beside { Patience::Beside } else { Patience::Endless };
         let seed = course.seed.unwrap_or_else(|| seed_of(self.plan.seed, &course.name, course.beside));
         let mut steps = Steps::of(&course.steps, seed, self.connection, course.side, patience);

@@ -1,5 +1,6 @@
 //! `/dcp/v1` over real sockets: a proxy before an embedded node, its consumers, and whoever asks.
 
+mod armed;
 mod connections;
 mod journal;
 mod openapi;
