@@ -50,8 +50,8 @@ impl<'a> Members<'a> {
 
     /// The one of this name, the last of those that have it.
     pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
-        let named = self.all?.iter().filter(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_null());
-        named.last().map(|(_, value)| value)
+        let mut named = self.all?.iter().filter(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_null());
+        named.next_back().map(|(_, value)| value)
     }
 
     /// All that are not `null`, by their names as they are.

@@ -98,7 +98,7 @@ fn data(noted: &Noted) -> String {
             };
             json_line(&subject, None, false, &mut text);
         }
-        other => {
+        other @ (What::FramingLost(_) | What::Gap(_) | What::Paused(_) | What::Acted(_) | What::Closed { .. }) => {
             let mut told = json!({ "time": seconds(entry.at), "conn": connection });
             if let Value::Object(told) = &mut told
                 && let Value::Object(more) = what(other)

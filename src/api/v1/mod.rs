@@ -4,6 +4,8 @@
 //! Nothing here waits for traffic: a question is a visit to a link, and one that does not come back in time is answered with
 //! what is known. No answer holds a key, a document or a credential (law L9).
 
+#![allow(clippy::result_large_err, reason = "what is refused is an answer, and there is one a request")]
+
 mod ask;
 mod connections;
 mod journal;

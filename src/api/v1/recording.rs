@@ -80,10 +80,8 @@ pub(super) async fn start(
         }
         Err(error @ TapingError::Busy(_)) => Err(answer::refusal(StatusCode::CONFLICT, &error.to_string())),
         Err(TapingError::Record(error)) => {
-            let status = match error.error.kind() {
-                std::io::ErrorKind::AlreadyExists => StatusCode::CONFLICT,
-                _ => StatusCode::INSUFFICIENT_STORAGE,
-            };
+            let exists = error.error.kind() == std::io::ErrorKind::AlreadyExists;
+            let status = if exists { StatusCode::CONFLICT } else { StatusCode::INSUFFICIENT_STORAGE };
             Err(answer::refusal(status, &format!("expected to create '{file}', found: {}", error.error)))
         }
     }

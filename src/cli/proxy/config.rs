@@ -237,7 +237,13 @@ fn of_file(arg: &Arg, long: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<Os
             at: value.span(),
             said: format!("expected {long} = true or false, found a {}", other.type_str()),
         }),
-        _ => Ok(words(arg, long, texts_of(value)?)),
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => Ok(words(arg, long, texts_of(value)?)),
     }
 }
 

@@ -127,10 +127,11 @@ impl Standing {
 
 /// In toxiproxy's words, which are those of the system in lower case; they are looked for in answers.
 fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "address already in use".to_owned(),
-        io::ErrorKind::AddrNotAvailable => "cannot assign requested address".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
-    }
+    let words = [
+        (io::ErrorKind::AddrInUse, "address already in use"),
+        (io::ErrorKind::AddrNotAvailable, "cannot assign requested address"),
+        (io::ErrorKind::PermissionDenied, "permission denied"),
+    ];
+    let known = words.into_iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or_else(|| error.to_string(), |(_, words)| words.to_owned())
 }
