@@ -192,9 +192,10 @@ impl Story {
                 let key = |vbucket, stream_id| StreamKey { vbucket, stream_id };
                 let stream = stream.map(|(vbucket, id, opaque, seqno)| (key(vbucket, id), opaque, seqno));
                 // One that fires at every frame is no more to remember than one that fires once.
+                let is_full = self.steps.len() >= MAX_STEPS;
                 match self.open_steps.get(step).and_then(|&index| self.steps.get_mut(index)) {
                     Some(fired) => fired.times = fired.times.saturating_add(1),
-                    None if self.steps.len() >= MAX_STEPS => {}
+                    None if is_full => {}
                     None => {
                         self.open_steps.insert(step.clone(), self.steps.len());
                         self.steps.push(Fired { step: step.clone(), stream, closes: false, at, times: 1 });
