@@ -14,6 +14,7 @@ use super::query::{Query, wrong};
 use crate::api::{answer, limits};
 use crate::net::control::Controlled;
 use crate::scenario::{Scenario, ScenarioError};
+use crate::toxic;
 
 /// A scenario, in short.
 #[derive(Serialize)]
@@ -281,11 +282,15 @@ fn parsed(headers: &HeaderMap, body: &Bytes) -> Result<Scenario, Response> {
         wrong(&format!("expected UTF-8, found other bytes behind the first {}", error.valid_up_to()))
     })?;
     let scenario = if toml { Scenario::parse(text) } else { Scenario::parse_json(text) };
-    scenario.map_err(|error| match error {
+    let scenario = scenario.map_err(|error| match error {
         ScenarioError::Malformed { line, column, .. } => {
             let status = StatusCode::BAD_REQUEST;
             answer::json(status, &Wrong { error: error.to_string(), status: status.as_u16(), line, column })
         }
         ScenarioError::Unknown { .. } => wrong(&error.to_string()).into_response(),
-    })
+    })?;
+    for spec in scenario.steps.iter().flat_map(|step| &step.faults) {
+        toxic::dcp::check(spec).map_err(|error| wrong(&error))?;
+    }
+    Ok(scenario)
 }
