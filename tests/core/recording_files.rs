@@ -200,7 +200,8 @@ fn read_back(file: &[u8]) -> BTreeMap<(u64, bool), Seen> {
             What::Gap { from, offset, bytes } => {
                 let way = &mut this.ways[usize::from(from == Side::Upstream)];
                 assert_eq!(way.len, offset);
-                let bytes = bytes.expect("of known size");
+                // What was before a recording that begins in the middle is of no known size.
+                let bytes = if way.len == 0 { bytes.unwrap_or(0) } else { bytes.expect("of known size") };
                 way.gaps.push((offset, bytes));
                 way.len += bytes;
             }
@@ -381,7 +382,7 @@ fn a_tape_that_joins_begins_with_the_next_frame_of_each_direction() {
         assert_eq!(seen.len(), 2);
         for ((_, is_upstream), seen) in &seen {
             for ((way, sent), first) in seen.ways.iter().zip(&bytes).zip(first) {
-                assert_eq!(way.gaps, []);
+                assert_eq!(way.gaps, [(0, 0)], "what was before is missing, and nothing else");
                 let found: Vec<u8> = way.pieces.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
                 assert_eq!(found.len(), sent.len() - first, "{cut} {join} {is_upstream}");
                 assert!(found == sent[first..], "{cut} {join}: the bytes from the next frame on");
