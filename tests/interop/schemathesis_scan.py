@@ -90,6 +90,9 @@ def scan(options, folder):
         # A folder of its own: the reports of failures, and what hypothesis keeps.
         scanned = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
         print(scanned.stdout[-20_000:], scanned.stderr[-2_000:])
+        # Requests may have removed the proxy, or left toxics on it.
+        ask(api, "POST", "/populate", [{key: proxy[key] for key in ("name", "listen", "upstream")}])
+        ask(api, "POST", "/reset")
         events = follow(api, 10)
         print(f"the journal told {events} frames; the tool is {'there' if tool.process.poll() is None else 'gone'}")
         health = ask(api, "GET", "/healthz")["status"]

@@ -81,8 +81,11 @@ impl Registry {
 
     /// One more, or one in the place of another of its name.
     pub fn enter(&self, proxy: Arc<Controlled>) {
-        let other = lock(&self.proxies).insert(proxy.name.clone(), proxy);
-        other.iter().for_each(|other| other.journal.end());
+        let other = lock(&self.proxies).insert(proxy.name.clone(), Arc::clone(&proxy));
+        // It may be there already: it is entered again once it serves.
+        if let Some(other) = other.filter(|other| !Arc::ptr_eq(other, &proxy)) {
+            other.journal.end();
+        }
     }
 
     /// One more, unless there is one of its name, or there are as many as there may be.
@@ -250,5 +253,23 @@ impl Controlled {
     /// A connection has ended.
     pub(in crate::net) fn ended(&self, id: u64) {
         lock(&self.connections).remove(&id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::control::Hearing;
+
+    #[test]
+    fn whoever_takes_the_place_of_another_ends_its_journal_and_not_its_own() {
+        let registry = Registry::default();
+        let (first, second) = (Arc::new(Controlled::new("p")), Arc::new(Controlled::new("p")));
+        registry.enter(Arc::clone(&first));
+        registry.enter(Arc::clone(&first));
+        assert!(first.journal.listen(Hearing::default()).is_some());
+        registry.enter(Arc::clone(&second));
+        assert!(first.journal.listen(Hearing::default()).is_none());
+        assert!(second.journal.listen(Hearing::default()).is_some());
     }
 }
