@@ -180,6 +180,11 @@ impl Holds {
         }
     }
 
+    /// All bytes that wait.
+    pub(super) const fn all_bytes(&self, to: Side) -> usize {
+        self.sides[index(to)].bytes
+    }
+
     pub(super) fn wakeup(&self) -> Option<Timestamp> {
         let next = |side: &Hold| {
             let due = side.due();

@@ -288,6 +288,11 @@ impl<O: Observer> Engine<O> {
         self.holds.bytes(to)
     }
 
+    /// All bytes that are held back from an end, those among them that are merely on their way to it.
+    pub const fn waiting(&self, to: Side) -> usize {
+        self.holds.all_bytes(to)
+    }
+
     /// The next thing that the driver is to do.
     pub fn poll(&mut self) -> Option<Output> {
         self.outbox.pop()

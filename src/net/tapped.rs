@@ -279,7 +279,7 @@ impl Core for Tapped {
     }
 
     fn moved(&mut self, moved: &Moved) {
-        let held = [Side::Dialler, Side::Upstream].map(|to| self.engine.held(to));
+        let held = [Side::Dialler, Side::Upstream].map(|to| self.engine.waiting(to));
         let (eyes, sessions) = self.engine.observed();
         if let Some(meter) = &eyes.meter {
             meter.moved(moved, [sessions.at(Side::Dialler), sessions.at(Side::Upstream)], held);
