@@ -1,7 +1,5 @@
 //! What a request may cost, and what may be named: one place, so that all routes agree.
 
-#![allow(dead_code, reason = "the routes that make, arm and follow things use what is not used yet")]
-
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

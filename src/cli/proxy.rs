@@ -3,11 +3,13 @@ mod crew;
 mod made;
 mod outputs;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use clap::ArgMatches;
 
 use self::config::File;
@@ -149,7 +151,14 @@ impl Args {
         let options = self.options(plan.settle);
         let door = self.door_name(name, listen);
         let opened = options.sockets.listen(listen, destination.transparent());
-        let listener = kept.listeners.listen(&door, opened).await?;
+        let listener = kept.listeners.listen(&door, opened).await;
+        let listener = listener.map_err(|error| match error.kind() {
+            // The one that is there was opened otherwise.
+            io::ErrorKind::AddrInUse if kept.listeners.any_begins(&format!("{listen} ")) => {
+                anyhow!("{error}; how a listener is opened (--transparent, --reuse-port) takes a new start to change")
+            }
+            _ => error.into(),
+        })?;
         let address = listener.local_addr()?;
         let mut judged = Judged::new(plan, self.judging.by.judge(&self.acting.scenario));
         let mut secrets = Secrets::from_environment()?;

@@ -46,6 +46,11 @@ impl Listeners {
         Ok(())
     }
 
+    /// Whether one is held whose name begins so.
+    pub fn any_begins(&self, with: &str) -> bool {
+        self.lock().keys().any(|name| name.starts_with(with))
+    }
+
     /// Lets go of all but these.
     pub fn keep_only(&self, names: &BTreeSet<String>) {
         self.lock().retain(|name, _| names.contains(name));

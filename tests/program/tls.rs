@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::pairs;
 use crate::support::tls::{End, SEALED, Sealed};
-use crate::support::{PATIENCE, fill, frames, random_bytes, read_out, receive, relay, run, send, soak_bytes, within};
+use crate::support::{PATIENCE, frames, random_bytes, read_out, receive, relay, run, send, soak_bytes, within};
 use bytes::Bytes;
 use dcproxy::Timestamp;
 use dcproxy::engine::Output;

@@ -88,6 +88,37 @@ fn a_file_that_cannot_be_used_leaves_everything_as_it_is() {
     });
 }
 
+/// The socket that is there was opened otherwise, and another beside it cannot be had: that is said, and nothing is half done.
+/// At any free port there is another.
+#[test]
+fn how_a_listener_is_opened_takes_a_new_start_to_change_or_another_address() {
+    run(async {
+        let upstream = loopback().await;
+        let to = format!("upstream = '{}'\n", upstream.local_addr().expect("bound"));
+        let directory = tempfile::tempdir().expect("a directory");
+        let free = loopback().await.local_addr().expect("bound");
+        let proxy = |listen: &str, how: &str| format!("[[proxy]]\nname = 'a'\nlisten = '{listen}'\n{how}");
+        let at = free.to_string();
+        let file = written(&directory, &proxy(&at, &to));
+        let mut service = Service::of_file(&file, 1);
+        let mut through = pair(service.at(""), &upstream).await;
+        for how in [format!("{to}reuse-port = true\n"), "transparent = 'redirect'\n".to_owned()] {
+            written(&directory, &proxy(&at, &how));
+            service.signal("HUP");
+            let line = service.line_with("nothing is changed: ");
+            let told = format!("proxy 'a': cannot listen on {at}: ");
+            assert!(line.contains(&told) && line.contains("(--transparent, --reuse-port) takes a new start"), "{line}");
+            assert!(relays(&mut through).await && relays(&mut pair(free, &upstream).await).await);
+        }
+        written(&directory, &proxy("0", &format!("{to}reuse-port = true\n")));
+        service.signal("HUP");
+        let (_, elsewhere) = service.door();
+        assert_ne!(elsewhere, free);
+        assert!(relays(&mut through).await && relays(&mut pair(elsewhere, &upstream).await).await);
+        while TcpStream::connect(free).await.is_ok() {}
+    });
+}
+
 /// The report of the old settings must not be overwritten by that of the new ones.
 #[test]
 fn a_changed_proxy_writes_its_reports_and_recordings_beside_the_earlier_ones() {
