@@ -27,7 +27,7 @@ PAGE = os.path.join(ROOT, "docs/API.md")
 INCLUDED = re.compile(r"^<!-- (tests/\S+) -->\n```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PLAYED = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # A command that changes something.
-ASKS_MORE = re.compile(r" -d | -X |&$")
+ASKS_MORE = re.compile(r" -d '| -X |&$")
 PATIENCE = 20.0
 PORTS = re.compile(r"(?<=[\d.a-z]:)(\d{4,5})\b")
 
