@@ -152,12 +152,13 @@ impl Args {
         let door = self.door_name(name, listen);
         let opened = options.sockets.listen(listen, destination.transparent());
         let listener = kept.listeners.listen(&door, opened).await;
-        let listener = listener.map_err(|error| match error.kind() {
+        let listener = listener.map_err(|error| {
             // The one that is there was opened otherwise.
-            io::ErrorKind::AddrInUse if kept.listeners.any_begins(&format!("{listen} ")) => {
+            if error.kind() == io::ErrorKind::AddrInUse && kept.listeners.any_begins(&format!("{listen} ")) {
                 anyhow!("{error}; how a listener is opened (--transparent, --reuse-port) takes a new start to change")
+            } else {
+                error.into()
             }
-            _ => error.into(),
         })?;
         let address = listener.local_addr()?;
         let mut judged = Judged::new(plan, self.judging.by.judge(&self.acting.scenario));

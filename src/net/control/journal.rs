@@ -309,10 +309,10 @@ mod tests {
 
     async fn partial(tail: &mut Tail) -> Option<u64> {
         match tail.next().await? {
-            Heard::Noted(noted) => match noted.entry.what {
-                What::Closed { partial, .. } => Some(partial),
-                other => panic!("{other:?}"),
-            },
+            Heard::Noted(noted) => {
+                let What::Closed { partial, .. } = noted.entry.what else { panic!("{:?}", noted.entry.what) };
+                Some(partial)
+            }
             Heard::Lost(lost) => panic!("{lost} lost"),
         }
     }

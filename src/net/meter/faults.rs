@@ -64,7 +64,8 @@ mod tests {
         let name = scenario.steps[0].name.clone();
         let mut faults = Faults::default();
         assert_eq!(faults.of(&name), OTHER);
-        let orders = Orders { scenarios: vec![(1, scenario)], ..Orders::default() };
+        let mut orders = Orders::default();
+        orders.scenarios.push((1, scenario));
         faults.ordered(&Arc::new(orders));
         assert_eq!(faults.of(&name), "close_stream");
     }

@@ -265,7 +265,7 @@ fn duration(value: &Value) -> Value {
         Value::String(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') => {
             Value::String(format!("{text}ms"))
         }
-        other => other.clone(),
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => value.clone(),
     }
 }
 
