@@ -159,7 +159,7 @@ def main(argv):
     parser.add_argument("--dcproxy", required=True)
     parser.add_argument("--built", required=True, metavar="FOLDER")
     parser.add_argument("--toxiproxy", metavar="SERVER")
-    parser.add_argument("--jobs", type=int, default=4, help="at once")
+    parser.add_argument("--jobs", type=int, default=2, help="at once")
     parser.add_argument("names", nargs="*", help="only those whose names have one of these in them")
     options = parser.parse_args(argv)
     upstreams = {"ECHO": answering(bytes), "SHOUT": answering(bytes.upper)}
