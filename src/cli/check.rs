@@ -12,6 +12,7 @@ use super::runs::Runs;
 use super::runs::Told;
 use crate::capture::Identity;
 use crate::capture::Recorded;
+use crate::capture::Remark;
 use crate::capture::What;
 use crate::engine::Observer;
 use crate::net::Run;
@@ -109,6 +110,7 @@ fn judged_share(
     let mut recorded = Recorded::new(0);
     let mut judges: BTreeMap<u32, Judge> = BTreeMap::new();
     let mut judgements = Vec::new();
+    let mut joined = BTreeSet::new();
     let read = input::captures(paths).read(&mut |_, event| {
         if event.conn as usize % of != share {
             return ControlFlow::Continue(());
@@ -121,11 +123,15 @@ fn judged_share(
             What::Ended => {
                 if let (Some(mut judge), Some(session)) = (judges.remove(&event.conn), recorded.session(event.conn)) {
                     let (judgement, run) = (judge.judgement(session), runs.take(event.conn));
-                    judgements.push(Judged { conn: event.conn, judgement, run });
+                    let joined = joined.contains(&event.conn);
+                    judgements.push(Judged { conn: event.conn, judgement, run, joined });
                 }
                 runs.take(event.conn);
             }
             What::Comment { text, .. } => match runs.comment(event.conn, text) {
+                None if matches!(text.parse(), Ok(Remark::Joined(_))) => {
+                    joined.insert(event.conn);
+                }
                 Some(Told::NoProducer) => {
                     judges.remove(&event.conn);
                 }
@@ -154,6 +160,8 @@ struct Judged {
     judgement: Judgement,
     /// The run of the proxy that it is of, where it is.
     run: Option<Run>,
+    /// Whether the recording begins in the middle of it.
+    joined: bool,
 }
 
 /// What the connections came to.
@@ -172,6 +180,10 @@ struct Checked {
     /// Whether steps were to be taken in such a run, and whether there was a producer to take them on.
     acting: bool,
     acted_on: bool,
+    /// Whether of some connection the beginning is missing, so that nothing is known of its producer.
+    joined: bool,
+    /// Whether a producer was judged.
+    watched: bool,
 }
 
 impl Checked {
@@ -187,10 +199,14 @@ impl Checked {
             plain: false,
             acting: false,
             acted_on: false,
+            joined: false,
+            watched: false,
         }
     }
 
-    fn take(&mut self, Judged { judgement, run, .. }: Judged) {
+    fn take(&mut self, Judged { judgement, run, joined, .. }: Judged) {
+        self.joined |= joined && !judgement.has_producer;
+        self.watched |= judgement.has_producer;
         if let Some(run) = run {
             return self.take_live(judgement, run);
         }
@@ -228,7 +244,11 @@ impl Checked {
             self.report.add_finding(&not_enough("a DCP connection whose producer was dialled", found));
         }
         if self.live && !self.plain {
-            // What was expected of a run is in what is said of its connections.
+            // What was expected of a run is in what is said of its connections; of one whose beginning is missing nothing is.
+            if self.joined && !self.watched {
+                let found = "the recording begins in the middle of each";
+                self.report.add_finding(&not_enough("a connection that is recorded from its beginning", found));
+            }
             return self.report;
         }
         if self.producers == 0 {

@@ -345,7 +345,7 @@ fn a_tape_that_joins_begins_with_the_next_frame_of_each_direction() {
     let path = captures().into_iter().find(|path| path.ends_with("bridged-plain.6.5.0.pcap")).unwrap();
     let mut capture = Vec::new();
     File::open(&path).unwrap().read_to_end(&mut capture).unwrap();
-    for (cut, join) in [(1_000, 40), (97, 400), (97, 401), (31, 1_500), (31, 1_501), (31, 1_502), (7, 7_003)] {
+    for (cut, join) in [(1_000, 40), (97, 60), (97, 61), (31, 200), (31, 201), (31, 202), (7, 1_003)] {
         let heap = Heap::new(|_| false);
         let tape = Tape::joining(1, ends(1), "seed=1".to_owned(), Box::new(heap.clone()));
         let mut relay = Relay::watched(tape, false);

@@ -93,11 +93,7 @@ fn what_is_wrong_is_named() {
         ("dcp_drop", json!({ "when": "dcp.opcod == 1" }), "dcp_drop: when: "),
         ("dcp_drop", json!({ "nth": 0 }), "dcp_drop: nth: "),
         ("dcp_drop", json!({ "nth": "x" }), "dcp_drop: nth: expected a number, found 'x'"),
-        (
-            "dcp_drop",
-            json!({ "probability": 2 }),
-            "dcp_drop: probability: expected a probability above 0 and up to 1, found 2",
-        ),
+        ("dcp_drop", json!({ "probability": 2 }), "dcp_drop: expected a probability above 0 and up to 1, found 2"),
         ("dcp_delay", json!({}), "dcp_delay: missing field `by`"),
         ("dcp_delay", json!({ "by": "soon" }), "dcp_delay: by: expected a duration such as 2s or 150ms, found 'soon'"),
         (

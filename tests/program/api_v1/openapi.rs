@@ -14,7 +14,7 @@ fn document() -> Value {
 
 /// The routes of the sources: a path, and what methods are called behind it.
 fn routes(source: &str, to: &mut BTreeSet<(String, String)>) {
-    let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     // A path that others name too is a constant.
     let path = code.split_once("const PATH: &str = ").and_then(|(_, behind)| behind.split_once(';'));
     let code = path.map_or_else(|| code.to_owned(), |(path, _)| code.replace("route(PATH,", &format!("route({path},")));
