@@ -95,7 +95,7 @@ fn what_is_wrong_is_named() {
         ("dcp_drop", json!({ "nth": "x" }), "dcp_drop: nth: expected a number, found 'x'"),
         ("dcp_drop", json!({ "probability": 2 }), "dcp_drop: expected a probability above 0 and up to 1, found 2"),
         ("dcp_delay", json!({}), "dcp_delay: missing field `by`"),
-        ("dcp_delay", json!({ "by": "soon" }), "dcp_delay: by: expected a duration such as 2s or 150ms, found 'soon'"),
+        ("dcp_delay", json!({ "by": "soon" }), "dcp_delay: expected a duration such as 2s or 150ms, found 'soon'"),
         (
             "dcp_close_stream",
             json!({ "at": "middle" }),
