@@ -121,12 +121,12 @@ impl Bench {
         within(PATIENCE, asked(self.api.address(), method, path, content_type, body)).await
     }
 
-    /// Asks until the answer is as it is to become.
+    /// Asks until the answer is as it is to become; what is asked about may yet have to come.
     async fn until(&self, path: &str, is: impl Fn(&Value) -> bool) -> Value {
         within(PATIENCE, async {
             loop {
-                let value = self.get(path).await;
-                if is(&value) {
+                let (status, value) = self.ask("GET", path, "").await;
+                if status == 200 && is(&value) {
                     return value;
                 }
                 tokio::task::yield_now().await;
