@@ -5,6 +5,7 @@
 
 use crate::Timestamp;
 use crate::dcp::FrameHead;
+use crate::dcp::Stretch;
 use crate::wire::FramingError;
 use crate::wire::Opaque;
 use crate::wire::Opcode;
@@ -88,6 +89,19 @@ impl Entry {
             Direction::To => self.edge.other(),
         }
     }
+}
+
+/// As many entries as a stretch has frames, each a frame of the end that the one before was of, at the same time.
+#[derive(Clone, Copy, Debug)]
+pub struct Entries<'a> {
+    /// When.
+    pub at: Timestamp,
+    /// At whose edge.
+    pub edge: Side,
+    /// Which way.
+    pub direction: Direction,
+    /// The frames.
+    pub stretch: &'a Stretch<'a>,
 }
 
 /// What an entry tells of.

@@ -109,6 +109,11 @@ impl Interceptor for Rewriting {
         actions
     }
 
+    /// A mutation carries no map.
+    fn bears_stretch(&self, event: &Event<'_>, now: Timestamp) -> bool {
+        self.inner.as_ref().is_none_or(|inner| inner.bears_stretch(event, now))
+    }
+
     fn wakeup(&self) -> Option<Timestamp> {
         self.inner.as_ref()?.wakeup()
     }

@@ -45,6 +45,7 @@ pub fn head(frame: &Frame<'_>, negotiated: &Negotiated, key_seed: u64) -> FrameH
     }
 }
 
-fn hash(key: &[u8], seed: u64) -> u64 {
+/// The seeded hash of a key without its collection id.
+pub(super) fn hash(key: &[u8], seed: u64) -> u64 {
     siphasher::sip::SipHasher13::new_with_keys(seed, 0).hash(key)
 }

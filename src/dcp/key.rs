@@ -37,7 +37,7 @@ pub fn split_key(bytes: &[u8], collections: bool) -> Result<Key<'_>, Malformed> 
     if (1..8).contains(&id) {
         return Err(malformed!("expected a collection id of 0 or above 7, found {id}, which is reserved"));
     }
-    let max = if id == 0 { MAX_DEFAULT } else { MAX_OTHER };
+    let max = longest(Some(id));
     if logical.is_empty() {
         return Err(malformed!("expected a key after the collection id, found none"));
     }
@@ -45,6 +45,11 @@ pub fn split_key(bytes: &[u8], collections: bool) -> Result<Key<'_>, Malformed> 
         return Err(malformed!("expected a key of at most {max} bytes in collection {id}, found {}", logical.len()));
     }
     Ok(Key { collection_id: Some(id), logical })
+}
+
+/// The longest key, without its collection id, that a collection can have; or one without collections.
+pub(super) fn longest(collection_id: Option<u32>) -> usize {
+    if collection_id.is_none_or(|id| id == 0) { MAX_DEFAULT } else { MAX_OTHER }
 }
 
 /// The bytes of a key on a connection with collections.

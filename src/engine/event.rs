@@ -170,6 +170,12 @@ pub trait Interceptor: Send {
     /// Decides what happens.
     fn on_event(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp) -> Actions;
 
+    /// Whether it would do nothing, and remember nothing, at mutations alike to that of this event, which it has just let go
+    /// on: they are not shown to it then. Those alike differ in seqno, CAS, revision, flags, times, key, value and lengths.
+    fn bears_stretch(&self, _event: &Event<'_>, _now: Timestamp) -> bool {
+        false
+    }
+
     /// When it wants to be woken.
     fn wakeup(&self) -> Option<Timestamp>;
 

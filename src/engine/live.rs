@@ -13,6 +13,7 @@ use super::held::Held;
 use super::index;
 use crate::Timestamp;
 use crate::dcp;
+use crate::dcp::Mould;
 use crate::journal::Direction;
 use crate::journal::Entry;
 use crate::journal::How;
@@ -111,8 +112,18 @@ impl<O: Observer> Engine<O> {
             let start = bytes.len() - input.len();
             let piece = deframer.next(&mut input);
             let is_last = piece.is_none();
+            let mut mould = None;
             let (entry, ends) = match piece {
-                Some(Piece::Frame(frame)) => (Some(self.seen(from, frame, now)), frame.is_whole()),
+                Some(Piece::Frame(frame)) => {
+                    let entry = self.seen(from, frame, now);
+                    if let What::Frame(head) = &entry.what
+                        && !waits
+                        && Mould::may_fit(&frame, input)
+                    {
+                        mould = self.mould(from, &frame, head);
+                    }
+                    (Some(entry), frame.is_whole())
+                }
                 Some(Piece::Value { last, .. }) => (None, last),
                 Some(Piece::Raw { error, .. }) => (Some(self.lose(from, error, now)), true),
                 None => (None, false),
@@ -126,6 +137,10 @@ impl<O: Observer> Engine<O> {
             }
             if is_last {
                 break;
+            }
+            if let Some(stretch) = mould.and_then(|mould| self.leads(from, mould)?.stretch(input)) {
+                input = input.get(stretch.bytes().len()..).unwrap_or_default();
+                self.stretch(from, &stretch, now);
             }
         }
         self.deframers[index(from)] = deframer;

@@ -16,6 +16,7 @@ mod live;
 mod outbox;
 mod sessions;
 mod stage;
+mod stretch;
 
 pub use event::Action;
 pub use event::Actions;
@@ -31,7 +32,9 @@ use bytes::Bytes;
 
 use crate::Timestamp;
 use crate::dcp;
+use crate::dcp::Mould;
 use crate::journal::Direction;
+use crate::journal::Entries;
 use crate::journal::Entry;
 use crate::journal::How;
 use crate::journal::Origin;
@@ -82,10 +85,24 @@ pub enum Output {
 pub trait Observer: Send {
     /// Takes note of an entry; `session` is that of the entry's edge, which has taken it in already.
     fn observe(&mut self, entry: &Entry, context: &Context, session: &Session);
+
+    /// Whether mutations that are alike to the one just observed at both edges, with this header, may be told all at once.
+    /// Whoever says no is told each by itself.
+    fn bears_stretch(&self, _header: &Header) -> bool {
+        false
+    }
+
+    /// Takes note of entries that are alike to the one observed last at their edge, as if each came by itself; only where it
+    /// [has said](Self::bears_stretch) that it can.
+    fn observe_stretch(&mut self, _entries: &Entries<'_>, _session: &Session) {}
 }
 
 impl Observer for () {
     fn observe(&mut self, _: &Entry, _: &Context, _: &Session) {}
+
+    fn bears_stretch(&self, _: &Header) -> bool {
+        true
+    }
 }
 
 /// One connection through the tool, without sockets, tasks or clocks.
@@ -174,13 +191,24 @@ impl<O: Observer> Engine<O> {
         let mut input: &[u8] = &bytes;
         self.outbox.begin(&bytes);
         while let Some(piece) = deframer.next_with(&mut input, |header| self.whole_limit(from, header)) {
-            match piece {
-                Piece::Frame(frame) => self.frame(from, frame, now),
-                Piece::Value { bytes, .. } => self.value(from, bytes, now),
-                Piece::Raw { bytes, error } => self.raw(from, bytes, error, now),
-            }
+            let mould = match piece {
+                Piece::Frame(frame) => self.frame(from, frame, input, now),
+                Piece::Value { bytes, .. } => {
+                    self.value(from, bytes, now);
+                    None
+                }
+                Piece::Raw { bytes, error } => {
+                    self.raw(from, bytes, error, now);
+                    None
+                }
+            };
             if self.rest[index(from)] == 0 {
                 self.flush_late(from.other(), true, now);
+            }
+            if let Some(stretch) = mould.and_then(|mould| mould.stretch(input)) {
+                input = input.get(stretch.bytes().len()..).unwrap_or_default();
+                self.outbox.relay(from.other(), stretch.bytes());
+                self.stretch(from, &stretch, now);
             }
         }
         self.outbox.end();
@@ -326,10 +354,12 @@ impl<O: Observer> Engine<O> {
         context
     }
 
-    fn frame(&mut self, from: Side, frame: Frame<'_>, now: Timestamp) {
+    /// Takes in a frame. Returns what those behind it, which begin with `next`, must be like to be taken in all at once.
+    fn frame(&mut self, from: Side, frame: Frame<'_>, next: &[u8], now: Timestamp) -> Option<Mould> {
         let to = from.other();
         if let ahead @ 1.. = std::mem::take(&mut self.ahead[index(from)]) {
-            return self.go_on(from, frame, ahead, now);
+            self.go_on(from, frame, ahead, now);
+            return None;
         }
         let head = dcp::head(&frame, self.sessions.at(from).negotiated(), self.key_seed);
         let withheld = self.asked.is_answer(from, &frame, self.sessions.at(from), now);
@@ -341,17 +371,22 @@ impl<O: Observer> Engine<O> {
             what: What::Frame(head),
         };
         let context = self.note(&entry);
-        let What::Frame(head) = &entry.what else { return };
+        let What::Frame(head) = &entry.what else { return None };
         self.sessions.remember(&frame, head);
+        let mut leads = self.interceptor.is_none() && Mould::may_fit(&frame, next);
         let actions = match &mut self.interceptor {
             None => Vec::new(),
             Some(interceptor) if withheld => {
                 interceptor.on_event(&Event::Answer { from, frame, head }, &self.sessions, now)
             }
             Some(interceptor) => {
-                interceptor.on_event(&Event::Frame { from, frame, head, context: &context }, &self.sessions, now)
+                let event = Event::Frame { from, frame, head, context: &context };
+                let actions = interceptor.on_event(&event, &self.sessions, now);
+                leads = actions.is_empty() && Mould::may_fit(&frame, next) && interceptor.bears_stretch(&event, now);
+                actions
             }
         };
+        let mould = if leads { self.mould(from, &frame, head) } else { None };
         let len = frame.header().frame_len();
         if !withheld {
             self.tell_fate(from, Fate::named(&actions, len), now);
@@ -405,6 +440,7 @@ impl<O: Observer> Engine<O> {
                 Fate::Drop => {}
             }
         });
+        self.leads(from, mould?)
     }
 
     /// Passes on a frame, or what is left of one, behind what is held; it `ends` unless a value flows by behind it.

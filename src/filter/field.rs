@@ -222,6 +222,29 @@ impl Field {
         )
     }
 
+    /// Whether mutations that are alike ([`crate::dcp::Mould`]) may have different values of it.
+    pub(super) const fn varies_among_alike(self) -> bool {
+        match self.0 {
+            Source::Head(head) => matches!(
+                head,
+                Head::Number
+                    | Head::Time
+                    | Head::Len
+                    | Head::GapBefore
+                    | Head::Cas
+                    | Head::KeyLen
+                    | Head::ValueLen
+                    | Head::BodyLen
+                    | Head::Seqno
+                    | Head::RawKey
+                    | Head::ServerDuration
+                    | Head::Item
+            ),
+            Source::Member(member) => !matches!(member, MemberName::collection_id),
+            Source::Element(..) | Source::Xattr(_) => true,
+        }
+    }
+
     fn is_named(self, name: &str) -> bool {
         match self.0 {
             Source::Head(head) => head.name() == name,

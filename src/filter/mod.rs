@@ -48,6 +48,12 @@ impl Filter {
         self.node.matches(subject)
     }
 
+    /// Whether a mutation and all that are alike to it ([`crate::dcp::Mould`]) match, or none of them does; `None` where that
+    /// depends on what they differ in.
+    pub fn matches_alike(&self, subject: &Subject<'_>) -> Option<bool> {
+        self.node.matches_alike(subject)
+    }
+
     /// The fields that it asks for.
     pub fn fields(&self) -> Vec<Field> {
         let mut fields = Vec::new();

@@ -85,6 +85,28 @@ impl Node {
         }
     }
 
+    /// Whether it matches a mutation and all that are alike to it, or none of them; `None` where that depends on more.
+    pub(super) fn matches_alike(&self, subject: &Subject<'_>) -> Option<bool> {
+        // One that is `settled` decides; else all must be the other way round.
+        let decided = |nodes: &[Self], settled: bool| {
+            let mut all = Some(!settled);
+            for node in nodes {
+                match node.matches_alike(subject) {
+                    Some(found) if found == settled => return Some(settled),
+                    Some(_) => {}
+                    None => all = None,
+                }
+            }
+            all
+        };
+        match self {
+            Self::All(nodes) => decided(nodes, false),
+            Self::Any(nodes) => decided(nodes, true),
+            Self::Not(node) => node.matches_alike(subject).map(|found| !found),
+            Self::Test(test) => (!test.field.varies_among_alike()).then(|| test.matches(subject)),
+        }
+    }
+
     pub(super) fn fields(&self, found: &mut dyn FnMut(Field)) {
         match self {
             Self::All(nodes) | Self::Any(nodes) => nodes.iter().for_each(|node| node.fields(found)),

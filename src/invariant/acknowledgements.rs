@@ -7,6 +7,7 @@ use super::Concerns;
 use super::Invariant;
 use super::per_stream::Entries;
 use super::per_stream::PerStream;
+use super::rule::Alike;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
@@ -125,6 +126,7 @@ impl Rule for PrepareAcked {
          behind prepares that wait for the disk; after the tool has acted; at the end of a recording";
     const SEVERITY: Severity = Severity::Warning;
     const BLAME: Option<Role> = Some(Role::Consumer);
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if self.off {
@@ -158,6 +160,10 @@ impl Rule for PrepareAcked {
         let Some((generation, seqno)) = late else { return Ruling::Silent };
         self.no_longer_due(generation);
         Ruling::Broken(format!("SEQNO_ACK of {seqno}"), format!("none for {} ms", seen.at.since(oldest).as_millis()))
+    }
+
+    fn bears_stretch(&self) -> bool {
+        self.off || self.streams.is_empty()
     }
 
     fn disturbed(&mut self, lasting: bool) {

@@ -7,6 +7,7 @@ use super::Concerns;
 use super::Invariant;
 use super::per_stream::Entries;
 use super::per_stream::PerStream;
+use super::rule::Alike;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
@@ -146,6 +147,7 @@ impl Rule for ItemsAfterBegin {
         Opcode::DCP_OSO_SNAPSHOT,
         Opcode::DCP_STREAM_END,
     ]));
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         match seen.header().opcode {
@@ -196,6 +198,7 @@ impl Rule for NoItemAfterEnd {
     const REQUIREMENT: &'static str = "no item of a collection follows its end event, until it begins anew";
     const EXCEPTIONS: &'static str = "OSO snapshots; COMMIT and ABORT; legacy streams";
     const CONCERNS: Concerns = Concerns::DOCUMENTS.and(Concerns::requests(&[Opcode::DCP_SYSTEM_EVENT]));
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if seen.header().opcode == Opcode::DCP_SYSTEM_EVENT {
@@ -289,6 +292,7 @@ impl Rule for OnlyFiltered {
          collections";
     const CONCERNS: Concerns =
         Concerns::DOCUMENTS.and(Concerns::requests(&[Opcode::DCP_SYSTEM_EVENT, Opcode::DCP_STREAM_REQ]));
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if let Some(Message::StreamReq(request)) = seen.message() {

@@ -5,6 +5,7 @@ use super::Invariant;
 use super::framing::Fault;
 use super::framing::broken_as;
 use super::prepares::Prepares;
+use super::rule::Alike;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
@@ -190,6 +191,7 @@ impl Rule for NoWriteWhilePending {
     const SEVERITY: Severity = Severity::Warning;
     const CONCERNS: Concerns =
         Concerns::DOCUMENTS.and(Concerns::requests(&[Opcode::DCP_SNAPSHOT_MARKER, Opcode::DCP_OSO_SNAPSHOT]));
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(step) = self.0.take_all(seen) else { return Ruling::Silent };
@@ -205,6 +207,10 @@ impl Rule for NoWriteWhilePending {
             None if step.others && step.memory => Ruling::Kept,
             None => Ruling::Silent,
         }
+    }
+
+    fn bears_stretch(&self) -> bool {
+        self.0.is_unused()
     }
 }
 

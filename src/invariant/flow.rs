@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use super::Concerns;
 use super::Invariant;
+use super::rule::Alike;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
 use super::rule::held;
 use crate::Timestamp;
 use crate::dcp::Message;
+use crate::dcp::Stretch;
 use crate::journal::Role;
+use crate::session::Session;
 use crate::verdict::Severity;
 use crate::wire::Opcode;
 
@@ -51,6 +54,7 @@ impl Rule for WindowRespected {
     const EXCEPTIONS: &'static str =
         "the last message may be of any size; flow control that is off; what releases before 7.0 did not charge";
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES.and(Concerns::responses(&[Opcode::DCP_CONTROL]));
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let flow = seen.session.flow();
@@ -73,6 +77,13 @@ impl Rule for WindowRespected {
             let opcode = seen.header().opcode;
             (format!("nothing while {outstanding} of {window} bytes are outstanding"), format!("{opcode} of {charge}"))
         })
+    }
+
+    /// The window has room behind them, as the session counts, which never counts less than this.
+    fn stretch(&mut self, stretch: &Stretch<'_>, session: &Session, _: &mut impl FnMut(u64, Ruling)) {
+        if session.flow().is_on() {
+            self.outstanding = self.outstanding.saturating_add_unsigned(stretch.charge());
+        }
     }
 }
 
@@ -122,6 +133,8 @@ impl Rule for AcksInTime {
     const EXCEPTIONS: &'static str = "only a full window that stays so for 6 s is told";
     const SEVERITY: Severity = Severity::Warning;
     const BLAME: Option<Role> = Some(Role::Consumer);
+    /// Of those while there is room nothing is said: only the first has waited.
+    const ALIKE: Alike = Alike::Judged;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let full_since = self.full_since;
@@ -177,6 +190,7 @@ impl Rule for NotBlockedByWindow {
     const REQUIREMENT: &'static str =
         "no-ops, controls and responses of the producer do not wait for room in the window";
     const EXCEPTIONS: &'static str = "an answer within 5 s, and requests from before the window was full";
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let full = !seen.session.flow().has_room();
@@ -223,6 +237,7 @@ impl Rule for AllAcked {
     const EXCEPTIONS: &'static str = "what may be under way still: only a window that was full for 6 s is told";
     const SEVERITY: Severity = Severity::Warning;
     const BLAME: Option<Role> = Some(Role::Consumer);
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let flow = seen.session.flow();

@@ -2,6 +2,7 @@
 
 use super::Concerns;
 use super::Invariant;
+use super::rule::Alike;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
@@ -31,6 +32,7 @@ impl Rule for Framing {
     const ID: &'static str = "a1-framing";
     const REQUIREMENT: &'static str =
         "every frame has a known magic, and framing extras, extras and key that fit its body";
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, _: &Seen<'_>) -> Ruling {
         Ruling::Kept
@@ -52,6 +54,7 @@ impl Rule for FrameSize {
     const ID: &'static str = "a2-frame-size";
     const REQUIREMENT: &'static str = "no frame is larger than max_packet_size (30 MiB)";
     const EXCEPTIONS: &'static str = "a server may be configured to take larger ones";
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, _: &Seen<'_>) -> Ruling {
         Ruling::Kept
@@ -127,6 +130,7 @@ impl Rule for WellFormed {
          form of their opcode";
     const EXCEPTIONS: &'static str = "the consumer's responses; extended metadata of up to 6.x; deletions of 6.5 that hide their stream id; what \
          belongs to A5, A6, B1, B2, E9 and F7";
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         // kv_engine does not validate responses to its messages (orphaned-responses.md §5.11).
@@ -156,6 +160,7 @@ impl Rule for DatatypeEnabled {
     const REQUIREMENT: &'static str = "a message has only datatype bits that its receiver has enabled by HELLO";
     const EXCEPTIONS: &'static str = "connections opened with flag 0x40: what was stripped keeps its datatype";
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let datatype = seen.header().datatype;
@@ -190,6 +195,7 @@ impl Rule for SnappyInflates {
     const REQUIREMENT: &'static str = "a value whose datatype says Snappy inflates";
     const EXCEPTIONS: &'static str = "an empty value";
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let header = seen.header();
@@ -209,6 +215,7 @@ impl Rule for XattrSection {
     const REQUIREMENT: &'static str = "a value whose datatype says Xattr begins with a well-formed xattr section";
     const EXCEPTIONS: &'static str = "an empty value";
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let header = seen.header();

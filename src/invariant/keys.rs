@@ -4,14 +4,19 @@ use std::collections::BTreeSet;
 
 use super::Concerns;
 use super::Invariant;
+use super::key_set::KeySet;
 use super::per_stream::Entries;
 use super::per_stream::PerStream;
+use super::rule::Alike;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
 use super::rule::held;
 use crate::dcp::SnapshotMarker;
+use crate::dcp::Stretch;
+use crate::session::Session;
 use crate::session::Snapshot;
+use crate::session::StreamKey;
 use crate::wire::Opcode;
 
 /// Keys that are remembered of one snapshot; a duplicate of a later one goes unseen.
@@ -33,8 +38,7 @@ struct Keys {
 struct OpenSnapshot {
     /// The stream's generation and the number of the snapshot on it.
     id: (u64, u64),
-    /// Opcode, collection and hash of the key.
-    keys: BTreeSet<(u8, u32, u64)>,
+    keys: KeySet,
 }
 
 impl Keys {
@@ -46,25 +50,69 @@ impl Keys {
         }
         let (_, before) = seen.item()?;
         before.snapshot.filter(|snapshot| judged(snapshot))?;
-        let id = (before.generation, before.snapshots);
-        let key = (namespace(opcode), seen.head.collection_id.unwrap_or_default(), seen.head.key_hash);
-        if let Some(open) = self.open.iter_mut().find(|open| open.id.0 == id.0) {
-            if open.id != id {
-                open.id = id;
-                open.keys.clear();
-            }
-            return Some(if open.keys.len() < MAX_KEYS { open.keys.insert(key) } else { !open.keys.contains(&key) });
-        }
-        if self.open.len() >= MAX_SNAPSHOTS {
-            let live: Vec<_> = seen.session.streams().live().map(|stream| stream.generation).collect();
-            self.open.retain(|open| live.contains(&open.id.0));
-        }
-        if self.open.len() >= MAX_SNAPSHOTS {
-            return None;
-        }
-        self.open.push(OpenSnapshot { id, keys: BTreeSet::from([key]) });
-        Some(true)
+        let hash = of_key(opcode, seen.head.collection_id, seen.head.key_hash);
+        Some(self.at((before.generation, before.snapshots), seen.session)?.note(hash))
     }
+
+    /// As [`Self::note`], of each mutation of a stretch.
+    fn note_stretch(
+        &mut self,
+        stretch: &Stretch<'_>,
+        session: &Session,
+        judged: impl Fn(&Snapshot) -> bool,
+        mut each: impl FnMut(u64, bool),
+    ) {
+        let header = stretch.header();
+        let key = StreamKey { vbucket: header.vbucket_or_status, stream_id: None };
+        let Some(stream) = session.streams().of(key, header.opaque) else { return };
+        if !stream.snapshot.is_some_and(|snapshot| judged(&snapshot)) {
+            return;
+        }
+        let Some(open) = self.at((stream.generation, stream.counts.snapshots), session) else { return };
+        for item in stretch.items() {
+            let hash = of_key(header.opcode, stretch.collection_id(), item.key_hash());
+            each(item.by_seqno(), open.note(hash));
+        }
+    }
+
+    /// The keys of a snapshot, where there is room for them.
+    fn at(&mut self, id: (u64, u64), session: &Session) -> Option<&mut OpenSnapshot> {
+        let at = self.open.iter().position(|open| open.id.0 == id.0);
+        if at.is_none() && self.open.len() >= MAX_SNAPSHOTS {
+            let live: Vec<_> = session.streams().live().map(|stream| stream.generation).collect();
+            self.open.retain(|open| live.contains(&open.id.0));
+            if self.open.len() >= MAX_SNAPSHOTS {
+                return None;
+            }
+        }
+        let at = at.unwrap_or_else(|| {
+            self.open.push(OpenSnapshot { id, keys: KeySet::default() });
+            self.open.len() - 1
+        });
+        let open = self.open.get_mut(at)?;
+        if open.id != id {
+            open.id = id;
+            open.keys.clear();
+        }
+        Some(open)
+    }
+}
+
+impl OpenSnapshot {
+    fn note(&mut self, hash: u64) -> bool {
+        if self.keys.len() < MAX_KEYS { self.keys.insert(hash) } else { !self.keys.contains(hash) }
+    }
+}
+
+/// One number for what a key is known by: its hash, its collection, and what may be done to it once. The hash is seeded, so
+/// that two are the same only by an accident that is as rare for the hashes themselves.
+const fn of_key(opcode: Opcode, collection_id: Option<u32>, hash: u64) -> u64 {
+    let collection = match collection_id {
+        Some(id) => id as u64,
+        None => 0,
+    };
+    let apart = (collection << 8 | namespace(opcode) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^ apart ^ apart >> 32
 }
 
 /// A PREPARE and what completes it are of one key, and so may a mutation be that precedes them.
@@ -75,13 +123,17 @@ const fn namespace(opcode: Opcode) -> u8 {
     }
 }
 
-fn once(new: Option<bool>, seen: &Seen<'_>, what: &str) -> Ruling {
+fn once(new: Option<bool>, opcode: Opcode, what: &str) -> Ruling {
     match new {
         None => Ruling::Silent,
-        Some(new) => {
-            Ruling::of(new, || (format!("each key once in {what}"), format!("{} again", seen.header().opcode)))
-        }
+        Some(new) => Ruling::of(new, || (format!("each key once in {what}"), format!("{opcode} again"))),
     }
+}
+
+fn has_keys_once(snapshot: &Snapshot) -> bool {
+    snapshot.flags & (SnapshotMarker::DISK | SnapshotMarker::CHECKPOINT) != 0
+        && !snapshot.has(SnapshotMarker::MAY_CONTAIN_DUPLICATE_KEYS)
+        && !snapshot.has(SnapshotMarker::HISTORY)
 }
 
 /// D16. A memory snapshot without the flag Checkpoint goes on with an earlier one, so it is left out.
@@ -94,14 +146,16 @@ impl Rule for KeysOnce {
     const EXCEPTIONS: &'static str = "the flag MayContainDuplicateKeys, history; memory snapshots without the flag Checkpoint; a PREPARE and \
          what completes it; more keys than there is room to remember";
     const CONCERNS: Concerns = Concerns::DOCUMENTS;
+    const ALIKE: Alike = Alike::Judged;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
-        let judged = |snapshot: &Snapshot| {
-            snapshot.flags & (SnapshotMarker::DISK | SnapshotMarker::CHECKPOINT) != 0
-                && !snapshot.has(SnapshotMarker::MAY_CONTAIN_DUPLICATE_KEYS)
-                && !snapshot.has(SnapshotMarker::HISTORY)
-        };
-        once(self.0.note(seen, judged), seen, "a snapshot")
+        once(self.0.note(seen, has_keys_once), seen.header().opcode, "a snapshot")
+    }
+
+    fn stretch(&mut self, stretch: &Stretch<'_>, session: &Session, rule: &mut impl FnMut(u64, Ruling)) {
+        let opcode = stretch.header().opcode;
+        let each = |seqno, new| rule(seqno, once(Some(new), opcode, "a snapshot"));
+        self.0.note_stretch(stretch, session, has_keys_once, each);
     }
 }
 
@@ -114,9 +168,10 @@ impl Rule for OsoKeysOnce {
     const REQUIREMENT: &'static str = "a key occurs once in an OSO snapshot";
     const EXCEPTIONS: &'static str = "a PREPARE and what completes it; more keys than there is room to remember";
     const CONCERNS: Concerns = Concerns::DOCUMENTS;
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
-        once(self.0.note(seen, Snapshot::is_open_oso), seen, "an OSO snapshot")
+        once(self.0.note(seen, Snapshot::is_open_oso), seen.header().opcode, "an OSO snapshot")
     }
 }
 
@@ -142,6 +197,7 @@ impl Rule for OsoSeqnosDistinct {
     const REQUIREMENT: &'static str = "the seqnos in an OSO snapshot are distinct";
     const EXCEPTIONS: &'static str = "SEQNO_ADVANCED; snapshots with more items than there is room to remember";
     const CONCERNS: Concerns = Concerns::ITEMS;
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if seen.header().opcode == Opcode::DCP_SEQNO_ADVANCED {
@@ -244,7 +300,7 @@ mod tests {
         for seqno in 2..10_000 {
             script.p(mutation(0, 10, seqno));
         }
-        let mut session = crate::session::Session::new(crate::journal::Side::Upstream);
+        let mut session = Session::new(crate::journal::Side::Upstream);
         for entry in script.log() {
             session.observe(entry);
             if let crate::journal::What::Frame(head) = &entry.what {

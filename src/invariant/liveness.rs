@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use super::Concerns;
 use super::Invariant;
+use super::rule::Alike;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
 use super::rule::held;
 use crate::Timestamp;
+use crate::dcp::Stretch;
 use crate::journal::Direction;
 use crate::journal::Role;
 use crate::session::Session;
@@ -146,6 +148,7 @@ impl Rule for NoopComes {
          held up; 2 s more are let pass; at the end of a recording";
     const SEVERITY: Severity = Severity::Warning;
     const BLAME: Option<Role> = Some(Role::Producer);
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let due = self.due.filter(|_| !self.stale);
@@ -314,6 +317,7 @@ impl Rule for IdleIsClosed {
     const EXCEPTIONS: &'static str = "a producer without no-ops; other settings and other consumers; 30 s more are let pass; after the tool has \
          held up or acted on the connection";
     const SEVERITY: Severity = Severity::Warning;
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let speaker = seen.sender;
@@ -345,6 +349,10 @@ impl Rule for IdleIsClosed {
             "the connection closed after 360 s of silence".to_owned(),
             format!("{} after {} ms", seen.header().opcode, silent.as_millis()),
         )
+    }
+
+    fn stretch(&mut self, _: &Stretch<'_>, session: &Session, _: &mut impl FnMut(u64, Ruling)) {
+        self.delivered = session.frames(Direction::To);
     }
 
     fn closed(&mut self, at: Timestamp, by: Role) -> Ruling {

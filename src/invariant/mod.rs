@@ -19,6 +19,7 @@ mod concerns;
 mod durability;
 mod flow;
 mod framing;
+mod key_set;
 mod keys;
 mod liveness;
 mod manifest;
@@ -37,6 +38,9 @@ mod takeover;
 use std::fmt;
 use std::sync::OnceLock;
 
+use crate::Timestamp;
+use crate::dcp::Stretch;
+use crate::journal::Entries;
 use crate::journal::Entry;
 use crate::journal::Role;
 use crate::journal::Side;
@@ -44,6 +48,7 @@ use crate::session::Session;
 use crate::verdict::About;
 use crate::verdict::Finding;
 use crate::verdict::Severity;
+use crate::wire::Header;
 
 pub use concerns::Concerns;
 use concerns::Dispatch;
@@ -70,6 +75,12 @@ pub trait Invariant: fmt::Debug + Send {
 
     /// Takes in what happened on an open connection of which nothing was missed so far.
     fn observe(&mut self, occasion: &Occasion<'_>);
+
+    /// Whether mutations that are alike to the one observed last, which concerned it, may be shown to it all at once.
+    fn bears_stretch(&self) -> bool;
+
+    /// Takes in such mutations, as if each was observed by itself.
+    fn observe_stretch(&mut self, at: Timestamp, stretch: &Stretch<'_>, session: &Session);
 
     /// What is to be said of the connection so far, `whole` where nothing of it was missed: for each end that was put to
     /// the test one finding, a failure with the first evidence, else a pass. Nothing where the rule was not exercised.
@@ -138,6 +149,17 @@ enum Shown {
     All,
 }
 
+impl Shown {
+    /// Who is shown what, unless every rule is shown everything.
+    const fn some(&self) -> Option<&Dispatch> {
+        match self {
+            Self::Concerned(dispatch) => Some(dispatch),
+            Self::Few(dispatch) => Some(dispatch),
+            Self::All => None,
+        }
+    }
+}
+
 impl Suite {
     /// Every rule, with nothing seen yet.
     pub fn new() -> Self {
@@ -177,6 +199,23 @@ impl Suite {
         for &number in dispatch.of(seen.header()) {
             if let Some(rule) = self.rules.get_mut(usize::from(number)) {
                 rule.observe(&occasion);
+            }
+        }
+    }
+
+    /// Whether mutations alike to the one observed last, with this header, may be taken in all at once.
+    pub fn bears_stretch(&self, header: &Header) -> bool {
+        let Some(dispatch) = self.dispatch.some() else { return false };
+        let mut concerned = dispatch.of(header).iter().filter_map(|&number| self.rules.get(usize::from(number)));
+        self.gate.bears_stretch() && concerned.all(|rule| rule.bears_stretch())
+    }
+
+    /// Takes in mutations that are alike to the one observed last, which `session` has taken in.
+    pub fn observe_stretch(&mut self, entries: &Entries<'_>, session: &Session) {
+        let Some(dispatch) = self.dispatch.some() else { return };
+        for &number in dispatch.of(entries.stretch.header()) {
+            if let Some(rule) = self.rules.get_mut(usize::from(number)) {
+                rule.observe_stretch(entries.at, entries.stretch, session);
             }
         }
     }

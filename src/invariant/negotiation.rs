@@ -2,6 +2,7 @@
 
 use super::Concerns;
 use super::Invariant;
+use super::rule::Alike;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
@@ -50,6 +51,7 @@ impl Rule for StreamIdFrames {
     const EXCEPTIONS: &'static str =
         "PREPARE, COMMIT, ABORT and SET_VBUCKET_STATE never have one; deletions of 6.5 that hide theirs";
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(stream) = seen.produced() else { return Ruling::Silent };

@@ -62,6 +62,11 @@ impl Prepares {
         }
     }
 
+    /// Whether nothing is pending on any stream.
+    pub(super) const fn is_unused(&self) -> bool {
+        self.0.is_unused()
+    }
+
     /// As [`Self::take`], and tells of a mutation, deletion or expiration too, where something is pending.
     pub(super) fn take_all<'a>(&mut self, seen: &Seen<'a>) -> Option<Step<'a>> {
         match seen.header().opcode {

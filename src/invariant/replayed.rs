@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use super::Concerns;
 use super::Invariant;
+use super::rule::Alike;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
@@ -13,6 +14,8 @@ use super::rule::held;
 use crate::dcp;
 use crate::dcp::Message;
 use crate::dcp::StreamReqResponse;
+use crate::dcp::Stretch;
+use crate::session::Session;
 use crate::verdict::Severity;
 use crate::wire::Opcode;
 
@@ -31,7 +34,11 @@ pub(super) fn add_content(all: &mut Vec<Box<dyn Invariant>>) {
 
 /// What was delivered of each vbucket.
 #[derive(Debug, Default)]
-struct Delivered(BTreeMap<u16, Vbucket>);
+struct Delivered {
+    vbuckets: BTreeMap<u16, Vbucket>,
+    /// Whether what came last was delivered before, or may have been.
+    is_again: bool,
+}
 
 #[derive(Debug, Default)]
 struct Vbucket {
@@ -39,6 +46,16 @@ struct Vbucket {
     uuid: u64,
     /// In the order of their seqnos.
     items: VecDeque<Item>,
+}
+
+impl Vbucket {
+    /// The newest item.
+    fn push(&mut self, item: Item) {
+        if self.items.len() >= MAX_ITEMS {
+            self.items.pop_front();
+        }
+        self.items.push_back(item);
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,18 +106,33 @@ impl Delivered {
         if !dcp::carries_key(opcode) {
             return None;
         }
+        self.is_again = false;
         seen.produced_live()?;
         let item = item(seen)?;
-        let items = &mut self.0.get_mut(&seen.header().vbucket_or_status)?.items;
-        if items.back().is_none_or(|last| last.seqno < item.seqno) {
-            if items.len() >= MAX_ITEMS {
-                items.pop_front();
-            }
-            items.push_back(item);
+        let vbucket = self.vbuckets.get_mut(&seen.header().vbucket_or_status)?;
+        if vbucket.items.back().is_none_or(|last| last.seqno < item.seqno) {
+            vbucket.push(item);
             return None;
         }
+        self.is_again = true;
+        let items = &vbucket.items;
         let at = items.binary_search_by_key(&item.seqno, |item| item.seqno).ok()?;
         items.get(at).map(|before| (*before, item))
+    }
+
+    /// Takes in mutations behind one that came for the first time: the last of them are remembered.
+    fn stretch(&mut self, stretch: &Stretch<'_>) {
+        let Some(vbucket) = self.vbuckets.get_mut(&stretch.header().vbucket_or_status) else { return };
+        let beyond = stretch.frames().saturating_sub(MAX_ITEMS as u64);
+        for item in stretch.items().skip(usize::try_from(beyond).unwrap_or(usize::MAX)) {
+            let meta = Meta { cas: item.header().cas, rev_seqno: item.rev_seqno(), flags: Some(item.flags()) };
+            vbucket.push(Item {
+                seqno: item.by_seqno(),
+                key: (stretch.collection_id().unwrap_or_default(), item.key_hash()),
+                kind: Kind::Written,
+                meta: Some(meta),
+            });
+        }
     }
 
     /// A stream was opened, or rolled back: on another branch of history the seqnos are of other items.
@@ -109,16 +141,16 @@ impl Delivered {
         match seen.message() {
             Some(Message::StreamReqResponse(StreamReqResponse::FailoverLog(log))) => {
                 let uuid = log.first().map(|entry| entry.vb_uuid);
-                if let Some(known) = self.0.get_mut(&vbucket) {
+                if let Some(known) = self.vbuckets.get_mut(&vbucket) {
                     if uuid != Some(known.uuid) {
                         *known = Vbucket { uuid: uuid.unwrap_or_default(), items: VecDeque::new() };
                     }
-                } else if self.0.len() < MAX_VBUCKETS {
-                    self.0.insert(vbucket, Vbucket { uuid: uuid.unwrap_or_default(), items: VecDeque::new() });
+                } else if self.vbuckets.len() < MAX_VBUCKETS {
+                    self.vbuckets.insert(vbucket, Vbucket { uuid: uuid.unwrap_or_default(), items: VecDeque::new() });
                 }
             }
             Some(Message::ErrorResponse(_)) => {}
-            _ => drop(self.0.remove(&vbucket)),
+            _ => drop(self.vbuckets.remove(&vbucket)),
         }
     }
 }
@@ -152,6 +184,7 @@ impl Rule for SameMeta {
          last 128 items of a vbucket on the same connection are known";
     const SEVERITY: Severity = Severity::Warning;
     const CONCERNS: Concerns = Concerns::DOCUMENTS.and(Concerns::responses(&[Opcode::DCP_STREAM_REQ]));
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((before, now)) = self.0.again(seen) else { return Ruling::Silent };
@@ -173,6 +206,14 @@ impl Rule for SameMeta {
             _ => Ruling::Silent,
         }
     }
+
+    fn bears_stretch(&self) -> bool {
+        !self.0.is_again
+    }
+
+    fn stretch(&mut self, stretch: &Stretch<'_>, _: &Session, _: &mut impl FnMut(u64, Ruling)) {
+        self.0.stretch(stretch);
+    }
 }
 
 /// D22. That a seqno comes again only to who asks for it is D2's.
@@ -186,6 +227,7 @@ impl Rule for SameContent {
          128 items of a vbucket on the same connection are known, and no documents";
     const SEVERITY: Severity = Severity::Warning;
     const CONCERNS: Concerns = Concerns::DOCUMENTS.and(Concerns::responses(&[Opcode::DCP_STREAM_REQ]));
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((before, now)) = self.0.again(seen) else { return Ruling::Silent };
@@ -194,6 +236,14 @@ impl Rule for SameContent {
             let which = if key { "the same" } else { "another" };
             (format!("the same key {:?}", before.kind), format!("{which} key {:?}", now.kind))
         })
+    }
+
+    fn bears_stretch(&self) -> bool {
+        !self.0.is_again
+    }
+
+    fn stretch(&mut self, stretch: &Stretch<'_>, _: &Session, _: &mut impl FnMut(u64, Ruling)) {
+        self.0.stretch(stretch);
     }
 }
 

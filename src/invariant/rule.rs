@@ -3,6 +3,7 @@ use super::Invariant;
 use crate::Timestamp;
 use crate::dcp::FrameHead;
 use crate::dcp::Message;
+use crate::dcp::Stretch;
 use crate::journal::Act;
 use crate::journal::Direction;
 use crate::journal::Entry;
@@ -103,6 +104,11 @@ impl Gate {
         }
     }
 
+    /// Whether frames pass as they come, and none is held up.
+    pub(super) const fn bears_stretch(&self) -> bool {
+        self.is_whole() && self.paused == 0
+    }
+
     /// Whether all of an open connection was seen.
     pub(super) const fn is_whole(&self) -> bool {
         self.open && !self.unreliable
@@ -198,6 +204,14 @@ pub(super) enum Ruling {
 }
 
 impl Ruling {
+    const fn last(&self) -> Last {
+        match self {
+            Self::Silent => Last::Silent,
+            Self::Kept => Last::Kept,
+            Self::Broken(..) => Last::Broken,
+        }
+    }
+
     /// Kept where `ok`, else broken as `how` tells (expected, seen).
     pub(super) fn of(ok: bool, how: impl FnOnce() -> (String, String)) -> Self {
         if ok {
@@ -206,6 +220,17 @@ impl Ruling {
         let (expected, actual) = how();
         Self::Broken(expected, actual)
     }
+}
+
+/// How a rule takes in mutations that are alike to one that it has just judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Alike {
+    /// One by one: it must be shown each.
+    Shown,
+    /// It says of each what it said of the one before them, and what it remembers is what the latest frame makes it.
+    Same,
+    /// [`Rule::stretch`] judges them.
+    Judged,
 }
 
 /// The judgement of a rule; [`Held`] does the book-keeping.
@@ -220,8 +245,20 @@ pub(super) trait Rule: Default + std::fmt::Debug + Send + 'static {
     /// The frames that it is shown: all on which it says something, or changes its state.
     const CONCERNS: Concerns = Concerns::ALL;
 
+    /// How it takes in mutations alike to one before them; of interest where mutations concern it.
+    const ALIKE: Alike = Alike::Shown;
+
     /// Judges a frame.
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling;
+
+    /// Whether, as things stand, [`Self::ALIKE`] holds.
+    fn bears_stretch(&self) -> bool {
+        true
+    }
+
+    /// Takes in mutations that are alike to the one judged last; where they are [`Alike::Judged`] it gives its rulings, each
+    /// with the seqno that it is about.
+    fn stretch(&mut self, _stretch: &Stretch<'_>, _session: &Session, _rule: &mut impl FnMut(u64, Ruling)) {}
 
     /// Judges the loss of a direction's framing.
     fn framing_lost(&mut self, _error: FramingError) -> Ruling {
@@ -273,6 +310,16 @@ pub(super) struct Held<R> {
     rule: R,
     producer: Tally,
     consumer: Tally,
+    last: Last,
+}
+
+/// What was said of the frame that was judged last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Last {
+    #[default]
+    Silent,
+    Kept,
+    Broken,
 }
 
 /// A rule, with nothing seen of it.
@@ -352,6 +399,7 @@ impl<R: Rule> Invariant for Held<R> {
         match occasion {
             Occasion::Frame(seen) => {
                 let ruling = self.rule.judge(seen);
+                self.last = ruling.last();
                 self.note(seen.sender, ruling, |expected, actual| seen.breach(expected, actual));
             }
             Occasion::Lost { at, sender, error } => {
@@ -364,6 +412,31 @@ impl<R: Rule> Invariant for Held<R> {
             }
             Occasion::Disturbed { lasting } => self.rule.disturbed(*lasting),
         }
+    }
+
+    fn bears_stretch(&self) -> bool {
+        R::ALIKE != Alike::Shown && self.last != Last::Broken && self.rule.bears_stretch()
+    }
+
+    fn observe_stretch(&mut self, at: Timestamp, stretch: &Stretch<'_>, session: &Session) {
+        let Self { rule, producer, consumer, last } = self;
+        let tally = match R::BLAME.unwrap_or(Role::Producer) {
+            Role::Producer => producer,
+            Role::Consumer => consumer,
+        };
+        if R::ALIKE == Alike::Same && *last == Last::Kept {
+            tally.kept = tally.kept.wrapping_add(stretch.frames());
+        }
+        let vbucket = stretch.header().vbucket();
+        rule.stretch(stretch, session, &mut |seqno, ruling| {
+            tally.note(ruling, |expected, actual| Breach {
+                expected,
+                actual,
+                at: Some(at),
+                vbucket,
+                seqno: Some(seqno),
+            });
+        });
     }
 
     fn finish(&mut self, whole: bool) -> Vec<Finding> {

@@ -2,6 +2,7 @@
 
 use super::Concerns;
 use super::Invariant;
+use super::rule::Alike;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
@@ -38,6 +39,7 @@ impl Rule for MarkerFirst {
     const REQUIREMENT: &'static str = "a snapshot marker or OSO start precedes every message with a seqno";
     const EXCEPTIONS: &'static str = "cache transfers";
     const CONCERNS: Concerns = Concerns::ITEMS;
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((seqno, before)) = seen.item() else { return Ruling::Silent };
@@ -57,6 +59,7 @@ impl Rule for SeqnoIncreases {
         "seqnos strictly increase within a stream, from the one that it was requested from";
     const EXCEPTIONS: &'static str = "inside an OSO snapshot, above where it began; SEQNO_ADVANCED is D20's";
     const CONCERNS: Concerns = Concerns::ITEMS;
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((seqno, before)) = seen.item() else { return Ruling::Silent };
@@ -83,6 +86,7 @@ impl Rule for SeqnoInSnapshot {
     const REQUIREMENT: &'static str = "every seqno is within the snapshot that the last marker began";
     const EXCEPTIONS: &'static str = "OSO snapshots";
     const CONCERNS: Concerns = Concerns::ITEMS;
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some((seqno, before)) = seen.item().filter(|_| !advanced(seen)) else { return Ruling::Silent };
@@ -129,6 +133,7 @@ impl Rule for SeqnoAdvancedUncalledFor {
     const EXCEPTIONS: &'static str = "connections that skip deletes; releases differ";
     const SEVERITY: Severity = Severity::Warning;
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if seen.produced().is_none() || !seen.session.sync_replication() {

@@ -4,6 +4,7 @@ use super::Concerns;
 use super::Invariant;
 use super::framing::Fault;
 use super::framing::broken_as;
+use super::rule::Alike;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
@@ -41,6 +42,7 @@ impl Rule for PlainKeys {
     const ID: &'static str = "b1-plain-keys";
     const REQUIREMENT: &'static str = "without collections a document's key has 1 to 250 bytes";
     const CONCERNS: Concerns = Concerns::DOCUMENTS.and(Concerns::requests(&[Opcode::DCP_CACHE_TRANSFER]));
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         of_key(seen, false)
@@ -56,6 +58,7 @@ impl Rule for CollectionKeys {
     const REQUIREMENT: &'static str = "with collections a key is the shortest LEB128 of a collection id (not 1 to 7) and 1 to 250 bytes more, or \
          246 outside the default collection";
     const CONCERNS: Concerns = Concerns::DOCUMENTS.and(Concerns::requests(&[Opcode::DCP_CACHE_TRANSFER]));
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         of_key(seen, true)
@@ -76,6 +79,7 @@ impl Rule for ValueSize {
         "a bucket's max_item_size may be another; of a compressed value the length that it must have at least counts";
     const SEVERITY: Severity = Severity::Warning;
     const CONCERNS: Concerns = Concerns::DOCUMENTS;
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let header = seen.header();

@@ -2,6 +2,7 @@
 
 use super::Concerns;
 use super::Invariant;
+use super::rule::Alike;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
@@ -49,6 +50,7 @@ impl Rule for NothingAfterEnd {
     const ID: &'static str = "c7-nothing-after-stream-end";
     const REQUIREMENT: &'static str = "nothing of a stream follows its STREAM_END";
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(stream) = seen.produced() else { return Ruling::Silent };

@@ -2,6 +2,7 @@
 
 use super::Concerns;
 use super::Invariant;
+use super::rule::Alike;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
@@ -50,6 +51,7 @@ impl Rule for OfAStream {
     const EXCEPTIONS: &'static str =
         "what was queued when the stream was closed; what follows an end is C7's, what precedes the answer C2's";
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES;
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(stream) = seen.produced() else { return Ruling::Silent };
@@ -104,6 +106,7 @@ impl Rule for NothingBeforeAnswer {
     const ID: &'static str = "c2-nothing-before-answer";
     const REQUIREMENT: &'static str = "no message of a stream precedes the answer to its STREAM_REQ";
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES.and(Concerns::responses(&[Opcode::DCP_STREAM_REQ]));
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if answers_stream_req(seen) && seen.header().status() == Some(Status::SUCCESS) {

@@ -4,6 +4,7 @@ use super::Concerns;
 use super::Invariant;
 use super::per_stream::Entries;
 use super::per_stream::PerStream;
+use super::rule::Alike;
 use super::rule::Rule;
 use super::rule::Ruling;
 use super::rule::Seen;
@@ -156,6 +157,7 @@ impl Rule for TakeoverEnds {
     const REQUIREMENT: &'static str = "after the state active was answered, STREAM_END (Ok) follows, and not before";
     const EXCEPTIONS: &'static str = "streams that are closed, or whose vbucket changes its state";
     const CONCERNS: Concerns = Concerns::STREAM_MESSAGES.and(Concerns::responses(&[Opcode::DCP_SET_VBUCKET_STATE]));
+    const ALIKE: Alike = Alike::Same;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         if seen.header().opcode == Opcode::DCP_SET_VBUCKET_STATE {
@@ -189,6 +191,10 @@ impl Rule for TakeoverEnds {
             _ if answered => Ruling::Broken("STREAM_END with reason 0 (Ok)".to_owned(), opcode.to_string()),
             _ => Ruling::Silent,
         }
+    }
+
+    fn bears_stretch(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

@@ -9,12 +9,13 @@ use super::{Core, Progress};
 use crate::Timestamp;
 use crate::capture::write::Tape;
 use crate::engine::{Engine, Interceptor, Observer, Output, Sessions, Standing};
-use crate::journal::{Entry, How, Side};
+use crate::journal::{Entries, Entry, How, Side};
 use crate::scenario::judge::{Judge, Judgement};
 use crate::scenario::{Course, Plan, Runner};
 use crate::session::{Context, Session};
 use crate::toxic::{self, Kind, Stream};
 use crate::verdict;
+use crate::wire::Header;
 
 /// An engine whose connection is judged and, where there is a tape, recorded: bytes as they come and as they are handed
 /// to the socket, with what the journal says of them.
@@ -60,6 +61,17 @@ impl Observer for Eyes {
         }
         if let Some(ear) = &mut self.ear {
             ear.hear(entry, context, session);
+        }
+    }
+
+    fn bears_stretch(&self, header: &Header) -> bool {
+        self.tape.is_none() && self.ear.as_ref().is_none_or(Ear::hears_nothing) && self.judge.bears_stretch(header)
+    }
+
+    fn observe_stretch(&mut self, entries: &Entries<'_>, session: &Session) {
+        self.judge.observe_stretch(entries, session);
+        if let Some(meter) = &mut self.meter {
+            meter.observe_stretch(entries, session);
         }
     }
 }

@@ -66,10 +66,18 @@ impl Flow {
         }
     }
 
-    pub(super) fn charge(&mut self, bytes: u32) {
-        self.charged_total = self.charged_total.saturating_add(bytes.into());
+    /// Bytes that may be charged with room left behind them.
+    pub(super) fn spare(&self) -> u64 {
+        if !self.is_on() {
+            return u64::MAX;
+        }
+        self.window.unwrap_or_default().saturating_sub(self.outstanding).saturating_sub(1)
+    }
+
+    pub(super) fn charge(&mut self, bytes: u64) {
+        self.charged_total = self.charged_total.saturating_add(bytes);
         if self.is_on() {
-            self.outstanding = self.outstanding.saturating_add(bytes.into());
+            self.outstanding = self.outstanding.saturating_add(bytes);
             self.max_outstanding = self.max_outstanding.max(self.outstanding);
         }
     }

@@ -17,6 +17,7 @@ pub(crate) mod script;
 mod snapshot;
 mod stream;
 mod streams;
+mod stretch;
 #[cfg(test)]
 mod tests;
 

@@ -52,7 +52,7 @@ impl Session {
         let charge = dcp::charge(header);
         if charge > 0 {
             self.context.charge = charge;
-            self.flow.charge(charge);
+            self.flow.charge(charge.into());
         }
         if !dcp::is_stream_message(header.opcode) {
             if header.opcode == Opcode::DCP_NOOP {

@@ -8,6 +8,7 @@ use crate::dcp::FrameHead;
 use crate::dcp::Message;
 use crate::dcp::OsoSnapshot;
 use crate::dcp::StreamReq;
+use crate::dcp::Stretch;
 use crate::journal::Entry;
 use crate::journal::Origin;
 use crate::journal::Role;
@@ -275,6 +276,18 @@ impl Stream {
             }
             _ => {}
         }
+    }
+
+    /// Mutations of the stream crossed, each as if it had come by itself.
+    pub(super) fn take_stretch(&mut self, stretch: &Stretch<'_>) {
+        let (frames, counts) = (stretch.frames(), &mut self.counts);
+        counts.frames = counts.frames.saturating_add(frames);
+        counts.charged = counts.charged.saturating_add(stretch.charge());
+        counts.items = counts.items.saturating_add(frames);
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.items = snapshot.items.saturating_add(frames);
+        }
+        self.last_seqno = stretch.last_seqno();
     }
 
     fn item(&mut self, seqno: u64) {

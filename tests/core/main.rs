@@ -15,4 +15,5 @@ mod invariants;
 mod laws;
 mod layering;
 mod recording_files;
+mod stretches;
 mod vectors;

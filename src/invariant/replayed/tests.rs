@@ -113,7 +113,7 @@ fn what_is_remembered_is_bounded() {
         script.p(mutation(0, 10, seqno));
     }
     let mut delivered = Delivered::default();
-    let mut session = crate::session::Session::new(crate::journal::Side::Upstream);
+    let mut session = Session::new(crate::journal::Side::Upstream);
     for entry in script.log() {
         session.observe(entry);
         if let crate::journal::What::Frame(head) = &entry.what {
@@ -122,6 +122,6 @@ fn what_is_remembered_is_bounded() {
             assert_eq!(delivered.again(&seen), None);
         }
     }
-    assert_eq!(delivered.0.len(), MAX_VBUCKETS);
-    assert_eq!(delivered.0.get(&0).map(|vbucket| vbucket.items.len()), Some(MAX_ITEMS));
+    assert_eq!(delivered.vbuckets.len(), MAX_VBUCKETS);
+    assert_eq!(delivered.vbuckets.get(&0).map(|vbucket| vbucket.items.len()), Some(MAX_ITEMS));
 }

@@ -262,6 +262,11 @@ impl Ear {
         }
     }
 
+    /// Whether nobody listens, and nobody has begun to since an entry was handed on last.
+    pub fn hears_nothing(&self) -> bool {
+        self.listeners.is_empty() && self.journal.version.load(Ordering::Relaxed) == self.seen
+    }
+
     #[cold]
     fn refresh(&mut self, version: u64) {
         self.listeners = Arc::clone(&lock(&self.journal.listeners));

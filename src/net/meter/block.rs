@@ -83,9 +83,9 @@ pub(super) const fn edge_index(edge: Side) -> usize {
 
 impl Row {
     /// For the task that owns it.
-    pub(super) fn add(&self, edge: Side, direction: Direction, origin: Origin, bytes: u64) {
+    pub(super) fn add(&self, edge: Side, direction: Direction, origin: Origin, (frames, bytes): (u64, u64)) {
         let tally = &self.cells[edge_index(edge)][direction_index(direction)][origin_index(origin)];
-        tally.frames.add(1);
+        tally.frames.add(frames);
         tally.bytes.add(bytes);
     }
 

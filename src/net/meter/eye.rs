@@ -9,7 +9,7 @@ use super::message::{Kind, Message};
 use super::reading::OrphanKey;
 use super::totals::Totals;
 use crate::engine::Observer;
-use crate::journal::{Act, Direction, Entry, How, Side, What};
+use crate::journal::{Act, Direction, Entries, Entry, How, Origin, Side, What};
 use crate::net::control::Orders;
 use crate::scenario::Plan;
 use crate::session::{Census, Context, Session};
@@ -80,7 +80,7 @@ impl Meter {
     pub(in crate::net) fn observe(&mut self, entry: &Entry, context: &Context, session: &Session) {
         match &entry.what {
             What::Frame(head) => {
-                self.row(&head.header).add(entry.edge, entry.direction, entry.origin, head.header.frame_len());
+                self.row(&head.header).add(entry.edge, entry.direction, entry.origin, (1, head.header.frame_len()));
                 match (entry.direction, &context.orphan) {
                     (Direction::From, _) if head.message.is_err() => self.way(entry.edge).malformed.add(1),
                     (Direction::To, Some(orphan)) if session.producer() == Some(entry.edge) => {
@@ -192,6 +192,16 @@ impl Meter {
 impl Observer for Meter {
     fn observe(&mut self, entry: &Entry, context: &Context, session: &Session) {
         Self::observe(self, entry, context, session);
+    }
+
+    fn bears_stretch(&self, _: &Header) -> bool {
+        true
+    }
+
+    fn observe_stretch(&mut self, entries: &Entries<'_>, _: &Session) {
+        let stretch = entries.stretch;
+        let counted = (stretch.frames(), stretch.bytes().len() as u64);
+        self.row(stretch.header()).add(entries.edge, entries.direction, Origin::Peer, counted);
     }
 }
 

@@ -117,6 +117,11 @@ impl Cases {
         Self { all: all.collect(), last: None, now: Timestamp::default(), books: [Books::default(); 2] }
     }
 
+    /// Whether nothing is expected.
+    pub(in crate::scenario) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// More is expected, in the middle of the connection. What was expected already goes on to be, with what came of it; what
     /// has its name and is another is expected instead.
     pub(in crate::scenario) fn expect(&mut self, expected: &[Expected], settle: Duration, sessions: &Sessions) {

@@ -144,6 +144,11 @@ impl Kept {
         }
     }
 
+    /// Whether a message of the producer would prove nothing, as nothing is to be proven.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.unproven.is_empty()
+    }
+
     fn orphan(&mut self, kind: Kind, at: Timestamp) {
         if self.kinds.len() >= MAX_KINDS && !self.kinds.contains_key(&kind) {
             return;

@@ -29,6 +29,7 @@ use crate::era::Era;
 use crate::invariant::Suite;
 use crate::journal::Act;
 use crate::journal::Direction;
+use crate::journal::Entries;
 use crate::journal::Entry;
 use crate::journal::Origin;
 use crate::journal::Side;
@@ -42,6 +43,7 @@ use crate::verdict::About;
 use crate::verdict::Finding;
 use crate::verdict::Judge as Judged;
 use crate::verdict::Verdict;
+use crate::wire::Header;
 use crate::wire::Opcode;
 use closed::StaysClosed;
 use consumer::Consumers;
@@ -365,7 +367,26 @@ pub fn not_enough(expected: &str, actual: &str) -> Finding {
         .actual(actual)
 }
 
+impl Judge {
+    /// Whether nothing is waited for that another mutation could bring: no step has fired, and nothing is to be proven.
+    fn is_at_rest(&self) -> bool {
+        self.cases.is_empty() && self.consumers.is_none() && self.story.steps.is_empty() && self.kept.is_at_rest()
+    }
+}
+
 impl Observer for Judge {
+    fn bears_stretch(&self, header: &Header) -> bool {
+        self.is_at_rest() && self.invariants.bears_stretch(header)
+    }
+
+    fn observe_stretch(&mut self, entries: &Entries<'_>, session: &Session) {
+        if entries.edge != EDGE {
+            return;
+        }
+        self.frames[usize::from(entries.direction == Direction::From)] += entries.stretch.frames();
+        self.invariants.observe_stretch(entries, session);
+    }
+
     fn observe(&mut self, entry: &Entry, context: &Context, session: &Session) {
         self.start.get_or_insert(entry.at);
         self.cases.observe(entry, context, session);

@@ -399,6 +399,34 @@ impl Runner {
         }
     }
 
+    /// Whether nothing is under way, so that all that a frame can do is to make a step fire.
+    fn only_waits(&self) -> bool {
+        matches!(self.phase, Phase::Armed | Phase::Settled)
+            && !self.ending
+            && !self.wanted.has_news()
+            && self.lingering.is_empty()
+            && self.kit.bursts.is_idle()
+            && !self.stand_in.is_on()
+    }
+
+    /// Whether a step may fire at a mutation alike to that of an event, or what is kept from the consumer may be of it.
+    fn may_fire_at_alike(&self, event: &Event<'_>, now: Timestamp) -> bool {
+        let Event::Frame { head, .. } = event else { return true };
+        let may_fire = |lane: &Lane| {
+            let mut armed = lane.steps.armed(true, true, now).filter_map(|index| lane.steps.get(index));
+            armed.any(|armed| {
+                let trigger = &armed.trigger;
+                if armed.is_bare() {
+                    trigger.is_of_side(event)
+                } else {
+                    trigger.may_concern_alike(event, self.kit.producer, now)
+                }
+            })
+        };
+        self.kit.tools.is_kept_from_consumer(head.header.opaque)
+            || self.lanes.iter().filter(|lane| !lane.over).any(may_fire)
+    }
+
     fn is_mute(&self, now: Timestamp) -> bool {
         let asked = match &self.phase {
             Phase::Settling { proof, .. } => proof.asked_at(),
@@ -565,6 +593,10 @@ impl Interceptor for Runner {
         }
         self.stand_in.on_event(event, DIALLED, sessions.at(DIALLED), &mut self.kit.tools, &mut actions);
         actions
+    }
+
+    fn bears_stretch(&self, event: &Event<'_>, now: Timestamp) -> bool {
+        self.is_dormant() || self.only_waits() && !self.may_fire_at_alike(event, now)
     }
 
     fn wakeup(&self) -> Option<Timestamp> {

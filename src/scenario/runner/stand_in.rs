@@ -32,6 +32,11 @@ impl StandIn {
         self.closed = Some(how);
     }
 
+    /// Whether it is in the consumer's place.
+    pub(super) const fn is_on(&self) -> bool {
+        self.closed.is_some()
+    }
+
     /// How the consumer closed, once: the close is then due.
     pub(super) const fn end(&mut self) -> Option<How> {
         self.closed.take()

@@ -13,6 +13,7 @@ use crate::era::Cell;
 use crate::fault::Struck;
 use crate::fault::Toolbox;
 use crate::fault::is_brought_by_the_close;
+use crate::filter::Filter;
 use crate::filter::Subject;
 use crate::journal::Role;
 use crate::journal::Side;
@@ -73,6 +74,21 @@ impl Trigger {
 
     /// Whether the frame of an event is one that counts.
     pub(super) fn concerns(&self, event: &Event<'_>, producer: Side, now: Timestamp) -> bool {
+        self.asks(event, producer, now, Filter::matches)
+    }
+
+    /// Whether a mutation that is alike to that of an event may be one that counts.
+    pub(super) fn may_concern_alike(&self, event: &Event<'_>, producer: Side, now: Timestamp) -> bool {
+        self.asks(event, producer, now, |filter, subject| filter.matches_alike(subject) != Some(false))
+    }
+
+    fn asks(
+        &self,
+        event: &Event<'_>,
+        producer: Side,
+        now: Timestamp,
+        matches: impl FnOnce(&Filter, &Subject<'_>) -> bool,
+    ) -> bool {
         let Event::Frame { from, head, .. } = event else { return false };
         let (role, name) = if *from == producer { (Role::Producer, "producer") } else { (Role::Consumer, "consumer") };
         self.when.from.map_or_else(|| self.is_of_side(event), |wanted| wanted == role)
@@ -80,7 +96,7 @@ impl Trigger {
                 .when
                 .filter
                 .as_ref()
-                .is_none_or(|filter| filter.matches(&Subject { from: Some(name), ..Subject::of_head(head, now) }))
+                .is_none_or(|filter| matches(filter, &Subject { from: Some(name), ..Subject::of_head(head, now) }))
     }
 
     /// Counts one; whether it fires at it.

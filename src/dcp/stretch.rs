@@ -1,0 +1,257 @@
+use super::FrameHead;
+use super::Message;
+use super::Negotiated;
+use super::head::hash;
+use super::split_key;
+use crate::wire::Datatype;
+use crate::wire::Frame;
+use crate::wire::HEADER_LEN;
+use crate::wire::Header;
+use crate::wire::Magic;
+use crate::wire::Opcode;
+
+/// Extras of a DCP_MUTATION.
+const EXTRAS: usize = 31;
+/// Where nmeta is, counted from the beginning of the frame.
+const NMETA: usize = HEADER_LEN + 28;
+/// Everything before the key.
+const FRONT: usize = HEADER_LEN + EXTRAS;
+/// Magic, opcode, extras length, datatype and vbucket in the first eight bytes: all but the length of the key.
+const SAME: u64 = 0xffff_0000_ffff_ffff;
+
+/// What a mutation must look like to be alike to one before it: of the same stream and collection, well formed, with a
+/// higher seqno; and different in nothing else but what nobody judges by itself: CAS, revision, flags, times, key, value.
+///
+/// One whose value is to be looked into (xattrs, Snappy) has none, and so has one with a stream id.
+#[derive(Clone, Copy, Debug)]
+pub struct Mould {
+    header: Header,
+    collection_id: Option<u32>,
+    first: u64,
+    /// The bytes of the collection id before the key, and how many these are; none without collections.
+    prefix: [u8; 5],
+    prefix_len: usize,
+    /// The longest key, its prefix included.
+    max_key: usize,
+    above: u64,
+    bounds: Bounds,
+    whole_limit: u64,
+    key_seed: u64,
+}
+
+/// How far alike mutations may go, as something has to be looked at anew behind that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounds {
+    /// The highest seqno.
+    pub up_to: u64,
+    /// Bytes that they may have in all.
+    pub room: u64,
+}
+
+impl Bounds {
+    /// What keeps to both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { up_to: self.up_to.min(other.up_to), room: self.room.min(other.room) }
+    }
+}
+
+impl Mould {
+    /// Whether the bytes behind a frame begin as it does, so that it is worth asking whether they are alike.
+    pub fn may_fit(frame: &Frame<'_>, next: &[u8]) -> bool {
+        let word = |bytes: &[u8]| bytes.first_chunk().map(|first| u64::from_be_bytes(*first) & SAME);
+        frame.header().opcode == Opcode::DCP_MUTATION
+            && word(next).is_some_and(|next| word(frame.bytes()) == Some(next))
+    }
+
+    /// The mould of a mutation, `head`, which is whole and was read with what was `negotiated`. Frames are alike only up to
+    /// `whole_limit` bytes each.
+    pub fn of(
+        frame: &Frame<'_>,
+        head: &FrameHead,
+        negotiated: &Negotiated,
+        whole_limit: usize,
+        key_seed: u64,
+    ) -> Option<Self> {
+        let header = head.header;
+        let Ok(Message::Mutation(mutation)) = &head.message else { return None };
+        let plain =
+            header.magic == Magic::REQUEST && (header.datatype == Datatype::RAW || header.datatype == Datatype::JSON);
+        if !plain || !frame.is_whole() || negotiated.stream_id || usize::from(header.extras_len) != EXTRAS {
+            return None;
+        }
+        let key = frame.key();
+        let logical = split_key(key, negotiated.collections).ok()?.logical.len();
+        let prefix_len = key.len().saturating_sub(logical);
+        let mut prefix = [0; 5];
+        prefix.get_mut(..prefix_len)?.copy_from_slice(key.get(..prefix_len)?);
+        let longest = super::key::longest(head.collection_id);
+        Some(Self {
+            header,
+            collection_id: head.collection_id,
+            first: u64::from_be_bytes(*frame.bytes().first_chunk()?) & SAME,
+            prefix,
+            prefix_len,
+            max_key: prefix_len.saturating_add(longest),
+            above: mutation.by_seqno,
+            bounds: Bounds { up_to: u64::MAX, room: u64::MAX },
+            whole_limit: whole_limit as u64,
+            key_seed,
+        })
+    }
+
+    /// The same, up to these bounds.
+    #[must_use]
+    pub const fn within(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
+    }
+
+    /// The header of the one that is its model.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The mutations that `bytes` begin with and that are alike, all but the last of them: that one is left to be looked at
+    /// by itself, so that whatever is true of the latest frame is. `None` where there are not two.
+    pub fn stretch<'a>(&self, bytes: &'a [u8]) -> Option<Stretch<'a>> {
+        let (mut rest, mut len, mut before) = (bytes, 0_usize, 0_usize);
+        let (mut above, mut last_seqno, mut frames) = (self.above, self.above, 0_u64);
+        while let Some((seqno, frame_len)) = self.fits(rest, above) {
+            (before, last_seqno) = (len, above);
+            len = len.saturating_add(frame_len);
+            above = seqno;
+            frames = frames.wrapping_add(1);
+            rest = rest.get(frame_len..).unwrap_or_default();
+            if len as u64 > self.bounds.room {
+                break;
+            }
+        }
+        if frames < 2 {
+            return None;
+        }
+        Some(Stretch { mould: *self, bytes: bytes.get(..before)?, frames: frames.wrapping_sub(1), last_seqno })
+    }
+
+    /// The seqno and the length of the frame that `bytes` begin with, if it is alike and its seqno is higher.
+    #[inline]
+    fn fits(&self, bytes: &[u8], above: u64) -> Option<(u64, usize)> {
+        let front: &[u8; FRONT] = bytes.first_chunk()?;
+        let [m, o, k0, k1, e, d, v0, v1, l0, l1, l2, l3, q0, q1, q2, q3, ..] = *front;
+        let first = u64::from_be_bytes([m, o, k0, k1, e, d, v0, v1]);
+        let key_len = usize::from(u16::from_be_bytes([k0, k1]));
+        let body_len = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
+        let len = body_len.saturating_add(HEADER_LEN);
+        let seqno = u64::from_be_bytes(*front.get(HEADER_LEN..)?.first_chunk()?);
+        let is_alike = first & SAME == self.first
+            && [q0, q1, q2, q3] == self.header.opaque.0
+            && key_len > self.prefix_len
+            && key_len <= self.max_key
+            && body_len >= key_len.saturating_add(EXTRAS)
+            && len <= bytes.len()
+            && len as u64 <= self.whole_limit
+            && seqno > above
+            && seqno <= self.bounds.up_to
+            && front.get(NMETA..NMETA.saturating_add(2)) == Some(&[0, 0])
+            && (self.prefix_len == 0
+                || bytes.get(FRONT..)?.get(..self.prefix_len) == self.prefix.get(..self.prefix_len));
+        is_alike.then_some((seqno, len))
+    }
+}
+
+/// Mutations side by side that are alike to the one before them.
+///
+/// Whoever has taken in that one, in its context, knows all of these but for what [`Item`] tells; each is as if it had come
+/// by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch<'a> {
+    mould: Mould,
+    bytes: &'a [u8],
+    frames: u64,
+    last_seqno: u64,
+}
+
+impl<'a> Stretch<'a> {
+    /// Their bytes.
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// How many there are.
+    pub const fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Bytes that they are charged to the flow-control window, all together: a mutation is charged its length
+    /// (dcp-protocol.md §5).
+    pub const fn charge(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// The seqno of the last.
+    pub const fn last_seqno(&self) -> u64 {
+        self.last_seqno
+    }
+
+    /// The header of the one before them: only the lengths, and the CAS, are not theirs.
+    pub const fn header(&self) -> &Header {
+        &self.mould.header
+    }
+
+    /// The collection that they are in, where keys have one.
+    pub const fn collection_id(&self) -> Option<u32> {
+        self.mould.collection_id
+    }
+
+    /// Each of them, in order.
+    pub fn items(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
+        let (mut rest, prefix_len, seed) = (self.bytes, self.mould.prefix_len, self.mould.key_seed);
+        std::iter::from_fn(move || {
+            let header: &[u8; HEADER_LEN] = rest.first_chunk()?;
+            let header = Header::parse(header);
+            let (bytes, behind) = rest.split_at_checked(usize::try_from(header.frame_len()).ok()?)?;
+            rest = behind;
+            Some(Item { header, bytes, prefix_len, seed })
+        })
+    }
+}
+
+/// What a mutation of a stretch says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    header: Header,
+    bytes: &'a [u8],
+    prefix_len: usize,
+    seed: u64,
+}
+
+impl Item<'_> {
+    /// Its header.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Its seqno.
+    pub fn by_seqno(&self) -> u64 {
+        self.u64_at(HEADER_LEN)
+    }
+
+    /// The revision of its document.
+    pub fn rev_seqno(&self) -> u64 {
+        self.u64_at(HEADER_LEN.saturating_add(8))
+    }
+
+    /// The user's flags.
+    pub fn flags(&self) -> u32 {
+        (self.u64_at(HEADER_LEN.saturating_add(16)) >> 32) as u32
+    }
+
+    /// The seeded hash of its key: [`FrameHead::key_hash`].
+    pub fn key_hash(&self) -> u64 {
+        let key = self.bytes.get(FRONT..).and_then(|rest| rest.get(..usize::from(self.header.key_len)));
+        hash(key.and_then(|key| key.get(self.prefix_len..)).unwrap_or_default(), self.seed)
+    }
+
+    fn u64_at(&self, at: usize) -> u64 {
+        self.bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
+}
