@@ -1,3 +1,5 @@
+use std::cell::OnceCell;
+
 use super::FrameHead;
 use super::Message;
 use super::Negotiated;
@@ -129,7 +131,13 @@ impl Mould {
         if frames < 2 {
             return None;
         }
-        Some(Stretch { mould: *self, bytes: bytes.get(..before)?, frames: frames.wrapping_sub(1), last_seqno })
+        Some(Stretch {
+            mould: *self,
+            bytes: bytes.get(..before)?,
+            frames: frames.wrapping_sub(1),
+            last_seqno,
+            latest: OnceCell::new(),
+        })
     }
 
     /// The seqno and the length of the frame that `bytes` begin with, if it is alike and its seqno is higher.
@@ -162,15 +170,34 @@ impl Mould {
 ///
 /// Whoever has taken in that one, in its context, knows all of these but for what [`Item`] tells; each is as if it had come
 /// by itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Stretch<'a> {
     mould: Mould,
     bytes: &'a [u8],
     frames: u64,
     last_seqno: u64,
+    latest: OnceCell<Vec<Told>>,
+}
+
+/// What a mutation of a stretch says, as far as it is remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// Its seqno.
+    pub by_seqno: u64,
+    /// Its CAS.
+    pub cas: u64,
+    /// The revision of its document.
+    pub rev_seqno: u64,
+    /// The seeded hash of its key: [`FrameHead::key_hash`].
+    pub key_hash: u64,
+    /// The user's flags.
+    pub flags: u32,
 }
 
 impl<'a> Stretch<'a> {
+    /// So many of the last are told in full.
+    pub const LATEST: usize = 128;
+
     /// Their bytes.
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
@@ -202,56 +229,71 @@ impl<'a> Stretch<'a> {
         self.mould.collection_id
     }
 
+    /// The last of them, [`Self::LATEST`] at the most. They are read once, whoever asks.
+    pub fn latest(&self) -> &[Told] {
+        self.latest.get_or_init(|| {
+            let count = self.frames.min(Self::LATEST as u64);
+            let mut latest = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
+            latest.extend(self.items().skip(self.before_latest()).map(|item| item.told()));
+            latest
+        })
+    }
+
+    /// The seqno and the key's hash of each, in order.
+    pub fn keys(&self) -> impl Iterator<Item = (u64, u64)> {
+        let early = self.items().take(self.before_latest()).map(|item| (item.by_seqno(), item.key_hash()));
+        early.chain(self.latest().iter().map(|told| (told.by_seqno, told.key_hash)))
+    }
+
+    fn before_latest(&self) -> usize {
+        usize::try_from(self.frames.saturating_sub(Self::LATEST as u64)).unwrap_or(usize::MAX)
+    }
+
     /// Each of them, in order.
-    pub fn items(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
+    fn items(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
         let (mut rest, prefix_len, seed) = (self.bytes, self.mould.prefix_len, self.mould.key_seed);
         std::iter::from_fn(move || {
-            let header: &[u8; HEADER_LEN] = rest.first_chunk()?;
-            let header = Header::parse(header);
-            let (bytes, behind) = rest.split_at_checked(usize::try_from(header.frame_len()).ok()?)?;
-            rest = behind;
-            Some(Item { header, bytes, prefix_len, seed })
+            let front: &[u8; FRONT] = rest.first_chunk()?;
+            let [_, _, k0, k1, _, _, _, _, l0, l1, l2, l3, ..] = *front;
+            let key_end = FRONT.saturating_add(u16::from_be_bytes([k0, k1]).into());
+            let key = rest.get(FRONT.saturating_add(prefix_len)..key_end)?;
+            let len = (u32::from_be_bytes([l0, l1, l2, l3]) as usize).saturating_add(HEADER_LEN);
+            rest = rest.get(len..)?;
+            Some(Item { front, key, seed })
         })
     }
 }
 
-/// What a mutation of a stretch says of itself.
+/// One of a stretch.
 #[derive(Clone, Copy, Debug)]
-pub struct Item<'a> {
-    header: Header,
-    bytes: &'a [u8],
-    prefix_len: usize,
+struct Item<'a> {
+    front: &'a [u8; FRONT],
+    key: &'a [u8],
     seed: u64,
 }
 
 impl Item<'_> {
-    /// Its header.
-    pub const fn header(&self) -> &Header {
-        &self.header
-    }
-
-    /// Its seqno.
-    pub fn by_seqno(&self) -> u64 {
+    fn by_seqno(&self) -> u64 {
         self.u64_at(HEADER_LEN)
     }
 
-    /// The revision of its document.
-    pub fn rev_seqno(&self) -> u64 {
-        self.u64_at(HEADER_LEN.saturating_add(8))
+    /// The hash of its key.
+    fn key_hash(&self) -> u64 {
+        hash(self.key, self.seed)
     }
 
-    /// The user's flags.
-    pub fn flags(&self) -> u32 {
-        (self.u64_at(HEADER_LEN.saturating_add(16)) >> 32) as u32
+    fn told(&self) -> Told {
+        Told {
+            by_seqno: self.by_seqno(),
+            cas: self.u64_at(HEADER_LEN.saturating_sub(8)),
+            rev_seqno: self.u64_at(HEADER_LEN.saturating_add(8)),
+            key_hash: self.key_hash(),
+            flags: (self.u64_at(HEADER_LEN.saturating_add(16)) >> 32) as u32,
+        }
     }
 
-    /// The seeded hash of its key: [`FrameHead::key_hash`].
-    pub fn key_hash(&self) -> u64 {
-        let key = self.bytes.get(FRONT..).and_then(|rest| rest.get(..usize::from(self.header.key_len)));
-        hash(key.and_then(|key| key.get(self.prefix_len..)).unwrap_or_default(), self.seed)
-    }
-
+    #[inline]
     fn u64_at(&self, at: usize) -> u64 {
-        self.bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_be_bytes(*bytes))
+        self.front.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_be_bytes(*bytes))
     }
 }

@@ -69,9 +69,8 @@ impl Keys {
             return;
         }
         let Some(open) = self.at((stream.generation, stream.counts.snapshots), session) else { return };
-        for item in stretch.items() {
-            let hash = of_key(header.opcode, stretch.collection_id(), item.key_hash());
-            each(item.by_seqno(), open.note(hash));
+        for (seqno, hash) in stretch.keys() {
+            each(seqno, open.note(of_key(header.opcode, stretch.collection_id(), hash)));
         }
     }
 

@@ -20,7 +20,7 @@ use crate::verdict::Severity;
 use crate::wire::Opcode;
 
 /// Items that are remembered of a vbucket: the last ones.
-const MAX_ITEMS: usize = 128;
+const MAX_ITEMS: usize = Stretch::LATEST;
 /// Vbuckets of which items are remembered; further ones are not judged.
 const MAX_VBUCKETS: usize = 1_024;
 
@@ -123,16 +123,16 @@ impl Delivered {
     /// Takes in mutations behind one that came for the first time: the last of them are remembered.
     fn stretch(&mut self, stretch: &Stretch<'_>) {
         let Some(vbucket) = self.vbuckets.get_mut(&stretch.header().vbucket_or_status) else { return };
-        let beyond = stretch.frames().saturating_sub(MAX_ITEMS as u64);
-        for item in stretch.items().skip(usize::try_from(beyond).unwrap_or(usize::MAX)) {
-            let meta = Meta { cas: item.header().cas, rev_seqno: item.rev_seqno(), flags: Some(item.flags()) };
-            vbucket.push(Item {
-                seqno: item.by_seqno(),
-                key: (stretch.collection_id().unwrap_or_default(), item.key_hash()),
-                kind: Kind::Written,
-                meta: Some(meta),
-            });
-        }
+        let collection_id = stretch.collection_id().unwrap_or_default();
+        let latest = stretch.latest();
+        let beyond = (vbucket.items.len() + latest.len()).saturating_sub(MAX_ITEMS);
+        vbucket.items.drain(..beyond);
+        vbucket.items.extend(latest.iter().map(|told| Item {
+            seqno: told.by_seqno,
+            key: (collection_id, told.key_hash),
+            kind: Kind::Written,
+            meta: Some(Meta { cas: told.cas, rev_seqno: told.rev_seqno, flags: Some(told.flags) }),
+        }));
     }
 
     /// A stream was opened, or rolled back: on another branch of history the seqnos are of other items.
