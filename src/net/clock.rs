@@ -23,6 +23,11 @@ impl Clock {
         self.epoch + self.start.elapsed()
     }
 
+    /// A moment that is not before the start.
+    pub(super) fn at(&self, moment: Instant) -> Timestamp {
+        self.epoch + moment.saturating_duration_since(self.start)
+    }
+
     /// When a moment is; one too far ahead for the clock becomes one in a year.
     pub fn instant(&self, at: Timestamp) -> Instant {
         const FAR: Duration = Duration::from_secs(365 * 24 * 3600);

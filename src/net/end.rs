@@ -5,23 +5,22 @@ use std::io::IoSlice;
 use std::net::Shutdown;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
+use futures_util::FutureExt;
 use socket2::SockRef;
-use tokio::io::{Interest, Ready};
+use tokio::io::{AsyncReadExt, Interest, Ready};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Leg;
+use super::blocks::{Block, ReadSize};
 use super::tls::Sealed;
 use super::unsent::unacknowledged;
 use crate::journal::How;
 
-/// The size of a read.
-const READ_LEN: usize = 64 * 1024;
-/// Where less than this is left of the read buffer, another is taken. So a buffer is pinned by few reads' worth of
-/// waiting bytes, however small the reads are.
-const LEAST_READ_LEN: usize = 4 * 1024;
-const SLICES: usize = 32;
+const SLICES: usize = 64;
+/// The length of a queue that is kept though nothing waits.
+const KEPT_QUEUE: usize = 16;
 /// How long bytes written before a reset are waited for where the system does not tell whether they have arrived.
 const BLIND_WAIT: Duration = Duration::from_millis(100);
 
@@ -37,9 +36,11 @@ const BLIND_WAIT: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct End {
     stream: Option<TcpStream>,
-    /// The TLS on it: `queue` and `buffer` hold plaintext.
-    tls: Option<Sealed>,
-    buffer: BytesMut,
+    /// The TLS on it: `queue` holds plaintext.
+    tls: Option<Box<Sealed>>,
+    read_size: ReadSize,
+    /// Whether there may be something to read: else the socket is waited for, and not asked.
+    may_have: bool,
     inbound: Inbound,
     outbound: Outbound,
     queue: VecDeque<Bytes>,
@@ -80,8 +81,9 @@ impl End {
         let Leg { stream, tls } = leg.into();
         Self {
             stream: Some(stream),
-            tls: tls.map(|tls| Sealed::new(*tls, READ_LEN)),
-            buffer: BytesMut::new(),
+            tls: tls.map(|tls| Box::new(Sealed::new(*tls))),
+            read_size: ReadSize::default(),
+            may_have: true,
             inbound: Inbound::Open,
             outbound: Outbound::Open,
             queue: VecDeque::new(),
@@ -95,7 +97,7 @@ impl End {
 
     /// The bytes that wait to be written.
     pub(super) fn queued(&self) -> usize {
-        self.queued.saturating_add(self.tls.as_ref().map_or(0, Sealed::waiting))
+        self.queued.saturating_add(self.tls.as_ref().map_or(0, |tls| tls.waiting()))
     }
 
     /// The bytes that were ever to be written, but for those that were given up.
@@ -123,29 +125,48 @@ impl End {
         if self.stream.is_some() { self.broken } else { None }
     }
 
-    /// Reads once.
+    /// Reads once, if there may be anything.
     pub(super) fn read(&mut self) -> Received {
-        let Some(stream) = &self.stream else { return Received::Nothing };
+        let is_ahead = self.is_ahead();
+        let Some(stream) = &mut self.stream else { return Received::Nothing };
         if self.inbound == Inbound::Finished {
             return if self.broken.is_some() { self.reset() } else { Received::Nothing };
         }
-        let spare = self.buffer.capacity() - self.buffer.len();
-        if spare < READ_LEN && !self.buffer.try_reclaim(READ_LEN) && spare < LEAST_READ_LEN {
-            self.buffer.reserve(READ_LEN);
+        if !self.may_have && !is_ahead {
+            return Received::Nothing;
         }
-        let read = match &mut self.tls {
-            None => stream.try_read_buf(&mut self.buffer),
-            Some(tls) => tls.read(stream, &mut self.buffer),
+        let len = self.read_size.len();
+        let mut block = Block::take(self.read_size);
+        let (read, is_full) = match &mut self.tls {
+            None => {
+                let read = stream.read_buf(&mut block.space().limit(len)).now_or_never();
+                let read = read.unwrap_or_else(|| Err(ErrorKind::WouldBlock.into()));
+                let is_full = matches!(read, Ok(read) if read >= len);
+                (read, is_full)
+            }
+            Some(tls) => (tls.read(stream, block.space(), len), tls.was_full()),
         };
+        // What a socket did not fill has emptied it.
+        self.may_have = is_full;
         match read {
             Ok(0) if self.broken.is_some() => self.reset(),
             Ok(0) => {
+                block.keep();
                 self.inbound = Inbound::Finished;
-                self.buffer = BytesMut::new();
                 Received::Closed(How::Fin)
             }
-            Ok(_) => Received::Bytes(self.buffer.split().freeze()),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Received::Nothing,
+            Ok(read) => {
+                self.read_size.brought(read, is_full);
+                Received::Bytes(block.filled())
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                block.keep();
+                Received::Nothing
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {
+                self.may_have = true;
+                Received::Nothing
+            }
             Err(_) => {
                 self.refusal = self.tls.as_mut().and_then(|tls| tls.give_up(stream));
                 self.reset()
@@ -216,13 +237,21 @@ impl End {
         }
     }
 
+    /// Takes note of what [`Self::ready`] has waited for.
+    pub(super) fn heard(&mut self, ready: Ready) {
+        self.may_have |= ready.is_readable() || ready.is_read_closed();
+        if ready.is_error() {
+            self.note_broken();
+        }
+    }
+
     /// Waits until there is something to do: bytes or an end to read (if they `may` be read), room for bytes that wait,
     /// or the news that the socket was torn down.
     pub(super) async fn ready(&self, may_read: bool) -> Ready {
         let writes = !self.is_flushed();
         let reads = may_read && self.reads();
         let Some(stream) = &self.stream else { return std::future::pending().await };
-        if reads && self.tls.as_ref().is_some_and(Sealed::is_ahead) {
+        if reads && self.is_ahead() {
             return Ready::READABLE;
         }
         // Once heard of, it would be heard of for ever.
@@ -250,8 +279,14 @@ impl End {
     }
 
     /// Notes that the socket was torn down. What came before can still be read.
-    pub(super) fn note_broken(&mut self) {
+    fn note_broken(&mut self) {
         self.broken.get_or_insert_with(Instant::now);
+        self.may_have = true;
+    }
+
+    /// Whether there is something to read, whatever the socket says.
+    fn is_ahead(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_ahead())
     }
 
     fn is_resetting(&self) -> bool {
@@ -260,7 +295,7 @@ impl End {
 
     /// Whether nothing waits to be written, or can be any more.
     fn is_flushed(&self) -> bool {
-        let sealed = self.tls.as_ref().is_some_and(Sealed::wants_write) && self.outbound != Outbound::Closed;
+        let sealed = self.tls.as_ref().is_some_and(|tls| tls.wants_write()) && self.outbound != Outbound::Closed;
         self.queue.is_empty() && !sealed
     }
 
@@ -308,6 +343,9 @@ impl End {
             }
             written -= first.len();
             self.queue.pop_front();
+        }
+        if self.queue.capacity() > KEPT_QUEUE {
+            self.queue = VecDeque::new();
         }
     }
 
@@ -359,7 +397,6 @@ impl End {
     fn drop_socket(&mut self) {
         self.stream = None;
         self.tls = None;
-        self.buffer = BytesMut::new();
         self.inbound = Inbound::Finished;
         self.give_up_writing();
     }

@@ -1,14 +1,19 @@
+use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
-use super::control::{Control, Visit};
+use super::control::{Control, Teller};
 use super::end::{End, Received};
 use super::hint::Hint;
 use super::meter::Moved;
+use super::news::{self, Bell, Controls, Ears, News};
 use super::underway::Underway;
 use super::{Clock, Core, Leg, Progress, Stop};
 use crate::Timestamp;
@@ -16,6 +21,9 @@ use crate::engine::Output;
 use crate::journal::How;
 use crate::journal::Side;
 use crate::stage::SETTLE_SLACK;
+
+/// What one connection may move before it is others' turn, in bytes read.
+const AT_ONCE: u64 = 512 * 1024;
 
 /// One connection: drives one core over two sockets, in one task, without locks or channels.
 ///
@@ -140,75 +148,96 @@ impl<C: Core> Link<C> {
         let mut sleep = pin!(sleep_until(Instant::now()));
         let mut stop_by = None;
         self.obey();
-        let mut control = self.control.take();
+        let mut told = *stop.borrow_and_update();
+        let mut teller = None;
+        let mut control = None;
+        if let Some(Control { mut orders, visits, progress, end }) = self.control.take() {
+            // What is read first meets them.
+            let wanted = Arc::clone(&orders.borrow_and_update());
+            self.core.ordered(&wanted, self.clock.now());
+            self.obey();
+            teller = Some(Teller::new(progress));
+            control = Some(Controls { orders, visits, end });
+        }
+        let (bell, waker) = Bell::new();
+        let mut news = pin!(news::next(Ears { stop, control }));
+        let mut at_once = 0;
         loop {
-            self.heed(control.as_mut());
-            self.turn(self.clock.now());
+            let now = Instant::now();
+            let before = self.received;
+            self.turn(self.clock.at(now));
             if self.dialler.is_over() && self.upstream.is_over() {
                 return Ending::Closed;
             }
             let progress = self.core.progress();
-            if let Some(control) = &control {
-                control.tell(progress);
-                if control.is_ended() {
-                    return Ending::Stopped;
-                }
+            if let Some(teller) = &mut teller {
+                teller.tell(progress);
             }
             if until_settled && progress == Progress::Settled {
                 return Ending::Settled;
             }
-            if stop_by.is_none() && *stop.borrow_and_update() == Stop::Settle {
+            if stop_by.is_none() && told == Stop::Settle {
                 self.core.settle(self.clock.now());
                 self.obey();
-                stop_by = Some(Instant::now() + self.limits.settle);
+                stop_by = Some(now + self.limits.settle);
                 continue;
             }
-            if stop_by.is_some_and(|by| progress != Progress::Armed || by <= Instant::now())
-                || *stop.borrow() == Stop::Now
-            {
+            if stop_by.is_some_and(|by| progress != Progress::Armed || by <= now) || told == Stop::Now {
                 return Ending::Stopped;
             }
 
+            at_once += self.received[0] - before[0] + self.received[1] - before[1];
+            if at_once >= AT_ONCE {
+                at_once = 0;
+                yield_now().await;
+            }
             consume_budget().await;
-            let deadline = self.deadline().into_iter().chain(stop_by).min();
+            let deadline = self.deadline(now).into_iter().chain(stop_by).min();
             if let Some(deadline) = deadline
                 && deadline != sleep.deadline()
             {
                 sleep.as_mut().reset(deadline);
             }
-            tokio::select! {
-                ready = self.dialler.ready(self.may_read(Side::Dialler)) => {
-                    if ready.is_error() { self.dialler.note_broken(); }
+            let (heard, [dialler, upstream]) = {
+                let mut ready = (
+                    pin!(self.dialler.ready(self.may_read(Side::Dialler))),
+                    pin!(self.upstream.ready(self.may_read(Side::Upstream))),
+                );
+                poll_fn(|context| {
+                    let heard = ready_now(bell.poll(news.as_mut(), &waker, context));
+                    let ends = [ready_now(ready.0.as_mut().poll(context)), ready_now(ready.1.as_mut().poll(context))];
+                    let is_late = deadline.is_some() && sleep.as_mut().poll(context).is_ready();
+                    if heard.is_some() || ends.iter().any(Option::is_some) || is_late {
+                        return Poll::Ready((heard, ends));
+                    }
+                    at_once = 0;
+                    Poll::Pending
+                })
+                .await
+            };
+            for (end, ready) in [(&mut self.dialler, dialler), (&mut self.upstream, upstream)] {
+                ready.into_iter().for_each(|ready| end.heard(ready));
+            }
+            let Some((ears, heard)) = heard else { continue };
+            news.set(news::next(ears));
+            bell.ring();
+            match heard {
+                News::Orders(orders) => {
+                    self.core.ordered(&orders, self.clock.now());
+                    self.obey();
                 }
-                ready = self.upstream.ready(self.may_read(Side::Upstream)) => {
-                    if ready.is_error() { self.upstream.note_broken(); }
+                News::Visit(visit) => {
+                    let answer = visit(&mut self.core, self.clock.now());
+                    self.obey();
+                    if let Some(teller) = &mut teller {
+                        teller.tell(self.core.progress());
+                    }
+                    answer();
                 }
-                () = &mut sleep, if deadline.is_some() => {}
-                Ok(()) = stop.changed() => {}
-                visit = called(&mut control) => if let (Some(visit), Some(control)) = (visit, &control) {
-                    self.receive_visit(visit, control);
-                }
+                News::End => return Ending::Stopped,
+                News::Stop(stop) => told = stop,
             }
         }
-    }
-
-    /// Takes the newest orders, and those who wait to be let in.
-    fn heed(&mut self, control: Option<&mut Control<C>>) {
-        let Some(control) = control else { return };
-        if let Some(orders) = control.news() {
-            self.core.ordered(&orders, self.clock.now());
-            self.obey();
-        }
-        while let Ok(visit) = control.visits.try_recv() {
-            self.receive_visit(visit, control);
-        }
-    }
-
-    fn receive_visit(&mut self, visit: Visit<C>, control: &Control<C>) {
-        let answer = visit(&mut self.core, self.clock.now());
-        self.obey();
-        control.tell(self.core.progress());
-        answer();
     }
 
     /// Everything that can be done at this moment.
@@ -317,8 +346,7 @@ impl<C: Core> Link<C> {
     }
 
     /// When to take a turn at the latest, though nothing is heard from the sockets.
-    fn deadline(&self) -> Option<Instant> {
-        let now = Instant::now();
+    fn deadline(&self, now: Instant) -> Option<Instant> {
         let looks = [&self.dialler, &self.upstream]
             .into_iter()
             .flat_map(|end| [end.next_look(now), end.broken_since().map(|since| (since + self.limits.grace).max(now))]);
@@ -333,19 +361,10 @@ impl<C: Core> Link<C> {
     }
 }
 
-/// Waits for orders or a visit; there may be none.
-async fn called<C>(control: &mut Option<Control<C>>) -> Option<Visit<C>> {
-    let Some(control) = control else { return std::future::pending().await };
-    tokio::select! {
-        Ok(()) = control.orders.changed() => {
-            // They are taken at the beginning of the next turn.
-            control.orders.mark_changed();
-            None
-        }
-        Some(visit) = control.visits.recv() => Some(visit),
-        // That is looked at in each turn.
-        Ok(()) = control.end.changed() => None,
-        else => std::future::pending().await,
+fn ready_now<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
     }
 }
 

@@ -3,6 +3,7 @@
 //! A [`Link`] is one connection: one task, two sockets, one core. [`proxy::serve`] accepts, dials and starts links;
 //! what a connection's core is, and what becomes of it, is for a [`proxy::Served`] to say.
 
+mod blocks;
 mod bridge;
 mod client;
 mod clock;
@@ -27,6 +28,7 @@ mod listen;
 mod listeners;
 mod management;
 pub mod meter;
+mod news;
 mod node_server;
 mod peer;
 mod probe;

@@ -74,9 +74,7 @@ impl<M: Machine> Peer<M> {
             let wakeup = self.machine.next_wakeup(now).map(|at| self.clock.instant(at));
             let deadline = [wakeup, close_by, self.end.next_look(Instant::now())].into_iter().flatten().min();
             tokio::select! {
-                ready = self.end.ready(self.reads()) => {
-                    if ready.is_error() { self.end.note_broken(); }
-                }
+                ready = self.end.ready(self.reads()) => self.end.heard(ready),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
                 Ok(()) = stop.changed() => {}
             }

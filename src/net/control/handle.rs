@@ -77,27 +77,31 @@ impl<C> std::fmt::Debug for Control<C> {
 
 impl<C> Control<C> {
     /// A link's side, which obeys these orders, and the other.
-    pub fn new(mut orders: watch::Receiver<Arc<Orders>>) -> (Self, Handle<C>) {
-        // Those of now are news to the link.
-        orders.mark_changed();
+    pub fn new(orders: watch::Receiver<Arc<Orders>>) -> (Self, Handle<C>) {
         let (sender, visits) = mpsc::channel(MOST_VISITS);
         let (progress, watched) = watch::channel(Progress::Unarmed);
         let (ender, end) = watch::channel(false);
         (Self { orders, visits, progress, end }, Handle { visits: sender, progress: watched, end: ender })
     }
+}
 
-    /// The orders, if there are newer ones than were taken last.
-    pub(in crate::net) fn news(&mut self) -> Option<Arc<Orders>> {
-        self.orders.has_changed().unwrap_or(false).then(|| Arc::clone(&self.orders.borrow_and_update()))
+/// Tells how far a core has come.
+#[derive(Debug)]
+pub(in crate::net) struct Teller {
+    progress: watch::Sender<Progress>,
+    told: Progress,
+}
+
+impl Teller {
+    pub(in crate::net) fn new(progress: watch::Sender<Progress>) -> Self {
+        let told = *progress.borrow();
+        Self { progress, told }
     }
 
-    /// Whether the link is to end.
-    pub(in crate::net) fn is_ended(&self) -> bool {
-        *self.end.borrow()
-    }
-
-    /// Tells how far the core has come.
-    pub(in crate::net) fn tell(&self, progress: Progress) {
-        self.progress.send_if_modified(|told| std::mem::replace(told, progress) != progress);
+    /// Says so, unless it was said last.
+    pub(in crate::net) fn tell(&mut self, progress: Progress) {
+        if std::mem::replace(&mut self.told, progress) != progress {
+            self.progress.send_replace(progress);
+        }
     }
 }

@@ -19,6 +19,7 @@ mod taping;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub(in crate::net) use handle::Teller;
 pub use handle::{Answer, Control, Handle, Visit};
 pub use journal::{Ear, Heard, Hearing, Journal, Noted, NotedKind, Tail, said_by};
 pub use maker::{CreateError, MOST_PROXIES, Newcomer, Newcomers, Wanted};

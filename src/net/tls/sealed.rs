@@ -1,19 +1,30 @@
+use std::cell::RefCell;
 use std::io;
 use std::io::{BufRead, ErrorKind, IoSlice, Write};
 
 use bytes::BytesMut;
+use futures_util::FutureExt;
 use rustls::Connection;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::why;
+
+/// The plaintext that is made records of at once.
+const SEALED_AT_ONCE: usize = 256 * 1024;
+
+thread_local! {
+    /// Records as they are read: taken in at once, so that no connection needs room of its own for them.
+    static RECORDS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// TLS between an end and its socket: plaintext on one side, records on the other. Like the socket's own, nothing here waits:
 /// what cannot be done at once is [`ErrorKind::WouldBlock`].
 #[derive(Debug)]
 pub(in crate::net) struct Sealed {
     tls: Connection,
-    /// Records of one read.
-    records: Box<[u8]>,
+    /// Whether the last read was as large as it could be: there may be more.
+    full: bool,
     /// Whether there may be something to read without the socket: what came with the end of the handshake, or, behind
     /// plaintext that was read, a close or a failure.
     ahead: bool,
@@ -26,10 +37,10 @@ pub(in crate::net) struct Sealed {
 }
 
 impl Sealed {
-    /// What follows a handshake; of records `read_len` bytes are read at once.
-    pub(in crate::net) fn new(tls: Connection, read_len: usize) -> Self {
-        let records = vec![0; read_len].into_boxed_slice();
-        Self { tls, records, ahead: true, closed: false, failed: None, waiting: 0, heard: false }
+    /// What follows a handshake.
+    pub(in crate::net) fn new(mut tls: Connection) -> Self {
+        tls.set_buffer_limit(Some(SEALED_AT_ONCE));
+        Self { tls, full: false, ahead: true, closed: false, failed: None, waiting: 0, heard: false }
     }
 
     /// Whether [`Self::read`] is to be asked at once, whatever the socket says.
@@ -47,18 +58,35 @@ impl Sealed {
         self.tls.wants_write()
     }
 
-    /// Reads once, and appends the plaintext: 0 bytes are a close.
-    pub(in crate::net) fn read(&mut self, stream: &TcpStream, to: &mut BytesMut) -> io::Result<usize> {
+    /// Whether the last read was as large as it could be.
+    pub(in crate::net) const fn was_full(&self) -> bool {
+        self.full
+    }
+
+    /// Reads once, `len` bytes of records at most, and appends the plaintext: 0 bytes are a close.
+    pub(in crate::net) fn read(&mut self, stream: &mut TcpStream, to: &mut BytesMut, len: usize) -> io::Result<usize> {
         let before = to.len();
-        let mut came = 0;
-        if !std::mem::take(&mut self.ahead) {
-            came = stream.try_read(&mut self.records)?;
+        if std::mem::take(&mut self.ahead) {
+            self.open(&[], to);
+        } else {
+            self.full = false;
+            let came = RECORDS.with_borrow_mut(|records| {
+                if records.len() < len {
+                    records.resize(len, 0);
+                }
+                let records = records.get_mut(..len).unwrap_or_default();
+                let came = stream.read(records).now_or_never().unwrap_or_else(|| Err(ErrorKind::WouldBlock.into()))?;
+                self.full = came == len;
+                if let Some(records) = records.get(..came).filter(|records| !records.is_empty()) {
+                    self.open(records, to);
+                }
+                io::Result::Ok(came)
+            })?;
             if came == 0 {
                 tracing::debug!("{} closed without close_notify: what it meant to send may be cut off", self.other());
                 return Ok(0);
             }
         }
-        self.open(came, to);
         let taken = to.len() - before;
         match &self.failed {
             _ if taken > 0 => {
@@ -72,9 +100,8 @@ impl Sealed {
         }
     }
 
-    /// Takes so many bytes of records in, and all plaintext that there is then.
-    fn open(&mut self, came: usize, to: &mut BytesMut) {
-        let mut records = self.records.get(..came).unwrap_or_default();
+    /// Takes records in, and all plaintext that there is then.
+    fn open(&mut self, mut records: &[u8], to: &mut BytesMut) {
         loop {
             match self.tls.process_new_packets() {
                 Ok(state) => self.closed = state.peer_has_closed(),
