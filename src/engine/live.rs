@@ -103,7 +103,8 @@ impl<O: Observer> Engine<O> {
         let to = from.other();
         let waits = self.holds.is_held(to);
         let is_open = self.outbox.is_open(to);
-        if !waits && is_open {
+        let is_written = std::mem::take(&mut self.passed[index(from)]);
+        if !waits && is_open && !is_written {
             self.outbox.write(to, bytes.clone());
         }
         let mut deframer = std::mem::replace(&mut self.deframers[index(from)], Deframer::new(0));

@@ -110,6 +110,8 @@ pub struct Engine<O> {
     deframers: [Deframer; 2],
     /// Whether what an end says goes on by frames, each once its fate is known; else bytes go on before they are looked at.
     by_frame: [bool; 2],
+    /// Whether what is fed next of an end has been written already ([`Self::passes`]).
+    passed: [bool; 2],
     /// Bytes that have gone on already of the frame that is not complete yet.
     ahead: [usize; 2],
     /// What becomes of the rest of a frame whose value flows by: bytes of it that still go on.
@@ -159,6 +161,7 @@ impl<O: Observer> Engine<O> {
         Self {
             deframers: [Deframer::new(WHOLE_LIMIT), Deframer::new(WHOLE_LIMIT)],
             by_frame: [interceptor.is_some(); 2],
+            passed: [false; 2],
             ahead: [0; 2],
             rest: [0, 0],
             rest_is_held: [false; 2],
@@ -214,6 +217,15 @@ impl<O: Observer> Engine<O> {
         self.outbox.end();
         self.deframers[index(from)] = deframer;
         self.announce(now);
+    }
+
+    /// Whether bytes that were read from an end go on before they are looked at (law L1). The driver then writes them itself, so
+    /// that nobody waits for whoever looks on, and feeds them: they are not written again.
+    pub fn passes(&mut self, from: Side) -> bool {
+        let to = from.other();
+        let passes = !self.by_frame[index(from)] && !self.holds.is_held(to) && self.outbox.is_open(to);
+        self.passed[index(from)] = passes;
+        passes
     }
 
     /// Takes in that an end closed: what is pending of a frame goes on first. The driver says so too once it has reset an

@@ -15,6 +15,12 @@ pub trait Core: Send + 'static {
     /// Bytes came from a side.
     fn feed(&mut self, from: Side, bytes: Bytes, now: Timestamp);
 
+    /// Whether bytes that came from a side go on as they are, before they are looked at: the driver writes them to the other
+    /// side at once, and feeds them then all the same.
+    fn passes(&mut self, _from: Side, _bytes: &Bytes) -> bool {
+        false
+    }
+
     /// A side ended its direction. After [`How::Fin`], [`How::Reset`] may follow for the same side; nothing follows that.
     /// [`How::Reset`] also tells that the side was reset as [`Output::Close`] asked.
     fn closed(&mut self, from: Side, how: How, now: Timestamp);
@@ -71,6 +77,10 @@ pub enum Progress {
 impl<O: Observer + 'static> Core for Engine<O> {
     fn feed(&mut self, from: Side, bytes: Bytes, now: Timestamp) {
         Self::feed(self, from, bytes, now);
+    }
+
+    fn passes(&mut self, from: Side, _: &Bytes) -> bool {
+        Self::passes(self, from)
     }
 
     fn closed(&mut self, from: Side, how: How, now: Timestamp) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
@@ -247,6 +248,9 @@ impl<C: Core> Link<C> {
                 Received::Bytes(bytes) => {
                     self.hint.look(side, &bytes);
                     self.received[index(side)] += bytes.len() as u64;
+                    if self.core.passes(side, &bytes) {
+                        self.pass(side.other(), bytes.clone(), now);
+                    }
                     self.core.feed(side, bytes, now);
                 }
                 Received::Closed(how) => self.core.closed(side, how, now),
@@ -277,13 +281,32 @@ impl<C: Core> Link<C> {
         self.account();
     }
 
+    /// Writes what goes on before it is looked at.
+    fn pass(&mut self, to: Side, bytes: Bytes, now: Timestamp) {
+        let end = self.end(to);
+        end.write(bytes);
+        end.flush();
+        if self.core.counts() {
+            let until = self.end(to).taken_up();
+            self.underway[index(to)].read(until, now);
+            self.tell_relayed();
+        }
+    }
+
     /// Tells the core what the sockets have done, if it wants to know.
     fn account(&mut self) {
         if !self.core.counts() {
             return;
         }
+        self.tell_relayed();
         let ends = [&self.dialler, &self.upstream];
         let written = ends.map(End::written_out);
+        self.core.moved(&Moved { read: self.received, written, queued: ends.map(End::queued) });
+    }
+
+    /// Tells how long what was written was on its way.
+    fn tell_relayed(&mut self) {
+        let written = [&self.dialler, &self.upstream].map(End::written_out);
         let mut now = None;
         for side in [Side::Dialler, Side::Upstream] {
             while let Some(read) = self.underway[index(side)].written(written[index(side)]) {
@@ -292,7 +315,6 @@ impl<C: Core> Link<C> {
                 self.core.relayed(side, now.since(read));
             }
         }
-        self.core.moved(&Moved { read: self.received, written, queued: ends.map(End::queued) });
     }
 
     /// Stops reading from a side where too much waits for the other, or goes on.

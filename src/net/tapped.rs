@@ -210,6 +210,14 @@ impl Tapped {
         self.engine.wakeup(now);
     }
 
+    /// Bytes are handed to the socket of an end.
+    fn went(&mut self, to: Side, bytes: &Bytes) {
+        self.crossed[index(to)].to += bytes.len() as u64;
+        if let Some(tape) = self.tape() {
+            tape.went(to, bytes.clone());
+        }
+    }
+
     fn runner(&mut self) -> Option<&mut Runner> {
         self.engine.stepper()?.downcast_mut()
     }
@@ -233,6 +241,14 @@ impl Core for Tapped {
         self.engine.feed(from, bytes, now);
     }
 
+    fn passes(&mut self, from: Side, bytes: &Bytes) -> bool {
+        let passes = self.engine.passes(from);
+        if passes {
+            self.went(from.other(), bytes);
+        }
+        passes
+    }
+
     fn closed(&mut self, from: Side, how: How, now: Timestamp) {
         self.now = now;
         self.engine.closed(from, how, now);
@@ -246,14 +262,13 @@ impl Core for Tapped {
     fn poll(&mut self) -> Option<Output> {
         let output = self.engine.poll();
         let now = self.now;
-        if let Some(Output::Write { to, bytes }) = &output {
-            self.crossed[index(*to)].to += bytes.len() as u64;
-        }
-        if let Some(tape) = self.tape() {
-            match &output {
-                Some(Output::Write { to, bytes }) => tape.went(*to, bytes.clone()),
-                Some(Output::Close { .. } | Output::Wait(_)) => {}
-                None => tape.turn(now),
+        match &output {
+            Some(Output::Write { to, bytes }) => self.went(*to, bytes),
+            Some(Output::Close { .. } | Output::Wait(_)) => {}
+            None => {
+                if let Some(tape) = self.tape() {
+                    tape.turn(now);
+                }
             }
         }
         output

@@ -82,7 +82,11 @@ impl Way {
         Self { engine: Engine::new(runner, eyes, 7), totals, to: Default::default(), closes: Vec::new() }
     }
 
+    /// Feeds it; one of the two as a link does: what goes on before it is looked at is written first.
     fn feed(&mut self, from: Side, bytes: &Bytes, now: Timestamp) {
+        if self.engine.observer().at_once && self.engine.passes(from) {
+            self.to[index(from.other())].extend_from_slice(bytes);
+        }
         self.engine.feed(from, bytes.clone(), now);
         self.drain();
     }

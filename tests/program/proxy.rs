@@ -1,7 +1,9 @@
 //! Laws L1, L2 and L4 at real sockets: few tests, on loopback, on free ports.
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use crate::pairs;
@@ -381,6 +383,42 @@ fn held_bytes_are_bounded() {
         let proxy = Proxy::start(|_| {}, |_| Holds(Vec::new())).await;
         let (_dialler, mut upstream) = proxy.pair().await;
         fill(&mut upstream, 100_000_000).await;
+    });
+}
+
+/// Law L1: nobody waits for whoever looks on.
+#[test]
+fn what_goes_on_as_it_came_is_written_before_it_is_looked_at() {
+    struct Looks(mpsc::Receiver<u8>);
+    impl Core for Looks {
+        fn feed(&mut self, _: Side, _: Bytes, _: Timestamp) {
+            // Whoever looks on takes all the time in the world; the other end has the byte meanwhile.
+            assert_eq!(self.0.recv_timeout(PATIENCE), Ok(b'x'));
+        }
+        fn passes(&mut self, _: Side, _: &Bytes) -> bool {
+            true
+        }
+        fn closed(&mut self, _: Side, _: How, _: Timestamp) {}
+        fn wakeup(&mut self, _: Timestamp) {}
+        fn poll(&mut self) -> Option<Output> {
+            None
+        }
+    }
+    run(async {
+        let (has_read, read) = mpsc::channel();
+        let mut read = Some(read);
+        let proxy = Proxy::start(|_| {}, move |_| Looks(read.take().expect("one connection"))).await;
+        let (mut dialler, upstream) = proxy.pair().await;
+        let mut upstream = upstream.into_std().expect("a socket");
+        upstream.set_nonblocking(false).expect("it can wait");
+        let reader = thread::spawn(move || {
+            let mut byte = [0];
+            upstream.read_exact(&mut byte).expect("a byte");
+            has_read.send(byte[0]).expect("it is waited for");
+            upstream
+        });
+        dialler.write_all(b"x").await.expect("written");
+        reader.join().expect("no panic");
     });
 }
 
