@@ -138,6 +138,8 @@ impl AcceptorOptions {
             Certificate::Auto(_) => SetUpError::Tls(error),
         })?;
         config.key_log = self.secrets.key_log();
+        // Whoever was here comes in again without the proof of a certificate, as long as the files are not read again.
+        config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(SetUpError::Tls)?;
         Ok(config)
     }
 }

@@ -1,9 +1,12 @@
 //! Handshakes over loopback: a certificate made on the spot, and ends that say nothing.
 
 use std::fs;
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
+use rustls::HandshakeKind;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -67,4 +70,36 @@ async fn who_says_nothing_is_not_waited_for_for_ever() {
     let upstream = Upstream { target, tls: Some(client(&ca, None)) };
     let dialled = upstream.dial(Duration::from_millis(20)).await;
     assert!(matches!(dialled, Err(DialError::TimedOut { .. })), "{dialled:?}");
+}
+
+/// Has the one who dialled hear something: what a server says behind the end of the handshake comes before that.
+async fn hear(accepted: Leg, dialled: Leg) {
+    let mut from = Sealed::new(*accepted.tls.unwrap());
+    from.write(&accepted.stream, &[IoSlice::new(b"x")]).unwrap();
+    let (mut to, mut stream) = (Sealed::new(*dialled.tls.unwrap()), dialled.stream);
+    let mut heard = BytesMut::new();
+    while heard.is_empty() {
+        if to.read(&mut stream, &mut heard, 1 << 14).is_err() {
+            stream.readable().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_was_there_comes_again_without_a_new_handshake_until_the_files_are_read_again() {
+    let (acceptor, ca) = server(&[]);
+    let connector = client(&ca, None);
+    let mut kinds = Vec::new();
+    for reread in [false, false, true, false] {
+        if reread {
+            acceptor.reread().unwrap();
+        }
+        let (accepted, dialled) = agree(&acceptor, connector.clone()).await;
+        let (accepted, dialled) = (accepted.unwrap(), dialled.unwrap());
+        let kind = |leg: &Leg| leg.tls.as_ref().unwrap().handshake_kind().unwrap();
+        assert_eq!(kind(&accepted), kind(&dialled));
+        kinds.push(kind(&dialled));
+        hear(accepted, dialled).await;
+    }
+    assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Full, HandshakeKind::Resumed]);
 }
