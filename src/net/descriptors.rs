@@ -28,9 +28,22 @@ pub fn too_few_descriptors(connections: u64, descriptors: u64) -> Option<String>
     })
 }
 
+/// What there is to do about an error, where it is that there are no descriptors left.
+pub(super) fn advice(error: &std::io::Error) -> &'static str {
+    let is_that = error.raw_os_error() == Some(nix::errno::Errno::EMFILE as i32);
+    if is_that { ": raise the limit of file descriptors (ulimit -n, or LimitNOFILE= of the unit)" } else { "" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_descriptors_are_wanting_it_is_said_how_to_get_more() {
+        let too_many = std::io::Error::from(nix::errno::Errno::EMFILE);
+        assert!(advice(&too_many).contains("ulimit -n"));
+        assert_eq!(advice(&std::io::ErrorKind::ConnectionAborted.into()), "");
+    }
 
     #[test]
     fn a_connection_takes_two_descriptors_and_the_process_some() {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
+use super::descriptors::advice;
 use super::listen::PAUSE;
 use super::tls::Acceptor;
 use super::{Destination, Target};
@@ -89,7 +90,7 @@ impl Doors {
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut self.failing, true) {
-                        tracing::warn!("cannot accept a connection: {error}");
+                        tracing::warn!("cannot accept a connection: {error}{}", advice(&error));
                     }
                     tokio::time::sleep(PAUSE).await;
                 }

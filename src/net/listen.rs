@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
+use super::descriptors::advice;
 use super::{Sockets, Target};
 
 /// Listens as [`Sockets::listen`] does, with nothing out of the ordinary.
@@ -26,7 +27,7 @@ pub(crate) async fn accept(listener: &TcpListener) -> TcpStream {
                 return stream;
             }
             Err(error) => {
-                tracing::warn!("cannot accept a connection: {error}");
+                tracing::warn!("cannot accept a connection: {error}{}", advice(&error));
                 tokio::time::sleep(PAUSE).await;
             }
         }

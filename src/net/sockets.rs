@@ -21,8 +21,8 @@ pub struct Sockets {
 
 /// How often the system asks before it gives an end up.
 const KEEPALIVE_ASKED: u32 = 6;
-/// The connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
+/// The connections that may wait to be accepted, where the system (`net.core.somaxconn`) allows as many.
+const BACKLOG: i32 = 4096;
 
 impl Default for Sockets {
     fn default() -> Self {
