@@ -109,6 +109,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
     charge::add(&mut all);
     liveness::add(&mut all);
     takeover::add(&mut all);
+    all.shrink_to_fit();
     all
 }
 

@@ -301,7 +301,8 @@ impl Breach {
 struct Tally {
     kept: u64,
     broken: u64,
-    first: Option<Breach>,
+    /// Seldom there, and large; there are many rules.
+    first: Option<Box<Breach>>,
 }
 
 /// A rule and what was seen of it.
@@ -349,7 +350,7 @@ impl Tally {
     #[cold]
     fn broken(&mut self, evidence: impl FnOnce() -> Breach) {
         self.broken = self.broken.saturating_add(1);
-        self.first.get_or_insert_with(evidence);
+        self.first.get_or_insert_with(|| Box::new(evidence()));
     }
 
     fn finding<R: Rule>(&self, role: Role) -> Option<Finding> {

@@ -121,9 +121,9 @@ impl Bridging<'_> {
         core.wakeup(Clock::start().now());
         let options = &self.run.options;
         let until_settled = options.once || self.run.config.until_caught_up;
-        let link = Link::new(core, consumer, producer, options.limits);
+        let link = Box::new(Link::new(core, consumer, producer, options.limits));
         let (core, ending, _, refusals) = guarded(link, until_settled, self.links.listen()).await;
-        judged.finished(id, core, &ending);
+        judged.finished(id, *core, &ending);
         self.failures = if self.progress.is_set_up() { 0 } else { self.failures.saturating_add(1) };
         let nodes = [&self.run.consumer, &self.run.producer];
         if let Some((node, why)) = nodes.into_iter().zip(refusals).find_map(|(node, why)| Some((node, why?))) {

@@ -33,7 +33,8 @@ const AT_ONCE: u64 = 512 * 1024;
 /// the other end, whose own TCP then stops it; the opposite direction goes on (laws L2 and L4).
 #[derive(Debug)]
 pub struct Link<C> {
-    core: C,
+    /// It is large, and a task has room for all that it ever holds, several times over.
+    core: Box<C>,
     dialler: End,
     upstream: End,
     clock: Clock,
@@ -102,7 +103,7 @@ impl<C: Core> Link<C> {
     /// Joins two connected sockets by a core.
     pub fn new(core: C, dialler: impl Into<Leg>, upstream: impl Into<Leg>, limits: Limits) -> Self {
         Self {
-            core,
+            core: Box::new(core),
             dialler: End::new(dialler),
             upstream: End::new(upstream),
             clock: Clock::start(),
@@ -139,7 +140,7 @@ impl<C: Core> Link<C> {
     }
 
     /// The core, in whatever state it is.
-    pub fn into_core(self) -> C {
+    pub fn into_core(self) -> Box<C> {
         self.core
     }
 
@@ -228,7 +229,7 @@ impl<C: Core> Link<C> {
                     self.obey();
                 }
                 News::Visit(visit) => {
-                    let answer = visit(&mut self.core, self.clock.now());
+                    let answer = visit(&mut *self.core, self.clock.now());
                     self.obey();
                     if let Some(teller) = &mut teller {
                         teller.tell(self.core.progress());

@@ -216,7 +216,7 @@ enum Done<C> {
     Joined { id: u64, joined: Box<Joined>, place: Place },
     NotJoined { id: u64, why: NotJoined },
     Abandoned,
-    Ended { id: u64, core: C, ending: Ending, refusal: Option<DialError>, told: Told },
+    Ended { id: u64, core: Box<C>, ending: Ending, refusal: Option<DialError>, told: Told },
 }
 
 /// What the log says of a connection when it is over.
@@ -300,7 +300,7 @@ impl<S: Served> Server<'_, S> {
                     tracing::error!(connection = id, "the connection's task crashed: {said}");
                 }
                 told.log(id, &ending);
-                let counted = self.served.finished(id, core, &ending);
+                let counted = self.served.finished(id, *core, &ending);
                 if self.options.once && counted == Counted::Yes {
                     self.links.stop(Stop::Now);
                 }
@@ -330,7 +330,8 @@ impl<S: Served> Server<'_, S> {
         let core = self.served.core(id, ends.dialler, ends.upstream);
         let control = self.served.control(id);
         let Joined { dialler, upstream, target, dial, .. } = joined;
-        let link = Link::new(core, dialler, upstream, self.options.limits).controlled(control);
+        // A task has room for what it is given, and again for what it hands on.
+        let link = Box::new(Link::new(core, dialler, upstream, self.options.limits).controlled(control));
         let (stop, once, generation) = (self.links.listen(), self.options.once, Arc::clone(&self.generation));
         let since = Instant::now();
         let ended = async move {
@@ -356,10 +357,10 @@ impl Told {
 /// Runs a link; where it panics, its core is handed back all the same. The others are [`Link::received`] and
 /// [`Link::refusal`] of each end.
 pub(super) async fn guarded<C: Core>(
-    mut link: Link<C>,
+    mut link: Box<Link<C>>,
     until_settled: bool,
     stop: watch::Receiver<Stop>,
-) -> (C, Ending, [u64; 2], [Option<String>; 2]) {
+) -> (Box<C>, Ending, [u64; 2], [Option<String>; 2]) {
     let ending = {
         let mut run = pin!(link.run(until_settled, stop));
         poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context))) {
