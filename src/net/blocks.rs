@@ -4,14 +4,16 @@ use std::cell::RefCell;
 
 use bytes::{Bytes, BytesMut};
 
-/// How much may be read at once. Two copies of the largest fit in a cache of the second level.
-const SIZES: [usize; 3] = [16 * 1024, 64 * 1024, 256 * 1024];
+/// How much may be read at once.
+const SIZES: [usize; 4] = [16 * 1024, 64 * 1024, 256 * 1024, 1024 * 1024];
+/// Of these, the most while what was read before waits to be written.
+const MOST_BEHIND: usize = 2;
 /// What is read goes on in its block where it fills at least one part of so many, else in a copy: however slowly it is
 /// written, no more memory is held than so many times its length.
 const PART: usize = 4;
 /// The blocks of each size that a thread keeps, in use and not: as many as are on their way while a socket takes them with
 /// delay.
-const KEPT: usize = 4;
+const KEPT: usize = 3;
 
 /// How much an end reads at once: it follows what its last reads have brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -21,11 +23,16 @@ pub(super) struct ReadSize {
 }
 
 impl ReadSize {
+    /// The size of the next read, `behind` what waits to be written or not.
+    pub(super) fn next(self, behind: bool) -> Self {
+        if behind { Self { at: self.at.min(MOST_BEHIND) } } else { self }
+    }
+
     pub(super) const fn len(self) -> usize {
         SIZES[self.at]
     }
 
-    /// A read brought so many bytes, and may have been as large as could be.
+    /// A read of this size brought so many bytes, and may have been as large as could be.
     pub(super) const fn brought(&mut self, len: usize, is_full: bool) {
         if is_full {
             if self.at + 1 < SIZES.len() {
@@ -109,11 +116,12 @@ mod tests {
     fn reads_grow_while_they_are_full_and_shrink_where_they_bring_little() {
         let mut size = ReadSize::default();
         let mut lens = vec![size.len()];
-        for brought in [SIZES[0], SIZES[1], SIZES[2], SIZES[2] / PART, SIZES[2] / PART - 1, 1, 1] {
+        for brought in [SIZES[0], SIZES[1], SIZES[2], SIZES[3], SIZES[3] / PART, SIZES[3] / PART - 1, 1, 1, 1] {
             size.brought(brought, brought >= size.len());
             lens.push(size.len());
         }
-        assert_eq!(lens, [0, 1, 2, 2, 2, 1, 0, 0].map(|at| SIZES[at]));
+        assert_eq!(lens, [0, 1, 2, 3, 3, 3, 2, 1, 0, 0].map(|at| SIZES[at]));
+        assert_eq!([0, 1, 2, 3].map(|at| ReadSize { at }.next(true).at), [0, 1, 2, 2]);
     }
 
     #[test]

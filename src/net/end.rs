@@ -125,8 +125,8 @@ impl End {
         if self.stream.is_some() { self.broken } else { None }
     }
 
-    /// Reads once, if there may be anything.
-    pub(super) fn read(&mut self) -> Received {
+    /// Reads once, if there may be anything; less at once where that goes on `behind` what waits for the other end.
+    pub(super) fn read(&mut self, behind: bool) -> Received {
         let is_ahead = self.is_ahead();
         let Some(stream) = &mut self.stream else { return Received::Nothing };
         if self.inbound == Inbound::Finished {
@@ -135,8 +135,9 @@ impl End {
         if !self.may_have && !is_ahead {
             return Received::Nothing;
         }
-        let len = self.read_size.len();
-        let mut block = Block::take(self.read_size);
+        let mut size = self.read_size.next(behind);
+        let len = size.len();
+        let mut block = Block::take(size);
         let (read, is_full) = match &mut self.tls {
             None => {
                 let read = stream.read_buf(&mut block.space().limit(len)).now_or_never();
@@ -156,7 +157,8 @@ impl End {
                 Received::Closed(How::Fin)
             }
             Ok(read) => {
-                self.read_size.brought(read, is_full);
+                size.brought(read, is_full);
+                self.read_size = size;
                 Received::Bytes(block.filled())
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {

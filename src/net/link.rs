@@ -23,8 +23,9 @@ use crate::journal::How;
 use crate::journal::Side;
 use crate::stage::SETTLE_SLACK;
 
-/// What one connection may move before it is others' turn, in bytes read.
-const AT_ONCE: u64 = 512 * 1024;
+/// What one connection may move before it is others' turn, in bytes read: one large read. Less would cost more than it is
+/// good for: another thread is woken each time.
+const AT_ONCE: u64 = 1024 * 1024;
 
 /// One connection: drives one core over two sockets, in one task, without locks or channels.
 ///
@@ -334,9 +335,12 @@ impl<C: Core> Link<C> {
 
     fn receive(&mut self, from: Side) -> Received {
         let (may_read, grace) = (self.may_read(from), self.limits.grace);
-        let end = self.end(from);
+        let (end, other) = match from {
+            Side::Dialler => (&mut self.dialler, &self.upstream),
+            Side::Upstream => (&mut self.upstream, &self.dialler),
+        };
         if may_read {
-            return end.read();
+            return end.read(other.queued() > 0);
         }
         // Whoever does not read what comes before a reset must still hear of it some time.
         if end.broken_since().is_some_and(|since| since.elapsed() >= grace) { end.reset() } else { Received::Nothing }
