@@ -147,6 +147,22 @@ impl<O: Observer> Engine<O> {
         self.deframers[index(from)] = deframer;
     }
 
+    /// How many bytes of what an end says next go on without being looked at: they are of a value that flows by, nobody
+    /// intercepts, and nothing stands before the other end. The driver may move them itself, and tells by [`Self::skipped`].
+    pub fn skippable(&self, from: Side) -> u64 {
+        let to = from.other();
+        let flows = !self.by_frame[index(from)] && !self.holds.is_held(to) && self.outbox.is_open(to);
+        if flows { self.deframers[index(from)].value_left() } else { 0 }
+    }
+
+    /// Takes in that so many bytes were moved from an end to the other by the driver, of those that [`Self::skippable`] told
+    /// of: all is as if they had been fed, but that they are not to be written.
+    pub fn skipped(&mut self, from: Side, len: u64, now: Timestamp) {
+        self.holds.at(now);
+        self.deframers[index(from)].skip(len);
+        self.announce(now);
+    }
+
     /// The rest of a frame of which `ahead` bytes have gone on already.
     pub(super) fn go_on(&mut self, from: Side, frame: Frame<'_>, ahead: usize, now: Timestamp) {
         let (to, entry) = (from.other(), self.seen(from, frame, now));
@@ -272,5 +288,109 @@ impl<O: Observer> Engine<O> {
                 self.hang_up(side, How::Reset, now);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Actions;
+    use crate::engine::Event;
+    use crate::engine::Gate;
+    use crate::engine::Output;
+    use crate::engine::Sessions;
+    use crate::session::Context;
+    use crate::session::Session;
+    use crate::wire::FrameBuilder;
+    use crate::wire::Opcode;
+
+    #[derive(Default)]
+    struct Journal(Vec<String>);
+
+    impl Observer for Journal {
+        fn observe(&mut self, entry: &Entry, context: &Context, _: &Session) {
+            self.0.push(format!("{entry:?} {context:?}"));
+        }
+    }
+
+    struct Forwarder;
+
+    impl Interceptor for Forwarder {
+        fn on_event(&mut self, _: &Event<'_>, _: &Sessions, _: Timestamp) -> Actions {
+            Actions::new()
+        }
+
+        fn wakeup(&self) -> Option<Timestamp> {
+            None
+        }
+
+        fn is_settled(&self) -> bool {
+            true
+        }
+    }
+
+    /// What comes of the bytes in chunks of that size; what may be skipped of a chunk is, if `skips`.
+    fn run(bytes: &[u8], chunk: usize, skips: bool) -> (Vec<String>, Vec<u8>, usize) {
+        let mut engine = Engine::new(None, Journal::default(), 7);
+        let (mut out, mut skipped) = (Vec::new(), 0);
+        for (at, mut rest) in bytes.chunks(chunk).enumerate() {
+            let now = Timestamp(at as u64);
+            let len = usize::try_from(engine.skippable(Side::Upstream)).unwrap().min(rest.len());
+            if skips && len > 0 {
+                engine.skipped(Side::Upstream, len as u64, now);
+                out.extend(&rest[..len]);
+                skipped += len;
+                rest = &rest[len..];
+            }
+            engine.feed(Side::Upstream, Bytes::copy_from_slice(rest), now);
+            while let Some(output) = engine.poll() {
+                let Output::Write { bytes, .. } = output else { panic!("{output:?}") };
+                out.extend(bytes);
+            }
+        }
+        engine.closed(Side::Upstream, How::Fin, Timestamp(u64::MAX));
+        (engine.observer.0, out, skipped)
+    }
+
+    #[test]
+    fn what_the_driver_moves_itself_is_as_if_it_had_been_fed() {
+        let mut bytes = Vec::new();
+        for len in [10, 200_000, 140_000, 0, 131_073, 300_000] {
+            let frame = FrameBuilder::request(Opcode::DCP_MUTATION).extras([1; 31]).key("k");
+            frame.value(vec![7; len]).write(&mut bytes);
+        }
+        for chunk in [1_000, 70_001, 250_000] {
+            for cut in [bytes.len(), bytes.len() - 100_000] {
+                let fed = run(&bytes[..cut], chunk, false);
+                let moved = run(&bytes[..cut], chunk, true);
+                assert!(moved.2 > 100_000 && moved.1 == bytes[..cut]);
+                assert_eq!((moved.0, moved.1), (fed.0, fed.1), "chunks of {chunk}, cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_moved_past_a_gate_or_an_interceptor_or_into_a_closed_end() {
+        let frame = FrameBuilder::request(Opcode::DCP_MUTATION).extras([1; 31]).value(vec![7; 200_000]).build();
+        let begun = || {
+            let mut engine = Engine::new(None, (), 7);
+            engine.feed(Side::Upstream, Bytes::copy_from_slice(&frame[..100]), Timestamp(1));
+            assert_eq!(
+                (engine.skippable(Side::Upstream), engine.skippable(Side::Dialler)),
+                (frame.len() as u64 - 100, 0)
+            );
+            engine
+        };
+        let mut engine = begun();
+        engine.closed(Side::Dialler, How::Reset, Timestamp(2));
+        engine.closed(Side::Upstream, How::Fin, Timestamp(2));
+        assert_eq!(engine.skippable(Side::Upstream), 0);
+        let mut engine = begun();
+        engine.intercept(Some(Box::new(Forwarder)), Timestamp(2));
+        assert_eq!(engine.skippable(Side::Upstream), 0);
+        let mut engine = begun();
+        let gate = Gate::Latency { latency: Duration::from_millis(1), jitter: Duration::ZERO };
+        engine.gates(Side::Dialler, &[Standing { name: "late".to_owned(), seed: 1, gate }], Timestamp(2));
+        assert_eq!(engine.skippable(Side::Upstream), 0);
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::control::{Control, Teller};
 use super::end::{End, Received};
 use super::hint::Hint;
+use super::lift::Lift;
 use super::meter::Moved;
 use super::news::{self, Bell, Controls, Ears, News};
 use super::underway::Underway;
@@ -47,6 +48,8 @@ pub struct Link<C> {
     received: [u64; 2],
     /// What was read and has not all been written, by the side that it goes to.
     underway: [Underway; 2],
+    /// What is done with long values that each side says.
+    lifts: [Lift; 2],
     control: Option<Control<C>>,
 }
 
@@ -114,6 +117,7 @@ impl<C: Core> Link<C> {
             hint: Hint::default(),
             received: [0; 2],
             underway: [Underway::default(), Underway::default()],
+            lifts: [Lift::default(); 2],
             control: None,
         }
     }
@@ -254,6 +258,11 @@ impl<C: Core> Link<C> {
                         self.pass(side.other(), bytes.clone(), now);
                     }
                     self.core.feed(side, bytes, now);
+                    self.lifts[index(side)].left(self.core.skippable(side));
+                }
+                Received::Moved(len) => {
+                    self.received[index(side)] += len as u64;
+                    self.core.skipped(side, len as u64, now);
                 }
                 Received::Closed(how) => self.core.closed(side, how, now),
                 Received::Nothing => continue,
@@ -335,12 +344,13 @@ impl<C: Core> Link<C> {
 
     fn receive(&mut self, from: Side) -> Received {
         let (may_read, grace) = (self.may_read(from), self.limits.grace);
+        let lift = self.lifts[index(from)].len(self.core.skippable(from)).filter(|_| may_read);
         let (end, other) = match from {
-            Side::Dialler => (&mut self.dialler, &self.upstream),
-            Side::Upstream => (&mut self.upstream, &self.dialler),
+            Side::Dialler => (&mut self.dialler, &mut self.upstream),
+            Side::Upstream => (&mut self.upstream, &mut self.dialler),
         };
         if may_read {
-            return end.read(other.queued() > 0);
+            return lift.and_then(|len| end.move_to(other, len)).unwrap_or_else(|| end.read(other.queued() > 0));
         }
         // Whoever does not read what comes before a reset must still hear of it some time.
         if end.broken_since().is_some_and(|since| since.elapsed() >= grace) { end.reset() } else { Received::Nothing }

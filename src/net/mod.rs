@@ -23,6 +23,7 @@ mod hint;
 mod join;
 mod judged;
 mod leg;
+mod lift;
 mod link;
 mod listen;
 mod listeners;

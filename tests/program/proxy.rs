@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -12,11 +13,13 @@ use crate::support::{
 };
 use bytes::Bytes;
 use dcproxy::Timestamp;
-use dcproxy::engine::Output;
+use dcproxy::engine::{Engine, Output};
 use dcproxy::journal::{How, Side};
 use dcproxy::net::{Core, Ending, Progress, Stop};
+use dcproxy::wire::{FrameBuilder, Opcode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 /// A core for tests of the link itself: what a closure makes of each event.
 struct Scripted<F> {
@@ -68,7 +71,11 @@ impl<F: FnMut(Event, Timestamp, &mut VecDeque<Output>) -> Progress + Send + 'sta
 }
 
 async fn crosses(down: Vec<u8>, up: Vec<u8>, total: u64) {
-    let mut proxy = Proxy::start(|_| {}, relay).await;
+    crosses_by(relay, down, up, total).await;
+}
+
+async fn crosses_by<C: Core>(core: impl FnMut(u64) -> C + Send + 'static, down: Vec<u8>, up: Vec<u8>, total: u64) {
+    let mut proxy = Proxy::start(|_| {}, core).await;
     let (dialler, upstream) = proxy.pair().await;
     let (mut dialler_reads, mut dialler_writes) = dialler.into_split();
     let (mut upstream_reads, mut upstream_writes) = upstream.into_split();
@@ -105,6 +112,143 @@ fn random_bytes_cross_both_ways_at_once() {
 #[test]
 fn frames_cross_both_ways_at_once() {
     run(crosses(frames(1), frames(2), soak_bytes(100_000_000) / 2));
+}
+
+/// An engine, how many of the bytes that came it was shown, and whether reading has ever been paused.
+#[derive(Clone, Default)]
+struct Seen {
+    shown: Arc<AtomicU64>,
+    paused: watch::Sender<bool>,
+}
+
+struct Watched {
+    engine: Engine<()>,
+    seen: Seen,
+}
+
+impl Core for Watched {
+    fn passes(&mut self, from: Side, _: &Bytes) -> bool {
+        self.engine.passes(from)
+    }
+
+    fn feed(&mut self, from: Side, bytes: Bytes, now: Timestamp) {
+        self.seen.shown.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.engine.feed(from, bytes, now);
+    }
+
+    fn closed(&mut self, from: Side, how: How, now: Timestamp) {
+        self.engine.closed(from, how, now);
+    }
+
+    fn wakeup(&mut self, now: Timestamp) {
+        self.engine.wakeup(now);
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        self.engine.poll()
+    }
+
+    fn paused(&mut self, from: Side, paused: bool, now: Timestamp) {
+        self.seen.paused.send_if_modified(|was| paused && !std::mem::replace(was, true));
+        self.engine.paused(from, paused, now);
+    }
+
+    fn skippable(&self, from: Side) -> u64 {
+        self.engine.skippable(from)
+    }
+
+    fn skipped(&mut self, from: Side, len: u64, now: Timestamp) {
+        self.engine.skipped(from, len, now);
+    }
+}
+
+/// Long values, with short frames between some of them.
+fn long_values(seed: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (at, len) in [4_000_000, 1_048_576, 200_000, 3_000_001, 150_000].into_iter().enumerate() {
+        let value = random_bytes(seed + at as u64).into_iter().cycle().take(len).collect::<Vec<_>>();
+        let long = FrameBuilder::request(Opcode::DCP_MUTATION).vbucket(3).extras([1; 31]).key("long");
+        long.value(value).write(&mut bytes);
+        for _ in 0..at {
+            FrameBuilder::request(Opcode::DCP_NOOP).write(&mut bytes);
+        }
+    }
+    bytes
+}
+
+/// Law L1, for values that nobody looks at: they are moved from socket to socket where the system can do that.
+#[test]
+fn long_values_cross_both_ways_at_once_and_most_of_them_unlooked_at() {
+    let (seen, total) = (Seen::default(), soak_bytes(100_000_000));
+    let told = seen.clone();
+    let core = move |_| Watched { engine: relay(0), seen: told.clone() };
+    run(crosses_by(core, long_values(1), long_values(2), total));
+    let shown = seen.shown.load(Ordering::Relaxed);
+    assert!(shown < total);
+    #[cfg(target_os = "linux")]
+    assert!(shown < total / 2, "{shown} of {total} bytes were shown");
+}
+
+/// Law L4, in the midst of a value that is moved from socket to socket.
+#[test]
+fn a_half_close_and_a_reset_cross_within_a_long_value() {
+    run(async {
+        for how in [How::Fin, How::Reset] {
+            let mut proxy = Proxy::start(|_| {}, relay).await;
+            let (mut first, mut second) = proxy.pair().await;
+            let sent = [long_values(5), long_values(6)[..2_000_000].to_vec()].concat();
+            let (read, ()) = tokio::join!(
+                async {
+                    let mut bytes = vec![0; sent.len()];
+                    second.read_exact(&mut bytes).await.expect("read");
+                    bytes
+                },
+                async { first.write_all(&sent).await.expect("written") }
+            );
+            assert!(read == sent);
+            if how == How::Reset {
+                first.set_zero_linger().expect("set");
+                drop(first);
+                assert_eq!(read_out(&mut second).await, (Vec::new(), Some(ErrorKind::ConnectionReset)));
+            } else {
+                first.shutdown().await.expect("a FIN");
+                assert_eq!(read_out(&mut second).await, (Vec::new(), None));
+                let (came, ()) = tokio::join!(read_out(&mut first), async {
+                    second.write_all(&sent).await.expect("written");
+                    drop(second);
+                });
+                assert!(came == (sent, None));
+            }
+            assert_eq!(within(PATIENCE, proxy.endings.recv()).await, Some(Ending::Closed));
+        }
+    });
+}
+
+/// Law L2, for such values: what waits for a reader that has stopped is bounded, a pause is told, and then all of it comes.
+#[test]
+fn a_stalled_reader_of_long_values_stops_them_and_gets_all_of_them() {
+    run(async {
+        let seen = Seen::default();
+        let mut told = seen.paused.subscribe();
+        let mut proxy = Proxy::start(|_| {}, move |_| Watched { engine: relay(0), seen: seen.clone() }).await;
+        let (mut stalled, mut writer) = proxy.pair().await;
+        let bytes = long_values(9);
+        let total = 40 * bytes.len() as u64;
+        let (sent, ()) = tokio::join!(
+            async {
+                let sent = send(&mut writer, &bytes, total, 1).await;
+                writer.shutdown().await.and(sent)
+            },
+            async {
+                within(PATIENCE, told.wait_for(|paused| *paused)).await.expect("a pause");
+                receive(&mut stalled, &bytes, total, 2).await;
+                assert_eq!(read_out(&mut stalled).await, (Vec::new(), None));
+            }
+        );
+        sent.expect("sent");
+        drop(stalled);
+        assert_eq!(within(PATIENCE, proxy.endings.recv()).await, Some(Ending::Closed));
+    });
 }
 
 /// Law L1: nothing waits for the rest of its frame.
