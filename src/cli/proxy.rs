@@ -234,6 +234,7 @@ impl Args {
             drain: self.drain,
             max_connections: self.max_connections,
             max_dialling: self.max_dialling,
+            workers: net::Workers::of_process(),
             limits: Limits::settling(settle),
         }
     }

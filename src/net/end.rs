@@ -102,6 +102,19 @@ impl End {
         }
     }
 
+    /// Has the runtime of this task tell what its socket does, instead of the one that it was connected in. Where the system
+    /// has no room for that, the socket is gone.
+    pub(super) fn move_here(&mut self) {
+        let Some(stream) = self.stream.take() else { return };
+        match stream.into_std().and_then(TcpStream::from_std) {
+            Ok(stream) => self.stream = Some(stream),
+            Err(error) => {
+                tracing::warn!("a connection is dropped, as its socket cannot be watched: {error}");
+                self.drop_socket();
+            }
+        }
+    }
+
     /// The bytes that wait to be written.
     pub(super) fn queued(&self) -> usize {
         self.queued.saturating_add(self.tls.as_ref().map_or(0, |tls| tls.waiting()))

@@ -129,6 +129,12 @@ impl<C: Core> Link<C> {
         self
     }
 
+    /// Has the runtime of this task tell what its sockets do: they were connected in another.
+    pub(super) fn move_here(&mut self) {
+        self.dialler.move_here();
+        self.upstream.move_here();
+    }
+
     /// Why the upstream refused the TLS connection after all, where it did: the dial is to count as one that failed.
     pub const fn refusal(&mut self) -> Option<String> {
         self.upstream.refusal()

@@ -51,6 +51,7 @@ pub mod tls;
 mod transparent;
 mod underway;
 mod unsent;
+mod workers;
 
 pub use bridge::{BridgeRun, bridge};
 pub use client::{consume, consume_for};
@@ -85,3 +86,4 @@ pub use sockets::Sockets;
 pub use steering::Steering;
 pub use tapped::{Crossed, Eyes, Tapped};
 pub use transparent::{Misdirected, Mode, NoMode, NoRight, Transparent};
+pub use workers::Workers;

@@ -22,7 +22,7 @@ use super::crowd::{Crowd, Place};
 use super::join::{Joined, NotJoined, join};
 use super::steering::Links;
 use super::tls::HandshakeError;
-use super::{Core, DialError, Doors, Ending, Limits, Link, Route, Shutdown, Sockets, Steering, Stop};
+use super::{Core, DialError, Doors, Ending, Limits, Link, Route, Shutdown, Sockets, Steering, Stop, Workers};
 use crate::capture::write::Ends;
 
 /// What the connections of a proxy are for: it makes the core of each, and is told what became of it.
@@ -88,6 +88,8 @@ pub struct Options {
     pub max_dialling: usize,
     /// What each link may use.
     pub limits: Limits,
+    /// Who runs the links; where nobody is named, the runtime that serves.
+    pub workers: Option<Workers>,
 }
 
 impl Default for Options {
@@ -102,6 +104,7 @@ impl Default for Options {
             max_connections: None,
             max_dialling: 512,
             limits: Limits::default(),
+            workers: None,
         }
     }
 }
@@ -331,16 +334,25 @@ impl<S: Served> Server<'_, S> {
         let control = self.served.control(id);
         let Joined { dialler, upstream, target, dial, .. } = joined;
         // A task has room for what it is given, and again for what it hands on.
-        let link = Box::new(Link::new(core, dialler, upstream, self.options.limits).controlled(control));
+        let mut link = Box::new(Link::new(core, dialler, upstream, self.options.limits).controlled(control));
+        let seat = self.options.workers.as_ref().and_then(Workers::seat);
+        let worker = seat.as_ref().map(|seat| seat.runtime().clone());
         let (stop, once, generation) = (self.links.listen(), self.options.once, Arc::clone(&self.generation));
         let since = Instant::now();
         let ended = async move {
             let (_place, _dial) = (place, dial);
+            if seat.is_some() {
+                link.move_here();
+            }
             let (core, ending, received, [_, refusal]) = guarded(link, once, stop).await;
             let refusal = refusal.map(|why| DialError::NoTls { target, error: HandshakeError::Failed(why) });
             (generation, Done::Ended { id, core, ending, refusal, told: Told { ends, since, received } })
         };
-        self.tasks.spawn(ended.in_current_span());
+        let ended = ended.in_current_span();
+        match worker {
+            Some(worker) => self.tasks.spawn_on(ended, &worker),
+            None => self.tasks.spawn(ended),
+        };
     }
 }
 
