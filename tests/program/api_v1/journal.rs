@@ -44,7 +44,8 @@ fn what_a_listener_has_no_room_for_is_told_with_its_count() {
         let bench = Bench::facing(&upstream).await;
         let (mut dialler, mut node) = bench.pair(&upstream).await;
         let mut tail = bench.follow("?edge=upstream&events=frame,framing_lost,closed").await;
-        let (pattern, total) = (frames(3), 20_000_000);
+        // More than the buffers of the sockets between have room for, as nobody reads meanwhile.
+        let (pattern, total) = (frames(3), 80_000_000);
         let (sent, ()) = tokio::join!(send(&mut node, &pattern, total, 1), receive(&mut dialler, &pattern, total, 2));
         sent.expect("sent");
         let crossed = bench.get("/dcp/v1/proxies/p/connections/1").await["edges"]["upstream"]["frames"]["from"].clone();
