@@ -17,8 +17,9 @@ mod linux {
     use tokio::io::Interest;
     use tokio::net::TcpStream;
 
-    /// The pipes of the process at the most: each takes two descriptors. Whoever finds none copies.
-    const MOST: usize = 64;
+    /// The pipes of the process at the most: each takes two descriptors, of those beside the connections'. Whoever finds none
+    /// copies.
+    const MOST: usize = 16;
     /// Empty pipes that a thread keeps.
     const KEPT: usize = 2;
     /// What a pipe is to have room for, where that is allowed: it has a place for each page, however little is in it.
