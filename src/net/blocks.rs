@@ -126,20 +126,20 @@ mod tests {
 
     #[test]
     fn what_is_read_pins_four_times_its_length_at_most_and_its_block_is_used_again() {
-        for at in 0..SIZES.len() {
+        for (at, full) in SIZES.into_iter().enumerate() {
             let size = ReadSize { at };
             let block = Block::take(size);
             let place = block.bytes.as_ptr();
             block.keep();
             // A copy: the block is free while that is held.
-            let little = read(size, SIZES[at] / PART - 1);
+            let little = read(size, full / PART - 1);
             let again = Block::take(size);
             assert_eq!(again.bytes.as_ptr(), place);
             again.keep();
             // The block itself: only once that is gone it is free.
-            let much = read(size, SIZES[at]);
-            assert_eq!((much.as_ptr(), much.len()), (place, SIZES[at]));
-            assert_ne!(read(size, SIZES[at]).as_ptr(), place);
+            let much = read(size, full);
+            assert_eq!((much.as_ptr(), much.len()), (place, full));
+            assert_ne!(read(size, full).as_ptr(), place);
             drop(much);
             let again: Vec<_> = (0..2).map(|_| Block::take(size)).collect();
             assert!(again.iter().any(|block| block.bytes.as_ptr() == place));
