@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use crate::session::Session;
@@ -14,8 +13,8 @@ const YOUNG: u64 = 256;
 /// knows nothing of a stream, instead of something wrong.
 #[derive(Debug)]
 pub(super) struct PerStream<T> {
-    /// `None`: lost for good.
-    streams: BTreeMap<u64, Option<T>>,
+    /// In the order of the generations, the newest of which is nearly always the one that comes. `None`: lost for good.
+    streams: Vec<(u64, Option<T>)>,
     /// At most so many entries are in use.
     entries: usize,
     /// No stream that is not known yet is taken in any more.
@@ -34,14 +33,19 @@ pub(super) trait Entries: Default {
 
 impl<T> Default for PerStream<T> {
     fn default() -> Self {
-        Self { streams: BTreeMap::new(), entries: 0, full: false, last: 0 }
+        Self { streams: Vec::new(), entries: 0, full: false, last: 0 }
     }
 }
 
 impl<T: Entries> PerStream<T> {
+    /// Where the stream is, or would be.
+    fn place(&self, generation: u64) -> Result<usize, usize> {
+        self.streams.binary_search_by_key(&generation, |(generation, _)| *generation)
+    }
+
     /// What is remembered of a stream, nothing yet where it is new; `None` where it is lost, or there is no room.
     pub(super) fn at(&mut self, generation: u64, session: &Session) -> Option<&mut T> {
-        if self.last != generation && !self.streams.contains_key(&generation) {
+        if self.last != generation && self.place(generation).is_err() {
             if self.streams.len() >= MAX_STREAMS {
                 self.forget_those_gone(session);
             }
@@ -49,7 +53,7 @@ impl<T: Entries> PerStream<T> {
             if self.full {
                 return None;
             }
-            self.streams.insert(generation, Some(T::default()));
+            self.put(generation, Some(T::default()));
         }
         self.last = generation;
         self.known(generation)
@@ -57,7 +61,15 @@ impl<T: Entries> PerStream<T> {
 
     /// As [`Self::at`], of a stream that is known already.
     pub(super) fn known(&mut self, generation: u64) -> Option<&mut T> {
-        self.streams.get_mut(&generation)?.as_mut()
+        let place = self.place(generation).ok()?;
+        self.streams.get_mut(place)?.1.as_mut()
+    }
+
+    fn put(&mut self, generation: u64, state: Option<T>) {
+        match self.place(generation) {
+            Ok(place) => self.streams[place].1 = state,
+            Err(place) => self.streams.insert(place, (generation, state)),
+        }
     }
 
     /// Whether no entry is remembered.
@@ -72,8 +84,8 @@ impl<T: Entries> PerStream<T> {
 
     /// Nothing is said of the stream any more.
     pub(super) fn lose(&mut self, generation: u64) {
-        if self.streams.contains_key(&generation) || self.streams.len() < MAX_STREAMS {
-            self.streams.insert(generation, None);
+        if self.place(generation).is_ok() || self.streams.len() < MAX_STREAMS {
+            self.put(generation, None);
         } else {
             self.full = true;
         }
@@ -83,7 +95,7 @@ impl<T: Entries> PerStream<T> {
     pub(super) fn grow(&mut self, generation: u64, session: &Session) -> bool {
         if self.entries >= MAX_ENTRIES {
             self.forget_those_gone(session);
-            self.entries = self.streams.values().flatten().map(T::entries).sum();
+            self.entries = self.streams.iter().filter_map(|(_, state)| Some(state.as_ref()?.entries())).sum();
         }
         if self.entries >= MAX_ENTRIES {
             self.lose(generation);
@@ -100,9 +112,9 @@ impl<T: Entries> PerStream<T> {
 
     fn forget_those_gone(&mut self, session: &Session) {
         let live: BTreeSet<_> = session.streams().live().map(|stream| stream.generation).collect();
-        let newest = self.streams.last_key_value().map_or(0, |(generation, _)| *generation);
+        let newest = self.streams.last().map_or(0, |(generation, _)| *generation);
         self.last = 0;
-        self.streams.retain(|generation, _| live.contains(generation) || generation + YOUNG > newest);
+        self.streams.retain(|(generation, _)| live.contains(generation) || generation + YOUNG > newest);
     }
 }
 

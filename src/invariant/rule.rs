@@ -64,6 +64,7 @@ pub(super) struct Gate {
 
 impl Gate {
     /// Whether the tool disturbs the connection with this entry, or does while it happens.
+    #[inline]
     pub(super) fn disturbed<'a>(&mut self, entry: &Entry) -> Option<Occasion<'a>> {
         let lasting = match entry.what {
             What::Frame(_) => return (self.paused > 0).then_some(Occasion::Disturbed { lasting: false }),
@@ -79,6 +80,7 @@ impl Gate {
     }
 
     /// What rules are to be shown of an entry that `session` has just observed.
+    #[inline]
     pub(super) fn pass<'a>(&mut self, entry: &'a Entry, session: &'a Session) -> Option<Occasion<'a>> {
         // What the tool forged towards an end is nobody's fault; what an end answered the tool is that end's.
         if entry.edge != session.edge() || (entry.origin == Origin::Tool && entry.direction == Direction::To) {
@@ -129,6 +131,7 @@ pub struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
+    #[inline]
     pub(super) fn new(at: Timestamp, head: &'a FrameHead, session: &'a Session, sender: Role) -> Self {
         let context = session.context();
         let mut seen = Self { at, head, session, context, sender, produced: None, live: None, item: None };
@@ -172,6 +175,7 @@ impl<'a> Seen<'a> {
     }
 
     /// The frame as evidence.
+    #[cold]
     fn breach(&self, expected: String, actual: String) -> Breach {
         let stream = self.context.stream.map(|stream| stream.key.vbucket);
         Breach {
@@ -353,16 +357,17 @@ impl Tally {
         self.first.get_or_insert_with(|| Box::new(evidence()));
     }
 
-    fn finding<R: Rule>(&self, role: Role) -> Option<Finding> {
-        let finding = match &self.first {
+    /// What is found of the rule with this id and requirement. No part of it is generic, as there are a hundred rules.
+    fn finding(&self, id: &'static str, requirement: &'static str) -> Option<Finding> {
+        Some(match &self.first {
             None if self.kept == 0 => return None,
-            None => Finding::pass(R::ID, R::REQUIREMENT).actual(format!("kept {} times", self.kept)),
+            None => Finding::pass(id, requirement).actual(format!("kept {} times", self.kept)),
             Some(breach) => {
                 let more = match self.broken {
                     0 | 1 => String::new(),
                     broken => format!(" (the first of {broken} times)"),
                 };
-                let mut finding = Finding::fail(R::ID, R::REQUIREMENT)
+                let mut finding = Finding::fail(id, requirement)
                     .expected(breach.expected.as_str())
                     .actual(format!("{}{more}", breach.actual));
                 finding.at = breach.at;
@@ -370,9 +375,21 @@ impl Tally {
                 finding.seqno = breach.seqno;
                 finding
             }
-        };
-        Some(finding.severity(R::SEVERITY).about(About::Role(role)))
+        })
     }
+}
+
+/// What is found of the rule at both ends.
+fn findings(
+    id: &'static str,
+    requirement: &'static str,
+    severity: Severity,
+    (producer, consumer): (&Tally, &Tally),
+) -> Vec<Finding> {
+    [(producer, Role::Producer), (consumer, Role::Consumer)]
+        .into_iter()
+        .filter_map(|(tally, role)| Some(tally.finding(id, requirement)?.severity(severity).about(About::Role(role))))
+        .collect()
 }
 
 impl<R: Rule> Invariant for Held<R> {
@@ -446,8 +463,7 @@ impl<R: Rule> Invariant for Held<R> {
             let tally = if R::BLAME == Some(Role::Consumer) { &mut consumer } else { &mut producer };
             tally.note(self.rule.end(), Breach::of_no_frame(None));
         }
-        let findings = [producer.finding::<R>(Role::Producer), consumer.finding::<R>(Role::Consumer)];
-        findings.into_iter().flatten().collect()
+        findings(R::ID, R::REQUIREMENT, R::SEVERITY, (&producer, &consumer))
     }
 }
 
