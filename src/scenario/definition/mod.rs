@@ -159,7 +159,8 @@ impl Scenario {
 
     /// The text of a file that says the same.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).unwrap_or_default()
+        // By way of JSON, which each part of a scenario can be written as anyway: TOML has to write one type only then.
+        serde_json::to_value(self).ok().and_then(|value| toml::to_string(&value).ok()).unwrap_or_default()
     }
 
     /// The scenarios that the tool brings along, each with the text of its file.
