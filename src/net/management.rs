@@ -13,13 +13,11 @@ use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
 use bytes::Bytes;
 use hyper::body::Frame;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio_rustls::server::TlsStream;
 
 use super::listen::accept;
-use super::tls::Acceptor;
 use super::{Entrance, Shutdown, Stop, serve_node};
 use crate::node::{Answer, Cluster, MAP_END, Method, Node};
 
@@ -62,12 +60,7 @@ struct Desk {
 async fn serve_management(entrance: Entrance, node: Node, changes: watch::Sender<()>, shutdown: Shutdown) {
     let mut stop = shutdown.listen();
     let router = Router::new().fallback(answer).with_state(Desk { node, changes });
-    let serving = async {
-        match entrance.tls {
-            None => axum::serve(entrance.listener, router).await,
-            Some(tls) => axum::serve(Sealed::new(entrance.listener, tls)?, router).await,
-        }
-    };
+    let serving = async { axum::serve(Joined::new(entrance)?, router).await };
     tokio::select! {
         served = serving => {
             if let Err(error) = served {
@@ -78,17 +71,22 @@ async fn serve_management(entrance: Entrance, node: Node, changes: watch::Sender
     }
 }
 
-/// Connections whose handshake is done; those that are slow at it keep nobody.
-struct Sealed {
-    streams: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+/// A connection, plain or not: hyper is built once for both.
+trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<I: AsyncRead + AsyncWrite + Unpin + Send> Io for I {}
+
+/// Connections whose handshake, if there is one, is done; those that are slow at it keep nobody.
+struct Joined {
+    streams: mpsc::Receiver<(Box<dyn Io>, SocketAddr)>,
     at: SocketAddr,
 }
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-impl Sealed {
-    fn new(listener: TcpListener, tls: Acceptor) -> io::Result<Self> {
+impl Joined {
+    fn new(Entrance { listener, tls }: Entrance) -> io::Result<Self> {
         let at = listener.local_addr()?;
         let (sender, streams) = mpsc::channel(1);
         tokio::spawn(async move {
@@ -100,10 +98,14 @@ impl Sealed {
                 let (tls, sender) = (tls.clone(), sender.clone());
                 tokio::spawn(async move {
                     let Ok(from) = stream.peer_addr() else { return };
-                    match tls.accept_stream(stream, HANDSHAKE).await {
-                        Ok(stream) => drop(sender.send((stream, from)).await),
-                        Err(error) => error.tell(),
-                    }
+                    let stream: Box<dyn Io> = match tls {
+                        None => Box::new(stream),
+                        Some(tls) => match tls.accept_stream(stream, HANDSHAKE).await {
+                            Ok(stream) => Box::new(stream),
+                            Err(error) => return error.tell(),
+                        },
+                    };
+                    drop(sender.send((stream, from)).await);
                 });
             }
         });
@@ -111,8 +113,8 @@ impl Sealed {
     }
 }
 
-impl Listener for Sealed {
-    type Io = TlsStream<TcpStream>;
+impl Listener for Joined {
+    type Io = Box<dyn Io>;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {

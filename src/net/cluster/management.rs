@@ -64,9 +64,9 @@ impl Desk {
         let Ok(accepted_at) = stream.local_addr() else { return };
         let me = Arc::new((self, accepted_at));
         match &me.0.tls {
-            None => requests(TokioIo::new(stream), &me).await,
+            None => requests(Box::new(TokioIo::new(stream)), &me).await,
             Some(tls) => match tls.accept_stream(stream, LIMIT).await {
-                Ok(stream) => requests(TokioIo::new(stream), &me).await,
+                Ok(stream) => requests(Box::new(TokioIo::new(stream)), &me).await,
                 Err(error) => error.tell(),
             },
         }
@@ -108,10 +108,10 @@ impl Desk {
         let asking = async {
             let stream = dial(target, LIMIT).await.map_err(|error| error.to_string())?;
             match &self.upstream.tls {
-                None => send(TokioIo::new(stream), asked).await,
+                None => send(Box::new(TokioIo::new(stream)), asked).await,
                 Some(tls) => {
                     let stream = tls.connect_stream(stream, &target.host).await.map_err(|error| error.to_string())?;
-                    send(TokioIo::new(stream), asked).await
+                    send(Box::new(TokioIo::new(stream)), asked).await
                 }
             }
         };
@@ -119,7 +119,12 @@ impl Desk {
     }
 }
 
-async fn requests<I: Read + Write + Unpin + Send + 'static>(io: I, me: &Arc<(Desk, std::net::SocketAddr)>) {
+/// A connection, plain or not: hyper is built once for both.
+trait Io: Read + Write + Unpin + Send {}
+
+impl<I: Read + Write + Unpin + Send> Io for I {}
+
+async fn requests(io: Box<dyn Io>, me: &Arc<(Desk, std::net::SocketAddr)>) {
     let service = service_fn(|request| {
         let me = Arc::clone(me);
         async move {
@@ -135,10 +140,7 @@ async fn requests<I: Read + Write + Unpin + Send + 'static>(io: I, me: &Arc<(Des
     }
 }
 
-async fn send<I: Read + Write + Unpin + Send + 'static>(
-    io: I,
-    request: Request<Empty<Bytes>>,
-) -> Result<Response<Incoming>, String> {
+async fn send(io: Box<dyn Io>, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, String> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(io).await.map_err(|error| error.to_string())?;
     // It ends when the answer's body is read, or nobody wants it any more.
