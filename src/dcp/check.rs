@@ -13,29 +13,35 @@ use crate::wire::Frame;
 pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl Fields<'_> {
+    #[inline]
     fn take<const N: usize>(&mut self) -> [u8; N] {
         let (taken, rest) = self.0.split_first_chunk().map_or(([0; N], &[][..]), |(taken, rest)| (*taken, rest));
         self.0 = rest;
         taken
     }
 
+    #[inline]
     pub(super) fn u8(&mut self) -> u8 {
         let [byte] = self.take();
         byte
     }
 
+    #[inline]
     pub(super) fn u16(&mut self) -> u16 {
         u16::from_be_bytes(self.take())
     }
 
+    #[inline]
     pub(super) fn u32(&mut self) -> u32 {
         u32::from_be_bytes(self.take())
     }
 
+    #[inline]
     pub(super) fn u64(&mut self) -> u64 {
         u64::from_be_bytes(self.take())
     }
 
+    #[inline]
     pub(super) fn i64(&mut self) -> i64 {
         i64::from_be_bytes(self.take())
     }
@@ -52,6 +58,7 @@ fn name(frame: &Frame<'_>) -> String {
 }
 
 /// The extras, which must have this many bytes.
+#[inline]
 pub(super) fn extras<'a>(frame: &Frame<'a>, expected: usize) -> Result<Fields<'a>, Malformed> {
     let extras = frame.extras();
     if extras.len() == expected {
@@ -72,6 +79,7 @@ pub(super) fn no_key(frame: &Frame<'_>) -> Result<(), Malformed> {
     }
 }
 
+#[inline]
 pub(super) fn some_key(frame: &Frame<'_>) -> Result<(), Malformed> {
     match frame.header().key_len {
         0 => Err(malformed!("expected {} to have a key, found none", name(frame))),
@@ -119,22 +127,26 @@ pub(super) fn no_cas(frame: &Frame<'_>) -> Result<(), Malformed> {
 }
 
 /// dcp-protocol.md §4.2: no item has seqno 0.
+#[inline]
 pub(super) fn seqno(frame: &Frame<'_>, seqno: u64) -> Result<u64, Malformed> {
     if seqno == 0 { Err(malformed!("expected {} to have a by_seqno above 0, found 0", name(frame))) } else { Ok(seqno) }
 }
 
 /// dcp-protocol.md §4.2: extended metadata is no longer accepted.
+#[inline]
 pub(super) fn nmeta(frame: &Frame<'_>, nmeta: u16) -> Result<u16, Malformed> {
     if nmeta == 0 { Ok(0) } else { Err(malformed!("expected {} to have an nmeta of 0, found {nmeta}", name(frame))) }
 }
 
 /// The key of a document message.
+#[inline]
 pub(super) fn key(frame: &Frame<'_>, negotiated: &Negotiated) -> Result<(), Malformed> {
     some_key(frame)?;
     split_key(frame.key(), negotiated.collections).map(|_| ())
 }
 
 /// Datatype, key and value of a message that carries a document.
+#[inline]
 pub(super) fn document(frame: &Frame<'_>, negotiated: &Negotiated) -> Result<(), Malformed> {
     let datatype = frame.header().datatype;
     if !datatype.is_defined() {

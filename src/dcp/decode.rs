@@ -75,6 +75,7 @@ pub fn decode(frame: &Frame<'_>, negotiated: &Negotiated) -> Result<Message, Mal
     }
 }
 
+#[inline]
 fn framing_extras(frame: &Frame<'_>) -> Result<(), Malformed> {
     for info in frame.frame_infos() {
         let info = info.map_err(|error| malformed!("frame info: {error}"))?;

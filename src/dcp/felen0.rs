@@ -31,6 +31,7 @@ pub fn felen0_repaired(frame: &Frame<'_>, negotiated: &Negotiated) -> Option<Vec
     Frame::new(&bytes).is_ok().then_some(bytes)
 }
 
+#[inline]
 pub(super) fn refuse(frame: &Frame<'_>, negotiated: &Negotiated) -> Result<(), Malformed> {
     if is_felen0_quirk(frame, negotiated) {
         Err(malformed!(

@@ -24,6 +24,7 @@ pub struct FrameHead {
 
 impl FrameHead {
     /// Whether an answer follows when all goes well; never for a response.
+    #[inline]
     pub fn expects_answer(&self) -> bool {
         match &self.message {
             Ok(message) => message.expects_answer(&self.header),
@@ -33,6 +34,7 @@ impl FrameHead {
 }
 
 /// The form that the journal keeps: what the frame says, and a hash of its key seeded with `key_seed`.
+#[inline]
 pub fn head(frame: &Frame<'_>, negotiated: &Negotiated, key_seed: u64) -> FrameHead {
     let key = document_key(frame, negotiated.collections);
     let stream_id = frame.header().is_request().then(|| frame.frame_infos().stream_id()).flatten();
@@ -46,6 +48,7 @@ pub fn head(frame: &Frame<'_>, negotiated: &Negotiated, key_seed: u64) -> FrameH
 }
 
 /// The seeded hash of a key without its collection id.
+#[inline]
 pub(super) fn hash(key: &[u8], seed: u64) -> u64 {
     siphasher::sip::SipHasher13::new_with_keys(seed, 0).hash(key)
 }

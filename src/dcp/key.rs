@@ -71,6 +71,7 @@ pub const fn carries_document(opcode: Opcode) -> bool {
 }
 
 /// The document key of a frame, where its message has one and it is legal.
+#[inline]
 pub fn document_key<'a>(frame: &Frame<'a>, collections: bool) -> Option<Key<'a>> {
     if frame.header().is_request() && carries_key(frame.header().opcode) {
         split_key(frame.key(), collections).ok()

@@ -102,6 +102,7 @@ pub enum Message {
 
 impl Message {
     /// The seqno that the message has in its stream: a commit's or abort's own one. Markers have none.
+    #[inline]
     pub const fn by_seqno(&self) -> Option<u64> {
         #[allow(clippy::wildcard_enum_match_arm)] // the question is put to eight kinds of message
         match self {
@@ -119,6 +120,7 @@ impl Message {
 
     /// Whether an answer follows when all goes well: as [`expects_answer`] says of the opcode, and a snapshot marker
     /// with the Ack flag is answered too (dcp-protocol.md §4.1). Never for a response.
+    #[inline]
     pub const fn expects_answer(&self, header: &Header) -> bool {
         if let Self::SnapshotMarker(marker) = self {
             return marker.flags & SnapshotMarker::ACK != 0;
@@ -128,6 +130,7 @@ impl Message {
 }
 
 /// Whether the header alone says that an answer follows.
+#[inline]
 pub(super) const fn header_expects_answer(header: &Header) -> bool {
     match header.server_opcode() {
         Some(opcode) => header.magic.is_request() && server_expects_answer(opcode),

@@ -53,6 +53,7 @@ pub struct Bounds {
 impl Bounds {
     /// What keeps to both.
     #[must_use]
+    #[inline]
     pub fn and(self, other: Self) -> Self {
         Self { up_to: self.up_to.min(other.up_to), room: self.room.min(other.room) }
     }
@@ -60,6 +61,7 @@ impl Bounds {
 
 impl Mould {
     /// Whether the bytes behind a frame begin as it does, so that it is worth asking whether they are alike.
+    #[inline]
     pub fn may_fit(frame: &Frame<'_>, next: &[u8]) -> bool {
         let word = |bytes: &[u8]| bytes.first_chunk().map(|first| u64::from_be_bytes(*first) & SAME);
         frame.header().opcode == Opcode::DCP_MUTATION
@@ -68,6 +70,7 @@ impl Mould {
 
     /// The mould of a mutation, `head`, which is whole and was read with what was `negotiated`. Frames are alike only up to
     /// `whole_limit` bytes each.
+    #[inline]
     pub fn of(
         frame: &Frame<'_>,
         head: &FrameHead,
@@ -104,6 +107,7 @@ impl Mould {
 
     /// The same, up to these bounds.
     #[must_use]
+    #[inline]
     pub const fn within(self, bounds: Bounds) -> Self {
         Self { bounds, ..self }
     }
@@ -273,15 +277,18 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
+    #[inline]
     fn by_seqno(&self) -> u64 {
         self.u64_at(HEADER_LEN)
     }
 
     /// The hash of its key.
+    #[inline]
     fn key_hash(&self) -> u64 {
         hash(self.key, self.seed)
     }
 
+    #[inline]
     fn told(&self) -> Told {
         Told {
             by_seqno: self.by_seqno(),

@@ -194,6 +194,7 @@ impl<O: Observer> Engine<O> {
     }
 
     /// Tells of what is delivered to an end, as far as that end knows where frames begin.
+    #[inline]
     pub(super) fn delivered(&mut self, entry: &Entry) {
         let to = index(entry.edge);
         match (&entry.what, self.framed[to]) {

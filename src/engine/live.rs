@@ -183,6 +183,7 @@ impl<O: Observer> Engine<O> {
     }
 
     /// Notes that a frame came; returns the entry that tells of its delivery.
+    #[inline]
     fn seen(&mut self, from: Side, frame: Frame<'_>, now: Timestamp) -> Entry {
         let head = dcp::head(&frame, self.sessions.at(from).negotiated(), self.key_seed);
         let (direction, origin) = (Direction::From, Origin::Peer);

@@ -334,6 +334,7 @@ impl<O: Observer> Engine<O> {
     }
 
     /// The next thing that the driver is to do.
+    #[inline]
     pub fn poll(&mut self) -> Option<Output> {
         self.outbox.pop()
     }
@@ -348,10 +349,12 @@ impl<O: Observer> Engine<O> {
         (&mut self.observer, &self.sessions)
     }
 
+    #[inline]
     fn whole_limit(&self, from: Side, header: &Header) -> Option<usize> {
         self.interceptor.as_ref()?.whole_limit(from, header)
     }
 
+    #[inline]
     fn tell(&mut self, event: &Event<'_>, now: Timestamp) {
         if let Some(interceptor) = &mut self.interceptor {
             let actions = interceptor.on_event(event, &self.sessions, now);
@@ -360,6 +363,7 @@ impl<O: Observer> Engine<O> {
         self.announce(now);
     }
 
+    #[inline]
     fn note(&mut self, entry: &Entry) -> Context {
         let context = *self.sessions.at_mut(entry.edge).observe(entry);
         self.observer.observe(entry, &context, self.sessions.at(entry.edge));
@@ -456,6 +460,7 @@ impl<O: Observer> Engine<O> {
     }
 
     /// Passes on a frame, or what is left of one, behind what is held; it `ends` unless a value flows by behind it.
+    #[inline]
     fn relay(&mut self, to: Side, bytes: &[u8], entry: Entry, ends: bool, now: Timestamp) {
         if self.holds.is_held(to) {
             return self.pass(to, Held::frame(Bytes::copy_from_slice(bytes), entry, ends), now);

@@ -21,21 +21,25 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// The chunk that relayed bytes are from, up to [`Self::end`].
+    #[inline]
     pub(super) fn begin(&mut self, chunk: &Bytes) {
         self.chunk = chunk.clone();
     }
 
+    #[inline]
     pub(super) fn end(&mut self) {
         self.flush();
         self.chunk = Bytes::new();
     }
 
     /// Whether the direction to an end was not closed: what is written after a close goes nowhere.
+    #[inline]
     pub(super) const fn is_open(&self, to: Side) -> bool {
         !self.closed[index(to)]
     }
 
     /// Writes relayed bytes: a part of the chunk, or bytes kept from an earlier one.
+    #[inline]
     pub(super) fn relay(&mut self, to: Side, bytes: &[u8]) {
         let offset = (bytes.as_ptr() as usize).wrapping_sub(self.chunk.as_ptr() as usize);
         if offset >= self.chunk.len() || bytes.len() > self.chunk.len() - offset {
@@ -69,10 +73,12 @@ impl Outbox {
         self.queue.push_back(Output::Wait(until));
     }
 
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<Output> {
         self.queue.pop_front()
     }
 
+    #[inline]
     fn flush(&mut self) {
         if let Some((to, range)) = self.run.take() {
             self.queue.push_back(Output::Write { to, bytes: self.chunk.slice(range) });

@@ -17,11 +17,13 @@ use crate::wire::Frame;
 
 impl<O: Observer> Engine<O> {
     /// What frames must be like to be alike to this one, as far as it says itself.
+    #[inline]
     pub(super) fn mould(&self, from: Side, frame: &Frame<'_>, head: &FrameHead) -> Option<Mould> {
         Mould::of(frame, head, self.sessions.at(from).negotiated(), WHOLE_LIMIT, self.key_seed)
     }
 
     /// Whether what is alike to a frame that has just gone on may be taken in all at once, and how far.
+    #[inline]
     pub(super) fn leads(&self, from: Side, mould: Mould) -> Option<Mould> {
         let (to, header) = (from.other(), mould.header());
         let goes_on = self.outbox.is_open(to)

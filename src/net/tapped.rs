@@ -51,6 +51,7 @@ pub struct Eyes {
 }
 
 impl Observer for Eyes {
+    #[inline]
     fn observe(&mut self, entry: &Entry, context: &Context, session: &Session) {
         self.judge.observe(entry, context, session);
         if let Some(tape) = &mut self.tape {
@@ -64,10 +65,12 @@ impl Observer for Eyes {
         }
     }
 
+    #[inline]
     fn bears_stretch(&self, header: &Header) -> bool {
         self.tape.is_none() && self.ear.as_ref().is_none_or(Ear::hears_nothing) && self.judge.bears_stretch(header)
     }
 
+    #[inline]
     fn observe_stretch(&mut self, entries: &Entries<'_>, session: &Session) {
         self.judge.observe_stretch(entries, session);
         if let Some(meter) = &mut self.meter {
@@ -232,6 +235,7 @@ impl Tapped {
 }
 
 impl Core for Tapped {
+    #[inline]
     fn feed(&mut self, from: Side, bytes: Bytes, now: Timestamp) {
         self.now = now;
         self.crossed[index(from)].from += bytes.len() as u64;
@@ -259,6 +263,7 @@ impl Core for Tapped {
         self.engine.wakeup(now);
     }
 
+    #[inline]
     fn poll(&mut self) -> Option<Output> {
         let output = self.engine.poll();
         let now = self.now;

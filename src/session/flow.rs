@@ -74,6 +74,7 @@ impl Flow {
         self.window.unwrap_or_default().saturating_sub(self.outstanding).saturating_sub(1)
     }
 
+    #[inline]
     pub(super) fn charge(&mut self, bytes: u64) {
         self.charged_total = self.charged_total.saturating_add(bytes);
         if self.is_on() {

@@ -140,11 +140,13 @@ impl Session {
     }
 
     /// The side that sends mutations; `None` before DCP_OPEN, provisional till its answer.
+    #[inline]
     pub fn producer(&self) -> Option<Side> {
         self.open_or_opening().map(Open::producer)
     }
 
     /// What the end at `side` is; `None` before DCP_OPEN.
+    #[inline]
     pub fn role(&self, side: Side) -> Option<Role> {
         self.producer().map(|producer| if producer == side { Role::Producer } else { Role::Consumer })
     }
@@ -248,6 +250,7 @@ impl Session {
         !self.lost && !self.garbled && !self.gap && !self.streams.overflowed() && !self.outstanding.overflowed()
     }
 
+    #[inline]
     fn open_or_opening(&self) -> Option<&Open> {
         self.open.as_ref().or_else(|| self.opening.first().map(|(_, open)| open))
     }

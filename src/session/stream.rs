@@ -198,6 +198,7 @@ impl Stream {
     }
 
     /// How it stands.
+    #[inline]
     pub(super) const fn before(&self) -> Before {
         Before {
             generation: self.generation,
@@ -214,6 +215,7 @@ impl Stream {
     }
 
     /// A message of the stream crossed.
+    #[inline]
     pub(super) fn take(&mut self, entry: &Entry, head: &FrameHead, charge: u32) {
         self.counts.frames = self.counts.frames.saturating_add(1);
         self.counts.charged = self.counts.charged.saturating_add(charge.into());
@@ -290,6 +292,7 @@ impl Stream {
         self.last_seqno = stretch.last_seqno();
     }
 
+    #[inline]
     fn item(&mut self, seqno: u64) {
         self.counts.items = self.counts.items.saturating_add(1);
         if let Some(snapshot) = &mut self.snapshot {

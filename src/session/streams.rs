@@ -79,6 +79,7 @@ pub struct Streams {
 
 impl Streams {
     /// The stream of `key`: its current generation, or where there is none yet the one requested.
+    #[inline]
     pub fn at(&self, key: StreamKey) -> Option<&Stream> {
         self.slot(key)?.newest()
     }
@@ -96,6 +97,7 @@ impl Streams {
     }
 
     /// The generation of `key` that has `opaque` and is not gone.
+    #[inline]
     pub fn of(&self, key: StreamKey, opaque: Opaque) -> Option<&Stream> {
         let slot = self.slot(key)?;
         let current = slot.current.as_ref().filter(|stream| stream.opaque == opaque);
@@ -202,6 +204,7 @@ impl Streams {
     }
 
     /// The generation of `key` that has `opaque`, to be changed.
+    #[inline]
     pub(super) fn of_mut(&mut self, key: StreamKey, opaque: Opaque) -> Option<&mut Stream> {
         let slot = self.slot_mut(key)?;
         let current = slot.current.as_mut().filter(|stream| stream.opaque == opaque);
@@ -223,6 +226,7 @@ impl Streams {
         slot.current.iter_mut().chain(&mut slot.requested).find(|stream| stream.generation == generation)
     }
 
+    #[inline]
     fn slot(&self, key: StreamKey) -> Option<&Slot> {
         let at = match self.last {
             Some((last, at)) if last == key => at,
@@ -231,6 +235,7 @@ impl Streams {
         self.slots.get(at)
     }
 
+    #[inline]
     fn slot_mut(&mut self, key: StreamKey) -> Option<&mut Slot> {
         let at = match self.last {
             Some((last, at)) if last == key => at,

@@ -71,6 +71,7 @@ impl Deframer {
     }
 
     /// As [`Self::next`]; a frame for whose header `limit` names a length is whole up to that length instead.
+    #[inline]
     pub fn next_with<'a, 'b: 'a>(
         &'a mut self,
         input: &mut &'b [u8],
@@ -126,6 +127,7 @@ impl Deframer {
         }
     }
 
+    #[inline]
     fn frame<'a, 'b: 'a>(
         &'a mut self,
         input: &mut &'b [u8],
@@ -172,6 +174,7 @@ impl Deframer {
     }
 
     /// How many bytes are needed to go on: the header, then the head or the whole frame.
+    #[inline]
     fn wanted(&self, bytes: &[u8], limit: &impl Fn(&Header) -> Option<usize>) -> Result<usize, FramingError> {
         if let Some(&magic) = bytes.first()
             && !super::Magic(magic).is_known()
@@ -186,6 +189,7 @@ impl Deframer {
     }
 
     /// A frame that has been kept beyond its head, by a limit that is there no more, is whole all the same.
+    #[inline]
     fn whole_where_kept(&self, wanted: usize) -> usize {
         if wanted >= self.partial.len() {
             return wanted;
@@ -194,6 +198,7 @@ impl Deframer {
         whole.map_or(wanted, |len| usize::try_from(len).unwrap_or(usize::MAX))
     }
 
+    #[inline]
     fn emit<'s>(state: &mut State, bytes: &'s [u8]) -> Option<Piece<'s>> {
         let frame = Frame::new(bytes).ok()?;
         if !frame.is_whole() {

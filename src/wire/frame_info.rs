@@ -50,6 +50,7 @@ impl<'a> FrameInfos<'a> {
             .map(u16::from_be_bytes)
     }
 
+    #[inline]
     fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
@@ -63,6 +64,7 @@ impl<'a> FrameInfos<'a> {
         self.take(1)?.first().map(|&more| 15_u16.saturating_add(more.into()))
     }
 
+    #[inline]
     fn read(&mut self) -> Result<FrameInfo<'a>, FrameInfoError> {
         let first = self.take(1).and_then(|b| b.first().copied()).ok_or(FrameInfoError::EscapeCut)?;
         let id = self.escaped(first >> 4).ok_or(FrameInfoError::EscapeCut)?;
@@ -76,6 +78,7 @@ impl<'a> FrameInfos<'a> {
 impl<'a> Iterator for FrameInfos<'a> {
     type Item = Result<FrameInfo<'a>, FrameInfoError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;

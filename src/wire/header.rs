@@ -128,6 +128,7 @@ impl Header {
     ///
     /// # Errors
     /// [`FramingError::Truncated`] where there are fewer than 24 bytes.
+    #[inline]
     pub fn parse_slice(bytes: &[u8]) -> Result<Self, FramingError> {
         bytes
             .first_chunk()
@@ -139,6 +140,7 @@ impl Header {
     ///
     /// # Errors
     /// The first rule that is broken.
+    #[inline]
     pub fn check(&self) -> Result<(), FramingError> {
         if !self.magic.is_known() {
             return Err(FramingError::Magic(self.magic));

@@ -9,6 +9,7 @@ pub(super) struct Cell(AtomicU64);
 
 impl Cell {
     /// For the task that owns it.
+    #[inline]
     pub(super) fn add(&self, more: u64) {
         self.set(self.get().wrapping_add(more));
     }
