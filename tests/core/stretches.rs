@@ -106,12 +106,13 @@ impl Way {
         let mut text = String::new();
         let (eyes, sessions) = self.engine.observed();
         let judgement = eyes.judge.judgement(sessions.at(Side::Upstream));
-        write!(text, "{judgement:?}\n{sessions:?}\n").unwrap();
+        write!(text, "{judgement:?}\n{sessions:?}\n").expect("text has room");
         for suite in &eyes.suites {
-            write!(text, "{suite:?}").unwrap();
+            write!(text, "{suite:?}").expect("text has room");
         }
         let reading = self.totals.read();
-        write!(text, "{:?} {:?} {:?}", reading.frames, self.to.each_ref().map(Vec::len), self.closes).unwrap();
+        write!(text, "{:?} {:?} {:?}", reading.frames, self.to.each_ref().map(Vec::len), self.closes)
+            .expect("text has room");
         text
     }
 }
@@ -325,7 +326,7 @@ fn stream_req(vbucket: u16, opaque: Opaque) -> [(bool, Bytes); 2] {
 
 fn armed(text: &str) -> Plan {
     let text = format!("name = 's'\nabout = 'a'\n[[steps]]\nname = 's'\n{text}\n");
-    Plan { scenarios: vec![Scenario::parse(&text).unwrap()], ..plan() }
+    Plan { scenarios: vec![Scenario::parse(&text).expect("a scenario")], ..plan() }
 }
 
 fn plan() -> Plan {
@@ -356,7 +357,7 @@ fn run(seed: u64) -> (u64, u64) {
         _ => plan(),
     };
     let is_armed = seed % 8 < 4;
-    let consumer = if seed % 5 == 0 { Side::Upstream } else { Side::Dialler };
+    let consumer = if seed.is_multiple_of(5) { Side::Upstream } else { Side::Dialler };
     let mut ways = [Way::new(true, &plan, is_armed), Way::new(false, &plan, is_armed)];
     let mut now = Timestamp(1_000_000_000);
     let mut said = opening(&mut dice, collections);
