@@ -59,7 +59,8 @@ pub(crate) fn strangers(groups: &[u32], addresses: &[SocketAddr]) -> io::Result<
     for (process, _) in processes(groups) {
         for fd in fs::read_dir(process.join("fd")).into_iter().flatten().flatten() {
             let link = fs::read_link(fd.path()).unwrap_or_default();
-            let inode = link.to_str().and_then(|link| link.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok());
+            let inode =
+                link.to_str().and_then(|link| link.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok());
             sockets.extend(inode);
         }
     }

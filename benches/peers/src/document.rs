@@ -26,7 +26,8 @@ fn machine(relays: &[Relay]) -> String {
         String::from_utf8(output.unwrap_or_default()).unwrap_or_default()
     };
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("", |(_, name)| name);
+    let model =
+        cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("", |(_, name)| name);
     let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
     let command: Vec<String> = std::env::args().skip(1).collect();
     let mut versions: Vec<String> = relays

@@ -31,7 +31,8 @@ pub(crate) struct Flood {
 impl Flood {
     /// Values of so many bytes, blocks of about `size` bytes or of one frame, taking turns on so many streams.
     pub(crate) fn new(value: usize, streams: u64, size: usize) -> Self {
-        let head = Head { magic: wire::REQUEST, opcode: wire::MUTATION, opaque: wire::stream_opaque(0), ..Head::default() };
+        let head =
+            Head { magic: wire::REQUEST, opcode: wire::MUTATION, opaque: wire::stream_opaque(0), ..Head::default() };
         let one = wire::frame(head, &[0; MUTATION_EXTRAS], KEY, &vec![b'v'; value]);
         let fit = (size / one.len()).max(1) as u64;
         let (run, rows) = if streams == 1 {

@@ -112,7 +112,9 @@ fn measure(args: &Args, files: u64) -> io::Result<bool> {
         .into_iter()
         .filter(|kind| args.relays.is_empty() || args.relays.iter().any(|name| name == kind.id()))
         .filter(|kind| is_there(*kind))
-        .flat_map(|kind| (0..if kind.is_ours() { place.builds.len() } else { 1 }).map(move |build| Relay { kind, build }))
+        .flat_map(|kind| {
+            (0..if kind.is_ours() { place.builds.len() } else { 1 }).map(move |build| Relay { kind, build })
+        })
         .collect();
     let mut tables = BTreeMap::new();
     let mut failures = Vec::new();
@@ -123,7 +125,9 @@ fn measure(args: &Args, files: u64) -> io::Result<bool> {
         }
         if what.files() > files {
             let needed = what.files();
-            eprintln!("SKIPPED {name}: expected leave for {needed} open files, found {files}; as root: ulimit -n {needed}");
+            eprintln!(
+                "SKIPPED {name}: expected leave for {needed} open files, found {files}; as root: ulimit -n {needed}"
+            );
             continue;
         }
         let mut those = relays.clone();

@@ -4,6 +4,9 @@ use std::fs;
 use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::TcpStream;
@@ -104,7 +107,16 @@ impl Kind {
     pub(crate) const fn peer(self) -> Self {
         match self {
             Self::Tls | Self::HaproxyTls => Self::HaproxyTls,
-            _ => Self::Haproxy,
+            Self::Direct
+            | Self::Haproxy
+            | Self::HaproxyTuned
+            | Self::Nginx
+            | Self::Socat
+            | Self::Toxiproxy
+            | Self::Tokio
+            | Self::Plain
+            | Self::Armed
+            | Self::Recording => Self::Haproxy,
         }
     }
 
@@ -115,7 +127,7 @@ impl Kind {
             Self::Nginx => Some(["nginx", "-v"]),
             Self::Socat => Some(["socat", "-V"]),
             Self::Toxiproxy => Some(["toxiproxy-server", "-version"]),
-            _ => None,
+            Self::Direct | Self::Tokio | Self::Plain | Self::Armed | Self::Recording | Self::Tls => None,
         }
     }
 }
@@ -137,7 +149,9 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn name(&self, relay: Relay) -> String {
         match self.builds.get(relay.build) {
-            Some((label, _)) if relay.kind.is_ours() && self.builds.len() > 1 => format!("{} [{label}]", relay.kind.name()),
+            Some((label, _)) if relay.kind.is_ours() && self.builds.len() > 1 => {
+                format!("{} [{label}]", relay.kind.name())
+            }
             _ => relay.kind.name().to_owned(),
         }
     }
@@ -229,10 +243,18 @@ impl Running {
             Kind::Armed => {
                 let path = dir.join("never.toml");
                 fs::write(&path, NEVER)?;
-                return running.dcproxy(relay, place, upstream, &["--era", "7.0", "--scenario", &path.display().to_string()]);
+                return running.dcproxy(
+                    relay,
+                    place,
+                    upstream,
+                    &["--era", "7.0", "--scenario", &path.display().to_string()],
+                );
             }
             Kind::Recording => {
-                let path = dir.join("run.pcapng");
+                // In memory where there is such a place: what a disk takes in a second is another question.
+                let shared = Path::new("/dev/shm");
+                let path = if shared.is_dir() { shared } else { dir }
+                    .join(format!("dcproxy-peers-{}.pcapng", std::process::id()));
                 fs::remove_file(&path).ok();
                 running.recording = Some(path.clone());
                 return running.dcproxy(relay, place, upstream, &["--record", &path.display().to_string()]);
@@ -300,7 +322,7 @@ impl Running {
         if self.children.is_empty() { Ok(Vec::new()) } else { cost::strangers(&self.groups(), peers) }
     }
 
-    /// Ends it; what those say that are ours, and how many bytes were recorded.
+    /// Ends it; what those say that are ours, and how many frames a recording has lost, each at two edges.
     pub(crate) fn stop(mut self) -> io::Result<(Vec<Report>, Option<u64>)> {
         let mut reports = Vec::new();
         if !self.reports.is_empty() {
@@ -319,8 +341,8 @@ impl Running {
                 findings: connections.iter().flat_map(findings).take(3).collect::<Vec<_>>().join("; "),
             });
         }
-        let recorded = self.recording.as_ref().map(|path| fs::metadata(path).map(|file| file.len())).transpose()?;
-        Ok((reports, recorded))
+        let lost = self.recording.as_deref().map(lost).transpose()?;
+        Ok((reports, lost))
     }
 }
 
@@ -338,10 +360,28 @@ impl Drop for Running {
     }
 }
 
+/// How many frames a recording says that it lacks, in the comments of its last two blocks: those of the two edges.
+fn lost(recording: &Path) -> io::Result<u64> {
+    let mut file = fs::File::open(recording)?;
+    let len = file.metadata()?.len();
+    file.seek(SeekFrom::Start(len.saturating_sub(1024)))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    let tail = String::from_utf8_lossy(&tail);
+    let comments: Vec<&str> = tail.split("dcproxy: ").skip(1).collect();
+    if comments.is_empty() {
+        return Err(io::Error::other("expected a recording to tell at its end what it lacks"));
+    }
+    let lost = |comment: &&str| comment.split_once(" frames (").and_then(|(count, _)| count.parse::<u64>().ok());
+    Ok(comments.iter().filter_map(lost).sum())
+}
+
 fn findings(connection: &serde_json::Value) -> Vec<String> {
     let all = connection["findings"].as_array().map_or(&[][..], Vec::as_slice);
     let those = all.iter().filter(|finding| finding["verdict"] != "pass");
-    those.map(|finding| format!("{}: expected {}, found {}", finding["id"], finding["expected"], finding["actual"])).collect()
+    those
+        .map(|finding| format!("{}: expected {}, found {}", finding["id"], finding["expected"], finding["actual"]))
+        .collect()
 }
 
 /// Waits until somebody there lets this in.

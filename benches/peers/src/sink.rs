@@ -163,8 +163,7 @@ impl Walk {
             // A head that is cut: put together byte by byte, as a response may have no body at all.
             self.head.push(bytes[0]);
             bytes = &bytes[1..];
-            let whole = self.head.len() == LOOK
-                || self.head.len() == HEADER && self.head[1] != wire::MUTATION;
+            let whole = self.head.len() == LOOK || self.head.len() == HEADER && self.head[1] != wire::MUTATION;
             if whole {
                 let head = std::mem::take(&mut self.head);
                 self.skip = self.frame(&head)? - head.len();

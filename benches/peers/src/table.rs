@@ -92,7 +92,8 @@ impl Table {
                 let spread = self.spread(relay, column.name).map_or_else(|| "-".to_owned(), Spread::text);
                 text += &format!(" {spread} |");
                 if column.compared {
-                    let ratio = self.ratio(relay, peer, column.name).filter(|_| relay != peer && relay.kind != Kind::Direct);
+                    let ratio =
+                        self.ratio(relay, peer, column.name).filter(|_| relay != peer && relay.kind != Kind::Direct);
                     text += &format!(" {} |", ratio.map_or_else(|| "-".to_owned(), Spread::text));
                 }
             }

@@ -53,7 +53,12 @@ pub(crate) fn open(name: &str) -> Vec<u8> {
 pub(crate) fn stream_request(vbucket: u16) -> Vec<u8> {
     let mut extras = [0; 48];
     extras[16..24].copy_from_slice(&u64::MAX.to_be_bytes());
-    frame(Head { magic: REQUEST, opcode: STREAM_REQ, vbucket, opaque: stream_opaque(vbucket), cas: 0 }, &extras, &[], &[])
+    frame(
+        Head { magic: REQUEST, opcode: STREAM_REQ, vbucket, opaque: stream_opaque(vbucket), cas: 0 },
+        &extras,
+        &[],
+        &[],
+    )
 }
 
 /// The opaque of the stream that [`stream_request`] asks for.
