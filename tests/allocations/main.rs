@@ -6,8 +6,10 @@ use std::alloc::Layout;
 use std::alloc::System;
 use std::cell::Cell;
 
+mod counted;
 mod dcp;
 mod meter;
+mod relayed;
 mod session;
 
 struct Counting;

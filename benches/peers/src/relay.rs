@@ -423,6 +423,6 @@ name = "never"
 about = "Looks at every frame, and does nothing."
 [[steps]]
 name = "never"
-when = { filter = "dcp.vbucket == 1023", within = "1h" }
+when = { filter = "dcp.vbucket == 4711", within = "1h" }
 do = { drop = {} }
 "#;
