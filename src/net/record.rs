@@ -2,16 +2,17 @@ use std::collections::hash_map::RandomState;
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::io::Write;
+use std::io::{ErrorKind, IoSlice, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::thread::Thread;
+use std::time::Duration;
 
-use crate::capture::write::{About, Lost, Queue, Record, Recording};
+use crate::capture::write::{About, Gathered, Lost, Queue, Record, Recording};
 use crate::journal::Side;
 use crate::net::meter::Recorded;
 use crate::report;
@@ -19,7 +20,9 @@ use crate::report;
 /// What is recorded is on its way to the disk after so long at the latest.
 const FLUSH_EVERY: Duration = Duration::from_millis(250);
 /// Blocks are gathered up to this size before they are written.
-const GATHER: usize = 256 * 1024;
+const GATHER: usize = 1024 * 1024;
+/// Once so much waits the writer is woken: not for each record, as waking costs the traffic more than all else does.
+const WAKE_AT: usize = 256 * 1024;
 
 /// Writes what the connections of a proxy record, in a thread of its own: the traffic never waits for the disk. What does
 /// not fit its queue, or the disk, is counted.
@@ -27,6 +30,7 @@ const GATHER: usize = 256 * 1024;
 pub struct Recorder {
     shared: Arc<Shared>,
     sender: mpsc::Sender<Item>,
+    writer: Thread,
     done: mpsc::Receiver<()>,
 }
 
@@ -91,7 +95,7 @@ impl SecretsTape {
     /// Takes a line, if there is room for it and the recording has not ended.
     pub(super) fn put(&self, line: String) {
         let cost = line.len();
-        if self.shared.take_room(cost) && self.sender.send(Item::Secrets(line)).is_err() {
+        if self.shared.take_room(cost).is_some() && self.sender.send(Item::Secrets(line)).is_err() {
             self.shared.waiting.fetch_sub(cost, Ordering::SeqCst);
         }
     }
@@ -181,15 +185,17 @@ impl Recorder {
             out,
             rotate,
             written: 0,
-            buffer: Vec::new(),
+            blocks: Gathered::default(),
             gathered: Default::default(),
+            taken: 0,
             lost_before: Default::default(),
         };
-        thread::Builder::new().name("recorder".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name("recorder".to_owned()).spawn(move || {
+            give_way();
             writer.run(&items);
             tell_done.send(()).ok();
         })?;
-        Ok(Self { shared, sender, done })
+        Ok(Self { shared, sender, writer: thread.thread().clone(), done })
     }
 
     /// The files so far, in order.
@@ -200,7 +206,8 @@ impl Recorder {
 
     /// What a connection records through.
     pub fn queue(&self) -> Box<dyn Queue> {
-        Box::new(Sender { shared: Arc::clone(&self.shared), sender: self.sender.clone() })
+        let (sender, writer) = (self.sender.clone(), self.writer.clone());
+        Box::new(Sender { shared: Arc::clone(&self.shared), sender, writer })
     }
 
     /// What is written and what is lost, for whoever asks while it goes on and afterwards.
@@ -215,9 +222,10 @@ impl Recorder {
 
     /// Ends the recording, once all connections have ended, and tells what became of it.
     pub fn finish(self) -> report::Recording {
-        let Self { shared, sender, done } = self;
+        let Self { shared, sender, writer, done } = self;
         // Who might record secrets may still be there.
         let _ = sender.send(Item::End);
+        writer.unpark();
         if let Err(RecvTimeoutError::Timeout) = done.recv_timeout(shared.limits.end_within) {
             shared.abandoned.store(true, Ordering::SeqCst);
             let within = shared.limits.end_within.as_secs_f32();
@@ -234,6 +242,20 @@ impl Recorder {
         }
     }
 }
+
+/// Lets the traffic go first where all processors are busy: this thread has a quarter of one then, or less. So a recording costs
+/// the traffic little, and may lose something instead, which is counted.
+#[cfg(target_os = "linux")]
+fn give_way() {
+    // Of Linux's threads each has a niceness of its own; at 5 its weight is a third of that at 0.
+    if let Err(error) = rustix::process::nice(5) {
+        tracing::debug!(%error, "the recorder's niceness is not raised");
+    }
+}
+
+/// Elsewhere a niceness is that of the whole process.
+#[cfg(not(target_os = "linux"))]
+const fn give_way() {}
 
 const fn index(edge: Side) -> usize {
     match edge {
@@ -266,14 +288,15 @@ impl Counted {
 }
 
 impl Shared {
-    /// Whether so much more may wait for the disk; it does then.
-    fn take_room(&self, cost: usize) -> bool {
-        let waiting = self.waiting.fetch_add(cost, Ordering::SeqCst);
-        let has_room = waiting.saturating_add(cost) <= self.limits.waiting;
-        if !has_room {
+    /// Lets so much more wait for the disk, if it may; tells whether the writer is to be woken for it.
+    fn take_room(&self, cost: usize) -> Option<bool> {
+        let before = self.waiting.fetch_add(cost, Ordering::SeqCst);
+        let waiting = before.saturating_add(cost);
+        if waiting > self.limits.waiting {
             self.waiting.fetch_sub(cost, Ordering::SeqCst);
+            return None;
         }
-        has_room
+        Some(before < WAKE_AT && waiting >= WAKE_AT)
     }
 
     fn lose(&self, record: &Record) {
@@ -294,23 +317,24 @@ impl Shared {
 struct Sender {
     shared: Arc<Shared>,
     sender: mpsc::Sender<Item>,
+    writer: Thread,
 }
 
 impl Queue for Sender {
     fn put(&mut self, record: Record) -> Option<Record> {
         self.shared.offered[index(record.edge)].add(record.size());
-        let cost = record.cost();
-        if !self.shared.take_room(cost) {
+        let Some(wakes) = self.shared.take_room(record.cost()) else {
+            self.shared.lose(&record);
+            return Some(record);
+        };
+        if let Err(mpsc::SendError(Item::Record(record))) = self.sender.send(Item::Record(record)) {
             self.shared.lose(&record);
             return Some(record);
         }
-        match self.sender.send(Item::Record(record)) {
-            Ok(()) | Err(mpsc::SendError(Item::Secrets(_) | Item::End)) => None,
-            Err(mpsc::SendError(Item::Record(record))) => {
-                self.shared.lose(&record);
-                Some(record)
-            }
+        if wakes {
+            self.writer.unpark();
         }
+        None
     }
 }
 
@@ -324,57 +348,64 @@ struct Writer {
     /// Bytes in the file that is written.
     written: u64,
     /// Whole blocks that are to be written.
-    buffer: Vec<u8>,
+    blocks: Gathered,
     /// What is in them, by edge.
     gathered: [(u64, u64); 2],
+    /// The room that it takes till then.
+    taken: usize,
     /// What was lost before this file.
     lost_before: [Lost; 2],
 }
 
 impl Writer {
     fn run(&mut self, items: &mpsc::Receiver<Item>) {
-        self.recording.begin(&mut self.buffer);
+        self.recording.begin(&mut self.blocks);
         self.flush();
-        let mut flushed = Instant::now();
-        loop {
-            match items.recv_timeout(FLUSH_EVERY.saturating_sub(flushed.elapsed())) {
-                Ok(Item::Record(record)) => {
-                    self.write(&record);
-                    self.shared.waiting.fetch_sub(record.cost(), Ordering::SeqCst);
-                }
+        while !self.take(items) && !self.shared.abandoned.load(Ordering::SeqCst) {
+            // Woken sooner where much waits.
+            thread::park_timeout(FLUSH_EVERY);
+        }
+        if !self.shared.abandoned.load(Ordering::SeqCst) {
+            self.end();
+        }
+    }
+
+    /// Writes all that waits; tells whether there will be no more.
+    fn take(&mut self, items: &mpsc::Receiver<Item>) -> bool {
+        let is_over = loop {
+            match items.try_recv() {
+                Ok(Item::Record(record)) => self.write(&record),
                 Ok(Item::Secrets(line)) => {
-                    self.recording.secrets(&line, &mut self.buffer);
-                    self.shared.waiting.fetch_sub(line.len(), Ordering::SeqCst);
+                    self.recording.secrets(&line, &mut self.blocks);
+                    self.taken += line.len();
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(Item::End) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(TryRecvError::Empty) => break false,
+                Ok(Item::End) | Err(TryRecvError::Disconnected) => break true,
             }
-            if flushed.elapsed() >= FLUSH_EVERY {
+            if self.blocks.len() >= GATHER {
                 self.flush();
-                flushed = Instant::now();
             }
             if self.shared.abandoned.load(Ordering::SeqCst) {
-                return;
+                return true;
             }
-        }
-        self.end();
+        };
+        self.flush();
+        is_over
     }
 
     fn write(&mut self, record: &Record) {
+        self.taken += record.cost();
         if self.shared.failed.load(Ordering::SeqCst) {
             return self.shared.lose(record);
         }
-        let file_len = self.written.saturating_add(self.buffer.len() as u64);
+        let file_len = self.written.saturating_add(self.blocks.len() as u64);
         if self.rotate.is_some_and(|most| file_len >= most) {
             self.next_file();
         }
-        self.recording.record(record, &mut self.buffer);
+        self.recording.record(record, &mut self.blocks);
         let (frames, bytes) = record.size();
         let gathered = &mut self.gathered[index(record.edge)];
         *gathered = (gathered.0 + frames, gathered.1 + bytes);
-        if self.buffer.len() >= GATHER {
-            self.flush();
-        }
     }
 
     fn next_file(&mut self) {
@@ -384,7 +415,7 @@ impl Writer {
                 self.shared.files.lock().unwrap_or_else(PoisonError::into_inner).push(path);
                 self.out = out;
                 self.written = 0;
-                self.recording.begin(&mut self.buffer);
+                self.recording.begin(&mut self.blocks);
             }
             Err(error) => self.shared.fail(format!("cannot write the recording's next file: {error}")),
         }
@@ -397,7 +428,7 @@ impl Writer {
             bytes: lost[edge].bytes.saturating_sub(self.lost_before[edge].bytes),
         });
         self.lost_before = lost;
-        self.recording.end(since, &mut self.buffer);
+        self.recording.end(since, &mut self.blocks);
         self.flush();
     }
 
@@ -405,13 +436,14 @@ impl Writer {
     /// this.
     fn flush(&mut self) {
         let gathered = std::mem::take(&mut self.gathered);
-        if self.buffer.is_empty() || self.shared.failed.load(Ordering::SeqCst) {
-            self.buffer.clear();
-            return;
-        }
-        match self.out.write_all(&self.buffer).and_then(|()| self.out.flush()) {
+        let written = if self.blocks.is_empty() || self.shared.failed.load(Ordering::SeqCst) {
+            Ok(())
+        } else {
+            write_all(&mut *self.out, &mut self.blocks.slices()).and_then(|()| self.out.flush())
+        };
+        match written {
             Ok(()) => {
-                self.written = self.written.saturating_add(self.buffer.len() as u64);
+                self.written = self.written.saturating_add(self.blocks.len() as u64);
                 for (count, gathered) in self.shared.written.iter().zip(gathered) {
                     count.add(gathered);
                 }
@@ -426,8 +458,23 @@ impl Writer {
                 self.shared.fail(format!("cannot write the recording {path}: {error}"));
             }
         }
-        self.buffer.clear();
+        self.blocks.clear();
+        self.shared.waiting.fetch_sub(std::mem::take(&mut self.taken), Ordering::SeqCst);
     }
+}
+
+/// Writes pieces one after another, many at once.
+fn write_all(out: &mut (impl Write + ?Sized), mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut pieces, 0);
+    while !pieces.is_empty() {
+        match out.write_vectored(pieces) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut pieces, written),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -451,10 +498,15 @@ mod tests {
             self.lets.recv().ok();
             let mut took = self.took.lock().expect("not poisoned");
             if took.len() + bytes.len() > self.room {
-                return Err(io::Error::from(io::ErrorKind::StorageFull));
+                return Err(io::Error::from(ErrorKind::StorageFull));
             }
             took.extend_from_slice(bytes);
             Ok(bytes.len())
+        }
+
+        fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+            let all: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+            self.write(&all)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -467,7 +519,7 @@ mod tests {
         let took = Arc::new(Mutex::new(Vec::new()));
         let mut disk = Some(Disk { lets, took: Arc::clone(&took), room });
         let files = move || {
-            let disk = disk.take().ok_or(io::ErrorKind::PermissionDenied)?;
+            let disk = disk.take().ok_or(ErrorKind::PermissionDenied)?;
             Ok((PathBuf::from("disk"), Box::new(disk) as Box<dyn Write + Send>))
         };
         let limits = RecorderLimits { waiting, end_within: Duration::from_secs(30) };
@@ -494,6 +546,7 @@ mod tests {
             offset,
             ack: 0,
             window: 1,
+            pins: bytes.len(),
             kind: Kind::Data(bytes, Some(part)),
             remarks: Vec::new(),
         }
@@ -519,7 +572,7 @@ mod tests {
 
     #[test]
     fn a_disk_that_is_full_is_told_of_once_and_everything_is_counted() {
-        let (recorder, lets, took) = recorder(600_000, None, 1 << 30);
+        let (recorder, lets, took) = recorder(1_600_000, None, 1 << 30);
         drop(lets);
         let mut queue = recorder.queue();
         for n in 0..2000 {

@@ -67,12 +67,15 @@ impl Observer for Eyes {
 
     #[inline]
     fn bears_stretch(&self, header: &Header) -> bool {
-        self.tape.is_none() && self.ear.as_ref().is_none_or(Ear::hears_nothing) && self.judge.bears_stretch(header)
+        self.ear.as_ref().is_none_or(Ear::hears_nothing) && self.judge.bears_stretch(header)
     }
 
     #[inline]
     fn observe_stretch(&mut self, entries: &Entries<'_>, session: &Session) {
         self.judge.observe_stretch(entries, session);
+        if let Some(tape) = &mut self.tape {
+            tape.entries(entries, session);
+        }
         if let Some(meter) = &mut self.meter {
             meter.observe_stretch(entries, session);
         }

@@ -14,6 +14,9 @@ mod fuzz;
 mod invariants;
 mod laws;
 mod layering;
+#[path = "../support/mutations.rs"]
+mod mutations;
+mod recorded_runs;
 mod recording_files;
 mod stretches;
 mod vectors;

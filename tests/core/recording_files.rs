@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use dcproxy::Timestamp;
 use dcproxy::capture;
-use dcproxy::capture::write::{About, Ends, Kind, Lost, Queue, Record, Recording, Redaction, Tape};
+use dcproxy::capture::write::{About, Ends, Gathered, Kind, Lost, Queue, Record, Recording, Redaction, Tape};
 use dcproxy::capture::{Event, Recorded, Remark, What};
 use dcproxy::dcp;
 use dcproxy::engine::{Engine, Observer, Output};
@@ -25,26 +25,26 @@ const SIDES: [Side; 2] = [Side::Dialler, Side::Upstream];
 
 /// A queue that remembers what it takes, and refuses what it is told to.
 #[derive(Clone)]
-struct Heap {
-    records: Arc<Mutex<Vec<Record>>>,
+pub(super) struct Heap {
+    pub(super) records: Arc<Mutex<Vec<Record>>>,
     refuses: fn(u64) -> bool,
     count: Arc<Mutex<u64>>,
-    lost: Arc<Mutex<[Lost; 2]>>,
+    pub(super) lost: Arc<Mutex<[Lost; 2]>>,
 }
 
 impl Heap {
-    fn new(refuses: fn(u64) -> bool) -> Self {
+    pub(super) fn new(refuses: fn(u64) -> bool) -> Self {
         Self { records: Arc::default(), refuses, count: Arc::default(), lost: Arc::default() }
     }
 
-    fn file(&self, about: About) -> Vec<u8> {
-        let (mut recording, mut file) = (Recording::new(about), Vec::new());
+    pub(super) fn file(&self, about: About) -> Vec<u8> {
+        let (mut recording, mut file) = (Recording::new(about), Gathered::default());
         recording.begin(&mut file);
         for record in self.records.lock().unwrap().iter() {
             recording.record(record, &mut file);
         }
         recording.end(*self.lost.lock().unwrap(), &mut file);
-        file
+        file.to_vec()
     }
 }
 
@@ -157,7 +157,7 @@ fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-fn ends(n: u64) -> Ends {
+pub(super) fn ends(n: u64) -> Ends {
     let of = |host: &str, port: u64| addr(&format!("{host}:{port}"));
     Ends {
         dialler: of("127.0.0.1", 40_000 + n),
@@ -169,22 +169,22 @@ fn ends(n: u64) -> Ends {
 
 /// One direction of one edge as it is read back: bytes at their offsets, and what is missing.
 #[derive(Default, Debug)]
-struct Way {
-    pieces: Vec<(u64, Vec<u8>)>,
-    gaps: Vec<(u64, u64)>,
-    len: u64,
+pub(super) struct Way {
+    pub(super) pieces: Vec<(u64, Vec<u8>)>,
+    pub(super) gaps: Vec<(u64, u64)>,
+    pub(super) len: u64,
     closed: Option<How>,
 }
 
 #[derive(Default, Debug)]
-struct Seen {
+pub(super) struct Seen {
     ends: Option<(SocketAddr, SocketAddr)>,
-    ways: [Way; 2],
-    entries: Vec<Entry>,
-    remarks: Vec<Remark>,
+    pub(super) ways: [Way; 2],
+    pub(super) entries: Vec<Entry>,
+    pub(super) remarks: Vec<Remark>,
 }
 
-fn read_back(file: &[u8]) -> BTreeMap<(u64, bool), Seen> {
+pub(super) fn read_back(file: &[u8]) -> BTreeMap<(u64, bool), Seen> {
     let mut seen: BTreeMap<u32, Seen> = BTreeMap::new();
     let mut recorded = Recorded::new(0);
     capture::read(file, &mut |event: Event<'_>| {
@@ -454,7 +454,7 @@ fn ipv6_and_frames_longer_than_a_segment() {
     }
 }
 
-trait Concat {
+pub(super) trait Concat {
     fn concat_bytes(&self) -> Vec<u8>;
 }
 
@@ -474,12 +474,12 @@ fn each_file_of_a_rotated_recording_can_be_read_by_itself() {
     let mut recording = Recording::new(About::default());
     let mut data = 0;
     for part in records.chunks(records.len() / 3) {
-        let mut file = Vec::new();
+        let mut file = Gathered::default();
         recording.begin(&mut file);
         part.iter().for_each(|record| recording.record(record, &mut file));
         recording.end([Lost::default(); 2], &mut file);
         let mut identities: BTreeMap<u32, Vec<Remark>> = BTreeMap::new();
-        capture::read(&file[..], &mut |event| match event.what {
+        capture::read(&file.to_vec()[..], &mut |event| match event.what {
             What::Opened { dialler, upstream } => {
                 assert!(
                     (1..=relays.len() as u64)

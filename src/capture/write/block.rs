@@ -1,5 +1,7 @@
 //! pcapng blocks, little endian. Each is whole in the bytes that it is appended to.
 
+use super::Gathered;
+
 /// The options of a block.
 pub(super) struct Options<'a>(pub(super) &'a mut Vec<u8>);
 
@@ -75,32 +77,47 @@ pub(super) fn secrets(lines: &str, to: &mut Vec<u8>) {
     });
 }
 
-/// A packet of `wire_len` bytes, of which `bytes` are kept, at `at` nanoseconds since the epoch.
+/// Of a packet: what its block says besides its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packet {
+    pub(super) interface: u32,
+    /// Nanoseconds since the epoch.
+    pub(super) at: u64,
+    /// How many bytes it had, and how many are kept.
+    pub(super) wire_len: usize,
+    pub(super) kept_len: usize,
+}
+
+/// A packet; `keep` appends the bytes of it that are kept.
 pub(super) fn packet<'c>(
-    interface: u32,
-    at: u64,
-    wire_len: usize,
-    bytes: &[u8],
+    packet: &Packet,
     comments: impl Iterator<Item = &'c str>,
-    to: &mut Vec<u8>,
+    to: &mut Gathered,
+    keep: impl FnOnce(&mut Gathered),
 ) {
-    block(ENHANCED_PACKET, to, |to| {
-        to.extend(interface.to_le_bytes());
-        time(at, to);
-        to.extend(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-        to.extend(u32::try_from(wire_len).unwrap_or(u32::MAX).to_le_bytes());
-        to.extend_from_slice(bytes);
-        pad(bytes.len(), to);
-        let mut options = Options(to);
-        let mut any = false;
-        for comment in comments {
-            options.text(OPT_COMMENT, comment);
-            any = true;
-        }
-        if any {
-            options.end();
-        }
-    });
+    let number = |len: usize| u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
+    let (start, own_start) = (to.len(), to.own().len());
+    let own = to.own();
+    own.extend_from_slice(&ENHANCED_PACKET.to_le_bytes());
+    own.extend_from_slice(&[0; 4]);
+    own.extend_from_slice(&packet.interface.to_le_bytes());
+    time(packet.at, own);
+    own.extend_from_slice(&number(packet.kept_len));
+    own.extend_from_slice(&number(packet.wire_len));
+    keep(to);
+    let own = to.own();
+    pad(packet.kept_len, own);
+    let mut options = Options(own);
+    let mut any = false;
+    for comment in comments {
+        options.text(OPT_COMMENT, comment);
+        any = true;
+    }
+    if any {
+        options.end();
+    }
+    let len = to.len().saturating_sub(start);
+    end_block(own_start, len, to.own());
 }
 
 /// What an interface has counted.
@@ -164,12 +181,16 @@ fn block(kind: u32, to: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
     to.extend(kind.to_le_bytes());
     to.extend([0; 4]);
     body(to);
-    let len = to.len().saturating_sub(start).saturating_add(4);
-    let len = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
+    end_block(start, to.len().saturating_sub(start), to);
+}
+
+/// Ends the block that begins at `start`, of `len` bytes so far: its length stands at both of its ends.
+fn end_block(start: usize, len: usize, to: &mut Vec<u8>) {
+    let len = u32::try_from(len.saturating_add(4)).unwrap_or(u32::MAX).to_le_bytes();
     if let Some(place) = to.get_mut(start.saturating_add(4)..start.saturating_add(8)) {
         place.copy_from_slice(&len);
     }
-    to.extend(len);
+    to.extend_from_slice(&len);
 }
 
 fn pad(len: usize, to: &mut Vec<u8>) {
@@ -225,9 +246,16 @@ mod tests {
         assert_eq!(found, expected.concat());
     }
 
+    fn packet_hex(of: Packet, bytes: &'static [u8], comments: &[&str]) -> String {
+        let mut to = Gathered::default();
+        packet(&of, comments.iter().copied(), &mut to, |to| to.payload(&bytes::Bytes::from_static(bytes), 0));
+        hex::encode(to.to_vec())
+    }
+
     #[test]
     fn a_packet_byte_by_byte() {
-        let found = hex(|to| packet(1, 0x1122_3344_5566_7788, 9, b"abcde", ["hi"].into_iter(), to));
+        let of = Packet { interface: 1, at: 0x1122_3344_5566_7788, wire_len: 9, kept_len: 5 };
+        let found = packet_hex(of, b"abcde", &["hi"]);
         let expected = [
             "06000000",
             "34000000",
@@ -243,8 +271,18 @@ mod tests {
             "34000000",
         ];
         assert_eq!(found, expected.concat());
-        let bare = hex(|to| packet(0, 0, 4, b"abcd", std::iter::empty(), to));
+        let bare = packet_hex(Packet { interface: 0, at: 0, wire_len: 4, kept_len: 4 }, b"abcd", &[]);
         assert_eq!(bare, "060000002400000000000000000000000000000004000000040000006162636424000000");
+    }
+
+    #[test]
+    fn a_block_counts_what_is_lent_to_it() {
+        static LONG: [u8; 5_001] = [7; 5_001];
+        let found = packet_hex(Packet { interface: 0, at: 0, wire_len: 5_001, kept_len: 5_001 }, &LONG, &["hi"]);
+        let len = 28 + 5_001 + 3 + 8 + 4 + 4;
+        assert_eq!(found.len() / 2, len);
+        let told = hex::encode(u32::try_from(len).unwrap().to_le_bytes());
+        assert_eq!((&found[8..16], &found[found.len() - 8..]), (&*told, &*told));
     }
 
     #[test]
@@ -289,7 +327,8 @@ mod tests {
     #[test]
     fn an_option_is_cut_between_characters() {
         assert_eq!(clipped("aä", 2), "a");
-        let long = hex(|to| packet(0, 0, 0, b"", ["ä".repeat(40_000).as_str()].into_iter(), to));
+        let of = Packet { interface: 0, at: 0, wire_len: 0, kept_len: 0 };
+        let long = packet_hex(of, b"", &["ä".repeat(40_000).as_str()]);
         assert_eq!(long.len() / 2, 32 + 4 + MAX_OPTION + 4);
     }
 }

@@ -2,6 +2,9 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use bytes::Bytes;
+
+use super::Gathered;
 use super::Kind;
 use super::Record;
 use super::Redaction;
@@ -11,6 +14,7 @@ use super::packet;
 use super::packet::SEGMENT;
 use super::packet::Segment;
 use super::record::Part;
+use super::record::frames;
 use crate::capture::Remark;
 use crate::journal::How;
 use crate::journal::Side;
@@ -20,6 +24,7 @@ const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const PSH: u8 = 0x08;
 const ACK: u8 = 0x10;
+static NOTHING: Bytes = Bytes::new();
 
 /// What a recording says of itself, and how much it holds.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -82,11 +87,12 @@ impl Recording {
     }
 
     /// Begins a file.
-    pub fn begin(&mut self, to: &mut Vec<u8>) {
+    pub fn begin(&mut self, to: &mut Gathered) {
         self.introduced.clear();
         self.named.clear();
         self.counts = Default::default();
         let program = concat!("dcproxy ", env!("CARGO_PKG_VERSION"));
+        let to = to.own();
         block::section_header(std::env::consts::ARCH, std::env::consts::OS, program, &self.about.comment, to);
         let snaplen = self.about.snaplen.unwrap_or(0);
         block::interface("dialler", "dcproxy's edge towards the end that dialled it", snaplen, to);
@@ -94,7 +100,7 @@ impl Recording {
     }
 
     /// Ends a file; `lost` is what each edge has lost since the file was begun, the dialler's first.
-    pub fn end(&mut self, lost: [Lost; 2], to: &mut Vec<u8>) {
+    pub fn end(&mut self, lost: [Lost; 2], to: &mut Gathered) {
         for (interface, (count, lost)) in (0..).zip(self.counts.iter().zip(lost)) {
             let comment = match lost.frames {
                 0 if lost.bytes == 0 => "dcproxy: every frame was recorded".to_owned(),
@@ -108,18 +114,18 @@ impl Recording {
                 dropped: lost.frames,
                 comment: &comment,
             };
-            block::statistics(&statistics, to);
+            block::statistics(&statistics, to.own());
         }
     }
 
     /// Writes secrets of TLS: lines of a key log. They are for whoever captures the records themselves; the packets here are
     /// plain.
-    pub fn secrets(&mut self, lines: &str, to: &mut Vec<u8>) {
-        block::secrets(lines, to);
+    pub fn secrets(&mut self, lines: &str, to: &mut Gathered) {
+        block::secrets(lines, to.own());
     }
 
     /// Writes a record.
-    pub fn record(&mut self, record: &Record, to: &mut Vec<u8>) {
+    pub fn record(&mut self, record: &Record, to: &mut Gathered) {
         let key = (record.conn, record.edge);
         if matches!(record.kind, Kind::Joined) {
             self.open.insert(key, record.remarks.clone());
@@ -130,9 +136,9 @@ impl Recording {
             self.open.insert(key, record.remarks.clone());
             self.introduced.insert(key);
             self.name(record, to);
-            self.packet(record, true, 0, SYN, false, &[], &remarks, to);
-            self.packet(record, false, 0, SYN | ACK, true, &[], &[], to);
-            self.packet(record, true, 1, ACK, true, &[], &[], to);
+            self.packet(record, true, 0, SYN, &NOTHING, &remarks, to);
+            self.packet(record, false, 0, SYN | ACK, &NOTHING, &[], to);
+            self.packet(record, true, 1, ACK, &NOTHING, &[], to);
             return;
         }
         let mut remarks: Vec<String> = Vec::new();
@@ -144,25 +150,26 @@ impl Recording {
         let at = record.offset.saturating_add(1);
         match &record.kind {
             Kind::Opened | Kind::Joined => {}
-            Kind::Empty => self.packet(record, record.by_dialler, at, ACK, true, &[], &remarks, to),
+            Kind::Empty => self.packet(record, record.by_dialler, at, ACK, &NOTHING, &remarks, to),
             Kind::Closed(How::Fin) => {
-                self.packet(record, record.by_dialler, at, FIN | ACK, true, &[], &remarks, to);
+                self.packet(record, record.by_dialler, at, FIN | ACK, &NOTHING, &remarks, to);
             }
             Kind::Closed(How::Reset) => {
-                self.packet(record, record.by_dialler, at, RST | ACK, true, &[], &remarks, to);
+                self.packet(record, record.by_dialler, at, RST | ACK, &NOTHING, &remarks, to);
             }
             Kind::Data(bytes, part) => {
-                let masked = self.about.redaction.mask(bytes, part.as_ref());
-                let mut at = at;
-                let mut rest: &[u8] = &masked;
+                let bytes = self.about.redaction.mask(bytes, part.as_ref());
+                self.segments(record, at, bytes, &remarks, to);
+            }
+            Kind::Run(bytes, run) => {
+                let mut rest = self.about.redaction.mask_run(bytes, run);
+                let (mut at, mut remarks) = (at, remarks);
                 while !rest.is_empty() {
-                    let (segment, behind) = rest.split_at_checked(SEGMENT).unwrap_or((rest, &[]));
-                    let last = behind.is_empty();
-                    let flags = if last { PSH | ACK } else { ACK };
-                    let remarks = if last { remarks.as_slice() } else { &[] };
-                    self.packet(record, record.by_dialler, at, flags, true, segment, remarks, to);
-                    at = at.saturating_add(segment.len() as u64);
-                    rest = behind;
+                    let together = rest.split_to(self.together(&rest));
+                    let len = together.len() as u64;
+                    // What is remarked is told with the first of them.
+                    self.segments(record, at, together, &std::mem::take(&mut remarks), to);
+                    at = at.saturating_add(len);
                 }
             }
         }
@@ -172,12 +179,40 @@ impl Recording {
     }
 
     /// Tells the upstream's name, once in each file.
-    fn name(&mut self, record: &Record, to: &mut Vec<u8>) {
+    fn name(&mut self, record: &Record, to: &mut Gathered) {
         let address = record.ends.upstream.ip().to_canonical();
         if let Some(name) = &self.about.upstream_name
             && self.named.insert(address)
         {
-            block::names(&[(address, name.clone())], to);
+            block::names(&[(address, name.clone())], to.own());
+        }
+    }
+
+    /// Bytes of the frames that share a packet, of those that `run` begins with: as many as fit, and none that is cut because
+    /// of others.
+    fn together(&self, run: &[u8]) -> usize {
+        let most = match self.about.snaplen {
+            Some(snaplen) => SEGMENT.min((snaplen as usize).saturating_sub(packet::LONGEST_HEADERS)),
+            None => SEGMENT,
+        };
+        let mut len: usize = 0;
+        for (_, frame) in frames(run) {
+            let longer = len.saturating_add(frame.len());
+            if len > 0 && longer > most {
+                return len;
+            }
+            len = longer;
+        }
+        run.len()
+    }
+
+    /// Bytes in as many segments as they need; `remarks` stand on the last.
+    fn segments(&mut self, record: &Record, mut at: u64, mut rest: Bytes, remarks: &[String], to: &mut Gathered) {
+        while !rest.is_empty() {
+            let segment = rest.split_to(rest.len().min(SEGMENT));
+            let (flags, remarks) = if rest.is_empty() { (PSH | ACK, remarks) } else { (ACK, &[][..]) };
+            self.packet(record, record.by_dialler, at, flags, &segment, remarks, to);
+            at = at.saturating_add(segment.len() as u64);
         }
     }
 
@@ -188,19 +223,27 @@ impl Recording {
         by_dialler: bool,
         offset: u64,
         flags: u8,
-        acknowledges: bool,
-        payload: &[u8],
+        payload: &Bytes,
         remarks: &[String],
-        to: &mut Vec<u8>,
+        to: &mut Gathered,
     ) {
         let (dialler, dialled) = record.ends.at(record.edge);
         let (from, towards) = if by_dialler { (dialler, dialled) } else { (dialled, dialler) };
         let (own, other) = if by_dialler { (0, 1) } else { (1, 0) };
-        let ack = if acknowledges { number(record, other, record.ack.saturating_add(1)) } else { 0 };
-        let segment =
-            Segment { from, to: towards, seq: number(record, own, offset), ack, flags, window: record.window, payload };
-        let packet = packet::packet(&segment);
-        let kept = self.about.snaplen.and_then(|snaplen| packet.get(..snaplen as usize)).unwrap_or(&packet);
+        let ack = if flags & ACK != 0 { number(record, other, record.ack.saturating_add(1)) } else { 0 };
+        let segment = Segment {
+            from,
+            to: towards,
+            seq: number(record, own, offset),
+            ack,
+            flags,
+            window: record.window,
+            payload_len: payload.len(),
+            payload_sum: to.sum(payload),
+        };
+        let headers_len = segment.headers_len();
+        let wire_len = headers_len.saturating_add(payload.len());
+        let kept_len = self.about.snaplen.map_or(wire_len, |snaplen| wire_len.min(snaplen as usize));
         let (interface, count) = match (record.edge, &mut self.counts) {
             (Side::Dialler, [count, _]) => (0, count),
             (Side::Upstream, [_, count]) => (1, count),
@@ -210,7 +253,16 @@ impl Recording {
         }
         count.packets = count.packets.saturating_add(1);
         count.last = count.last.max(record.at.0);
-        block::packet(interface, record.at.0, packet.len(), kept, remarks.iter().map(String::as_str), to);
+        let packet = block::Packet { interface, at: record.at.0, wire_len, kept_len };
+        block::packet(&packet, remarks.iter().map(String::as_str), to, |to| {
+            segment.headers(to.own());
+            let kept = kept_len.saturating_sub(headers_len);
+            if kept == payload.len() {
+                to.payload(payload, segment.payload_sum);
+            } else {
+                to.own().extend_from_slice(payload.get(..kept).unwrap_or_default());
+            }
+        });
     }
 }
 

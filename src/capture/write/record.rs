@@ -54,6 +54,9 @@ pub struct Record {
     pub kind: Kind,
     /// What is said of it.
     pub remarks: Vec<Remark>,
+    /// Bytes of memory that are kept because of it alone: what was read at once is kept as a whole, for the first that
+    /// needs a part of it.
+    pub pins: usize,
 }
 
 /// What a record tells of.
@@ -65,6 +68,8 @@ pub enum Kind {
     Joined,
     /// Bytes: a frame, or a part of one; `None` where they are in no frame.
     Data(Bytes, Option<Part>),
+    /// Whole frames side by side, of which nothing is to be said and none of which is a login.
+    Run(Bytes, Run),
     /// The direction ended.
     Closed(How),
     /// Nothing but what is remarked, or an acknowledgement.
@@ -82,6 +87,15 @@ pub struct Part {
     pub collections: bool,
 }
 
+/// What is known of frames side by side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// How many there are.
+    pub frames: u64,
+    /// Whether their keys begin with a collection id.
+    pub collections: bool,
+}
+
 /// What takes records in. It never waits.
 pub trait Queue: Send {
     /// Takes a record in, or gives it back where there is no room.
@@ -91,17 +105,35 @@ pub trait Queue: Send {
 impl Record {
     /// Bytes that it takes while it waits, about.
     pub fn cost(&self) -> usize {
-        let bytes = if let Kind::Data(bytes, _) = &self.kind { bytes.len() } else { 0 };
-        bytes
+        self.pins
             .saturating_add(size_of::<Self>())
             .saturating_add(self.remarks.len().saturating_mul(size_of::<Remark>().saturating_add(64)))
     }
 
-    /// The frames that begin in it, none or one, and its bytes.
+    /// Its bytes, where it has any.
+    pub const fn bytes(&self) -> Option<&Bytes> {
+        match &self.kind {
+            Kind::Data(bytes, _) | Kind::Run(bytes, _) => Some(bytes),
+            Kind::Opened | Kind::Joined | Kind::Closed(_) | Kind::Empty => None,
+        }
+    }
+
+    /// The frames that begin in it, and its bytes.
     pub fn size(&self) -> (u64, u64) {
         match &self.kind {
             Kind::Data(bytes, part) => (u64::from(part.is_some_and(|part| part.start == 0)), bytes.len() as u64),
+            Kind::Run(bytes, run) => (run.frames, bytes.len() as u64),
             Kind::Opened | Kind::Joined | Kind::Closed(_) | Kind::Empty => (0, 0),
         }
     }
+}
+
+/// The frames that bytes consist of, each with its header, as far as they are whole.
+pub(super) fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
+    std::iter::from_fn(move || {
+        let header = Header::parse(bytes.first_chunk()?);
+        let (frame, rest) = bytes.split_at_checked(usize::try_from(header.frame_len()).ok()?)?;
+        bytes = rest;
+        Some((header, frame))
+    })
 }

@@ -1,9 +1,11 @@
 //! What is blanked in a recording: credentials always, keys and documents where it is asked for. Lengths stay.
 
-use std::borrow::Cow;
+use bytes::Bytes;
 
 use super::Part;
+use super::Run;
 use super::file::is_whole;
+use super::record::frames;
 use crate::dcp;
 use crate::wire::Datatype;
 use crate::wire::Frame;
@@ -57,33 +59,58 @@ impl Redaction {
     }
 
     /// The bytes as they are to be written.
-    pub(super) fn mask<'a>(&self, bytes: &'a [u8], part: Option<&Part>) -> Cow<'a, [u8]> {
+    pub(super) fn mask(&self, bytes: &Bytes, part: Option<&Part>) -> Bytes {
+        let blanks = self.keys || self.values;
         let Some(part) = part else {
             // Nobody knows what is in no frame.
-            let blank = self.keys || self.values;
-            return if blank { vec![0; bytes.len()].into() } else { bytes.into() };
+            return if blanks { vec![0; bytes.len()].into() } else { bytes.clone() };
         };
+        if !is_login(part) && !(blanks && holds_document(part, bytes)) {
+            return bytes.clone();
+        }
+        let mut copy = bytes.to_vec();
+        self.cover(&mut copy, part);
+        copy.into()
+    }
+
+    /// Frames side by side as they are to be written.
+    pub(super) fn mask_run(&self, bytes: &Bytes, run: &Run) -> Bytes {
+        if !(self.keys || self.values) {
+            return bytes.clone();
+        }
+        let mut copy = bytes.to_vec();
+        let mut rest = copy.as_mut_slice();
+        for (header, frame) in frames(bytes) {
+            let Some((place, behind)) = std::mem::take(&mut rest).split_at_mut_checked(frame.len()) else { break };
+            let part = Part { header, start: 0, collections: run.collections };
+            if holds_document(&part, frame) {
+                self.cover(place, &part);
+            }
+            rest = behind;
+        }
+        // Nobody knows what is in no frame.
+        rest.fill(0);
+        copy.into()
+    }
+
+    /// Blanks what of a frame is to be blanked: of a login, or where documents are.
+    fn cover(&self, bytes: &mut [u8], part: &Part) {
         let header = &part.header;
         if is_login(part) {
-            return masked(bytes, |bytes| beyond(bytes, part, header.head_len()).fill(0));
+            return beyond(bytes, part, header.head_len()).fill(0);
         }
-        if !(self.keys || self.values) || !holds_document(part, bytes) {
-            return bytes.into();
+        if header.opcode == Opcode::DCP_CACHE_TRANSFER && header.magic.is_request() {
+            return self.cached(bytes, part);
         }
-        masked(bytes, |bytes| {
-            if header.opcode == Opcode::DCP_CACHE_TRANSFER && header.magic.is_request() {
-                return self.cached(bytes, part);
-            }
-            if self.keys {
-                self.key(bytes, part);
-            }
-            if self.values && is_whole(part, bytes) {
-                let well_formed = Frame::new(bytes).is_ok_and(|frame| dcp::value::check_value(&frame).is_ok());
-                blank(beyond(bytes, part, header.head_len()), header.datatype, well_formed);
-            } else if self.values {
-                fill(bytes, part);
-            }
-        })
+        if self.keys {
+            self.key(bytes, part);
+        }
+        if self.values && is_whole(part, bytes) {
+            let well_formed = Frame::new(bytes).is_ok_and(|frame| dcp::value::check_value(&frame).is_ok());
+            blank(beyond(bytes, part, header.head_len()), header.datatype, well_formed);
+        } else if self.values {
+            fill(bytes, part);
+        }
     }
 
     /// Blanks the key of a frame whose front these bytes are.
@@ -142,12 +169,6 @@ impl Redaction {
     }
 }
 
-fn masked<'a>(bytes: &'a [u8], mask: impl FnOnce(&mut [u8])) -> Cow<'a, [u8]> {
-    let mut bytes = bytes.to_vec();
-    mask(&mut bytes);
-    bytes.into()
-}
-
 /// Those bytes of a part that are at or behind a place in their frame.
 fn beyond<'a>(bytes: &'a mut [u8], part: &Part, place: usize) -> &'a mut [u8] {
     let skipped = (place as u64).saturating_sub(part.start);
@@ -156,7 +177,7 @@ fn beyond<'a>(bytes: &'a mut [u8], part: &Part, place: usize) -> &'a mut [u8] {
 }
 
 /// Whether the value of a frame has to do with a login.
-fn is_login(part: &Part) -> bool {
+pub(super) fn is_login(part: &Part) -> bool {
     let (magic, opcode) = (part.header.magic, part.header.opcode);
     if magic.is_server() {
         return opcode.0 == SERVER_AUTHENTICATE;

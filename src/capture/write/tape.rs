@@ -1,13 +1,17 @@
-use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::Bytes;
-use bytes::BytesMut;
 
 use super::Ends;
 use super::Kind;
 use super::Part;
 use super::Queue;
 use super::Record;
+use super::Run;
+use super::pipe::Edge;
+use super::pipe::Pipe;
+use super::record::frames;
+use super::redact::is_login;
 use crate::Timestamp;
 use crate::capture::Identity;
 use crate::capture::Remark;
@@ -15,13 +19,13 @@ use crate::dcp::FrameHead;
 use crate::dcp::Negotiated;
 use crate::journal::Act;
 use crate::journal::Direction;
+use crate::journal::Entries;
 use crate::journal::Entry;
 use crate::journal::How;
 use crate::journal::Origin;
 use crate::journal::Side;
 use crate::journal::What;
 use crate::session::Session;
-use crate::wire::HEADER_LEN;
 use crate::wire::Header;
 use crate::wire::Opcode;
 
@@ -30,14 +34,15 @@ const ACK_EVERY: u64 = 256 * 1024;
 /// Remarks that wait for a packet that takes them, at one edge; the oldest go.
 const MAX_WAITING_REMARKS: usize = 4096;
 const WINDOW: u16 = u16::MAX;
-/// Bytes of a direction that wait for the first whole frame.
-const MAX_JOINING: u64 = 256 * 1024;
+/// The room for what happens in a turn that is kept for the next.
+const KEPT_ITEMS: usize = 16;
 
 /// Follows one connection and makes records of it: a frame, a close, a thing that the tool did, each at its edge, in the
 /// order of the journal.
 ///
 /// The driver tells what came and went, and the journal's entries, as they happen; then [`Self::turn`], once the engine
-/// has nothing more to say. Between two turns all has the same time. Of a frame that has not wholly crossed nothing is
+/// has nothing more to say. Between two turns all has the same time, and frames of which there is nothing to say, and
+/// nothing between them at their edge, are one record. Of a frame that has not wholly crossed nothing is
 /// recorded until it has, or until its direction ends: what is in no frame waits no longer than its turn.
 pub struct Tape {
     conn: u64,
@@ -45,6 +50,10 @@ pub struct Tape {
     terms: String,
     edges: [Edge; 2],
     items: Vec<Item>,
+    /// Where a run is under way, in the order in which they began: at each edge one at most.
+    runs: Vec<(Side, Direction)>,
+    /// What was read in this turn, and whether a record was charged for it.
+    read: (Bytes, bool),
     /// The step that is under way.
     step: Option<String>,
     /// What had been agreed on at each edge before this begun, where it begins in the middle.
@@ -58,44 +67,36 @@ impl std::fmt::Debug for Tape {
     }
 }
 
-/// One edge: what its end said, and what it was told.
-#[derive(Debug, Default)]
-struct Edge {
-    opened: bool,
-    from: Pipe,
-    to: Pipe,
-    /// Remarks that no packet has taken yet.
-    remarks: Vec<Remark>,
-}
-
-/// One direction of an edge.
-#[derive(Debug, Default)]
-struct Pipe {
-    /// Bytes of which no entry has told yet.
-    waiting: VecDeque<Bytes>,
-    waiting_len: u64,
-    /// The frame that flows by: its entry came, and some of its bytes are still to come.
-    part: Option<Part>,
-    /// Whether the first whole frame has yet to come, as this begins in the middle.
-    joining: bool,
-    /// Whether entries and bytes do not tell of the same: nothing is known of where frames are.
-    unframed: bool,
-    /// Bytes recorded, or lost.
-    offset: u64,
-    closed: Option<How>,
-    /// What is lost since the last packet that was recorded: frames, bytes.
-    lost: (u64, u64),
-    /// What the last packet of this direction acknowledged, and the window that it told.
-    acked: u64,
-    window: u16,
-}
-
 #[derive(Debug)]
 enum Item {
-    Frame { edge: Side, direction: Direction, header: Header, collections: bool, remark: Option<Remark> },
-    Closed { edge: Side, direction: Direction, how: How, remark: Option<Remark> },
-    Lost { edge: Side, direction: Direction },
-    Remark { edge: Side, remark: Remark },
+    Frame {
+        edge: Side,
+        direction: Direction,
+        header: Header,
+        collections: bool,
+        remark: Option<Remark>,
+    },
+    /// Whole frames, and their bytes.
+    Stretch {
+        edge: Side,
+        direction: Direction,
+        bytes: Bytes,
+        run: Run,
+    },
+    Closed {
+        edge: Side,
+        direction: Direction,
+        how: How,
+        remark: Option<Remark>,
+    },
+    Lost {
+        edge: Side,
+        direction: Direction,
+    },
+    Remark {
+        edge: Side,
+        remark: Remark,
+    },
 }
 
 impl Tape {
@@ -115,8 +116,18 @@ impl Tape {
     }
 
     fn unopened(conn: u64, ends: Ends, terms: String, queue: Box<dyn Queue>) -> Self {
-        let mut tape =
-            Self { conn, ends, terms, edges: Default::default(), items: Vec::new(), step: None, joined: None, queue };
+        let mut tape = Self {
+            conn,
+            ends,
+            terms,
+            edges: Default::default(),
+            items: Vec::new(),
+            runs: Vec::new(),
+            read: (Bytes::new(), false),
+            step: None,
+            joined: None,
+            queue,
+        };
         for edge in &mut tape.edges {
             (edge.from.window, edge.to.window) = (WINDOW, WINDOW);
         }
@@ -138,6 +149,7 @@ impl Tape {
 
     /// Bytes came from an end.
     pub fn came(&mut self, from: Side, bytes: Bytes) {
+        self.read = (bytes.clone(), false);
         self.pipe(from, Direction::From).push(bytes);
     }
 
@@ -201,17 +213,33 @@ impl Tape {
         self.items.push(item);
     }
 
+    /// Takes in entries of the journal that are alike: as if each was told by itself.
+    pub fn entries(&mut self, entries: &Entries<'_>, session: &Session) {
+        let (edge, direction, stretch) = (entries.edge, entries.direction, entries.stretch);
+        let run = Run { frames: stretch.frames(), collections: session.negotiated().collections };
+        let bytes = match self.place_in_read(stretch.bytes()) {
+            Some(place) => self.read.0.slice(place),
+            None => Bytes::copy_from_slice(stretch.bytes()),
+        };
+        self.items.push(Item::Stretch { edge, direction, bytes, run });
+    }
+
     /// Records what has happened since the last turn.
     pub fn turn(&mut self, now: Timestamp) {
-        for item in std::mem::take(&mut self.items) {
+        let mut items = std::mem::take(&mut self.items);
+        for item in items.drain(..) {
             match item {
                 Item::Frame { edge, direction, header, collections, remark } => {
                     self.flow(edge, direction, now);
                     let part = Part { header, start: 0, collections };
-                    let remarks = remark.into_iter().collect();
-                    self.frame(edge, direction, part, remarks, now);
+                    self.frame(edge, direction, part, remark, now);
+                }
+                Item::Stretch { edge, direction, bytes, run } => {
+                    self.flow(edge, direction, now);
+                    self.stretch(edge, direction, &bytes, run, now);
                 }
                 Item::Closed { edge, direction, how, remark } => {
+                    self.end_runs(now);
                     self.flow(edge, direction, now);
                     self.rest(edge, direction, now);
                     let pipe = self.pipe(edge, direction);
@@ -221,13 +249,22 @@ impl Tape {
                     }
                 }
                 Item::Lost { edge, direction } => {
+                    self.end_runs(now);
                     self.flow(edge, direction, now);
                     let pipe = self.pipe(edge, direction);
                     (pipe.joining, pipe.unframed) = (false, true);
                 }
-                Item::Remark { edge, remark } => self.wait(edge, remark),
+                Item::Remark { edge, remark } => {
+                    self.end_runs(now);
+                    self.wait(edge, remark);
+                }
             }
         }
+        // A connection that is idle keeps little.
+        if items.capacity() <= KEPT_ITEMS {
+            self.items = items;
+        }
+        self.end_runs(now);
         for edge in [Side::Dialler, Side::Upstream] {
             for direction in [Direction::From, Direction::To] {
                 self.flow(edge, direction, now);
@@ -241,6 +278,7 @@ impl Tape {
             }
             self.acknowledge(edge, now);
         }
+        self.read = (Bytes::new(), false);
     }
 
     /// The tool lets the connection go: what is left is recorded, and `how` it ended.
@@ -258,27 +296,91 @@ impl Tape {
     }
 
     /// The bytes of a frame of which an entry tells.
-    fn frame(&mut self, edge: Side, direction: Direction, part: Part, remarks: Vec<Remark>, now: Timestamp) {
+    fn frame(&mut self, edge: Side, direction: Direction, part: Part, remark: Option<Remark>, now: Timestamp) {
+        let header = part.header;
+        if remark.is_none() && !is_login(&part) {
+            let run = Run { frames: 1, collections: part.collections };
+            let is_it = |bytes: &[u8]| Header::parse_slice(bytes).is_ok_and(|found| found == header);
+            let len = usize::try_from(header.frame_len()).unwrap_or(usize::MAX);
+            if self.goes_on(edge, direction, run, len, is_it, now) {
+                return;
+            }
+        }
+        self.end_runs(now);
+        let remarks = remark.into_iter().collect();
         let pipe = self.pipe(edge, direction);
-        if pipe.joining && !pipe.begin_at(&part.header) {
+        if pipe.joining && !pipe.begin_at(&header) {
             // Its front came before the tape did.
             return;
         }
-        let bytes = pipe.pull(part.header.frame_len());
-        let is_it = Header::parse_slice(&bytes).is_ok_and(|header| header == part.header);
-        pipe.unframed |= !is_it;
+        let bytes = pipe.pull(header.frame_len());
+        pipe.unframed |= !Header::parse_slice(&bytes).is_ok_and(|found| found == header);
         if pipe.unframed {
             return self.data(edge, direction, bytes, None, remarks, now);
         }
-        let left = part.header.frame_len().saturating_sub(bytes.len() as u64);
+        let left = header.frame_len().saturating_sub(bytes.len() as u64);
         pipe.part = (left > 0).then(|| Part { start: bytes.len() as u64, ..part });
         self.data(edge, direction, bytes, Some(part), remarks, now);
+    }
+
+    /// The bytes of frames of which entries tell.
+    fn stretch(&mut self, edge: Side, direction: Direction, bytes: &Bytes, run: Run, now: Timestamp) {
+        // What is read and goes on is the same memory.
+        let is_it = |found: &[u8]| found.as_ptr() == bytes.as_ptr() || found == bytes;
+        if self.goes_on(edge, direction, run, bytes.len(), is_it, now) {
+            return;
+        }
+        for (header, _) in frames(bytes) {
+            let part = Part { header, start: 0, collections: run.collections };
+            self.frame(edge, direction, part, None, now);
+        }
+    }
+
+    /// Lets a run go on with frames of which nothing is to be said, or begin with them; whether it does.
+    fn goes_on(
+        &mut self,
+        edge: Side,
+        direction: Direction,
+        frames: Run,
+        len: usize,
+        is_it: impl Fn(&[u8]) -> bool,
+        now: Timestamp,
+    ) -> bool {
+        if !self.edge(edge).remarks.is_empty() {
+            return false;
+        }
+        if self.runs.contains(&(edge, direction)) {
+            if self.pipe(edge, direction).goes_on(frames, len, &is_it) {
+                return true;
+            }
+            self.end_runs(now);
+        } else if self.runs.contains(&(edge, across(direction))) {
+            self.end_runs(now);
+        }
+        let begins = self.pipe(edge, direction).goes_on(frames, len, is_it);
+        if begins {
+            self.runs.push((edge, direction));
+        }
+        begins
+    }
+
+    /// Records the runs that are under way: before anything else is recorded.
+    fn end_runs(&mut self, now: Timestamp) {
+        let mut runs = std::mem::take(&mut self.runs);
+        for (edge, direction) in runs.drain(..) {
+            if let Some((bytes, run)) = self.pipe(edge, direction).pull_run() {
+                self.put(edge, direction, Kind::Run(bytes, run), Vec::new(), now);
+            }
+        }
+        self.runs = runs;
     }
 
     /// The bytes that have come of the frame that flows by.
     fn flow(&mut self, edge: Side, direction: Direction, now: Timestamp) {
         let pipe = self.pipe(edge, direction);
         let Some(part) = pipe.part else { return };
+        self.end_runs(now);
+        let pipe = self.pipe(edge, direction);
         let left = part.header.frame_len().saturating_sub(part.start);
         let bytes = pipe.pull(left);
         if bytes.is_empty() {
@@ -343,6 +445,7 @@ impl Tape {
             window: WINDOW,
             kind: if joined.is_some() { Kind::Joined } else { Kind::Opened },
             remarks,
+            pins: 0,
         };
         self.edge(edge).opened = self.queue.put(record).is_none();
     }
@@ -367,9 +470,6 @@ impl Tape {
         let lost = pipe.lost;
         // Behind a FIN, which takes a number too.
         let offset = offset.saturating_add(u64::from(empty && pipe.closed == Some(How::Fin)));
-        if let Kind::Data(bytes, _) = &kind {
-            pipe.offset = pipe.offset.saturating_add(bytes.len() as u64);
-        }
         let waiting = this.remarks.len();
         let mut all = std::mem::take(&mut this.remarks);
         if lost != (0, 0) {
@@ -377,11 +477,19 @@ impl Tape {
         }
         all.extend(remarks);
         let by_dialler = (edge == Side::Dialler) == (direction == Direction::From);
-        let record = Record { at, conn, ends, edge, by_dialler, offset, ack, window, kind, remarks: all };
+        let mut record = Record { at, conn, ends, edge, by_dialler, offset, ack, window, kind, remarks: all, pins: 0 };
         let (frames, bytes) = record.size();
+        let of_read = record.bytes().is_some_and(|bytes| self.place_in_read(bytes).is_some());
+        record.pins = match self.read {
+            (_, true) if of_read => 0,
+            (ref read, false) if of_read => read.len(),
+            _ => usize::try_from(bytes).unwrap_or(usize::MAX),
+        };
         let refused = self.queue.put(record);
+        self.read.1 |= of_read && refused.is_none();
         let this = self.edge(edge);
         let pipe = this.pipe(direction);
+        pipe.offset = pipe.offset.saturating_add(bytes);
         match refused {
             None => {
                 (pipe.acked, pipe.window, pipe.lost) = (ack, window, (0, 0));
@@ -431,18 +539,32 @@ impl Tape {
 
     /// Remarks something of what the end at an edge said last.
     fn remark_last(&mut self, of: Side, why: Remark) {
-        let last = self.items.iter_mut().rev().find_map(|item| match item {
-            Item::Frame { edge, direction: Direction::From, remark, .. }
-            | Item::Closed { edge, direction: Direction::From, remark, .. }
-                if *edge == of =>
-            {
-                Some(remark)
+        for item in self.items.iter_mut().rev() {
+            match item {
+                Item::Frame { edge, direction: Direction::From, remark, .. }
+                | Item::Closed { edge, direction: Direction::From, remark, .. }
+                    if *edge == of =>
+                {
+                    *remark = Some(why);
+                    return;
+                }
+                // Those of a stretch go on as they came.
+                Item::Stretch { edge, direction: Direction::From, .. } if *edge == of => return,
+                Item::Frame { .. }
+                | Item::Stretch { .. }
+                | Item::Closed { .. }
+                | Item::Lost { .. }
+                | Item::Remark { .. } => {}
             }
-            Item::Frame { .. } | Item::Closed { .. } | Item::Lost { .. } | Item::Remark { .. } => None,
-        });
-        if let Some(remark) = last {
-            *remark = Some(why);
         }
+    }
+
+    /// Where bytes are in what was read in this turn, if they are a part of it.
+    fn place_in_read(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        let (read, _) = &self.read;
+        let start = (bytes.as_ptr() as usize).checked_sub(read.as_ptr() as usize)?;
+        let end = start.checked_add(bytes.len())?;
+        (end <= read.len()).then_some(start..end)
     }
 
     const fn edge(&mut self, edge: Side) -> &mut Edge {
@@ -455,70 +577,6 @@ impl Tape {
 
     const fn pipe(&mut self, edge: Side, direction: Direction) -> &mut Pipe {
         self.edge(edge).pipe(direction)
-    }
-}
-
-impl Edge {
-    const fn pipe(&mut self, direction: Direction) -> &mut Pipe {
-        match direction {
-            Direction::From => &mut self.from,
-            Direction::To => &mut self.to,
-        }
-    }
-}
-
-impl Pipe {
-    fn push(&mut self, bytes: Bytes) {
-        // What is written after a close goes nowhere.
-        if self.closed.is_none() && !bytes.is_empty() {
-            self.waiting_len = self.waiting_len.saturating_add(bytes.len() as u64);
-            self.waiting.push_back(bytes);
-        }
-    }
-
-    /// Begins with the frame of this header, if all of it is here.
-    fn begin_at(&mut self, header: &Header) -> bool {
-        let mut bytes = self.pull(u64::MAX);
-        let place = bytes
-            .windows(HEADER_LEN)
-            .position(|window| Header::parse_slice(window).is_ok_and(|found| found == *header));
-        self.joining = place.is_none();
-        self.push(bytes.split_off(place.unwrap_or(0)));
-        !self.joining
-    }
-
-    /// Until it begins, no more is kept than the longest frame that comes whole, and a read.
-    fn forget_what_is_too_old(&mut self) {
-        while self.joining
-            && self.waiting_len > MAX_JOINING
-            && let Some(oldest) = self.waiting.pop_front()
-        {
-            self.waiting_len = self.waiting_len.saturating_sub(oldest.len() as u64);
-        }
-    }
-
-    /// Takes up to `len` bytes; copies only where they came in several pieces.
-    fn pull(&mut self, len: u64) -> Bytes {
-        let len = usize::try_from(len.min(self.waiting_len)).unwrap_or(usize::MAX);
-        self.waiting_len = self.waiting_len.saturating_sub(len as u64);
-        let Some(first) = self.waiting.front_mut() else { return Bytes::new() };
-        if len < first.len() {
-            return first.split_to(len);
-        }
-        if len == first.len() {
-            return self.waiting.pop_front().unwrap_or_default();
-        }
-        let mut all = BytesMut::with_capacity(len);
-        while all.len() < len
-            && let Some(mut next) = self.waiting.pop_front()
-        {
-            let piece = next.split_to(next.len().min(len.saturating_sub(all.len())));
-            all.extend_from_slice(&piece);
-            if !next.is_empty() {
-                self.waiting.push_front(next);
-            }
-        }
-        all.freeze()
     }
 }
 
