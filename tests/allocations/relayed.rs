@@ -39,8 +39,8 @@ use dcproxy::wire::Opcode;
 use dcproxy::wire::Piece;
 use dcproxy::wire::Status;
 
-/// A read of the link.
-pub(crate) const CHUNK: usize = 64 * 1024;
+/// A read of the link, where there is much to read (`net/blocks.rs`: up to 1 MiB).
+pub(crate) const CHUNK: usize = 256 * 1024;
 const SNAPSHOT: u64 = 1_000;
 const VBUCKET: u16 = 3;
 /// Looks at every frame, and means none of them.
@@ -55,9 +55,9 @@ do = { drop = {} }
 
 /// What is done with the frames: cutting them out of the bytes, decoding one into a journal's entry, taking that into a session, a filter
 /// asked of it; and a connection's whole work: relayed and nothing more, judged, judged and counted for `/metrics`, with a scenario whose
-/// step never fires; and judged where every other frame is a deletion, so that none is alike to the one before it.
-pub(crate) const WAYS: [&str; 9] =
-    ["deframe", "entry", "session", "filter", "engine", "judged", "metered", "armed", "unlike"];
+/// step never fires; and judged, and armed too, where every other frame is a deletion, so that none is alike to the one before it.
+pub(crate) const WAYS: [&str; 10] =
+    ["deframe", "entry", "session", "filter", "engine", "judged", "metered", "armed", "unlike", "unlike-armed"];
 
 /// What each side says, and how many frames the flood is.
 pub(crate) struct Said {
@@ -140,11 +140,9 @@ pub(crate) fn run(way: &str, said: &Said) {
             let totals = Arc::new(Totals::default());
             watched(tapped(&plan(None)).metered(totals.meter()), said, &said.flood);
         }
-        "armed" => {
-            let scenario = Scenario::parse(NEVER).expect("it is one");
-            watched(tapped(&plan(Some(scenario))), said, &said.flood);
-        }
+        "armed" => watched(tapped(&plan(Some(never()))), said, &said.flood),
         "unlike" => watched(tapped(&plan(None)), said, &said.unlike),
+        "unlike-armed" => watched(tapped(&plan(Some(never()))), said, &said.unlike),
         other => panic!("expected one of {WAYS:?}, found {other}"),
     }
 }
@@ -179,6 +177,10 @@ fn filter(said: &Said) {
     let heads = Said::heads(&said.flood);
     assert_eq!(counted_filter(&filter, &heads), 0);
     assert!(heads.iter().any(|head| other.matches(&Subject::of_head(head, Timestamp(1)))));
+}
+
+fn never() -> Scenario {
+    Scenario::parse(NEVER).expect("it is one")
 }
 
 fn plan(scenario: Option<Scenario>) -> Plan {
