@@ -29,7 +29,7 @@ fn machine(relays: &[Relay]) -> String {
     let model =
         cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("", |(_, name)| name);
     let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
-    let command: Vec<String> = std::env::args().skip(1).collect();
+    let command = command();
     let mut versions: Vec<String> = relays
         .iter()
         .filter_map(|relay| {
@@ -42,10 +42,23 @@ fn machine(relays: &[Relay]) -> String {
         .collect();
     versions.dedup();
     format!(
-        "{}, {cores} cores of a shared machine ({model}), Linux {}. `benches/peers/run {}`. {}.\n",
+        "{}, {cores} cores of a shared machine ({model}), Linux {}. `benches/peers/run{command}`. {}.\n",
         first("date", "+%-d %B %Y").trim(),
         first("uname", "-r").trim(),
-        command.join(" "),
         versions.join("; ")
     )
+}
+
+/// What was asked for; not where things lie on this machine.
+fn command() -> String {
+    let mut args = std::env::args().skip(1);
+    let mut command = String::new();
+    while let Some(arg) = args.next() {
+        if ["--dcproxy", "--write-docs"].contains(&arg.as_str()) {
+            args.next();
+        } else if !arg.starts_with("--dcproxy=") && !arg.starts_with("--write-docs=") {
+            command += &format!(" {arg}");
+        }
+    }
+    command
 }
