@@ -163,7 +163,9 @@ fn session(said: &Said) {
     };
     let mut session = Session::new(Side::Upstream);
     for (from, bytes) in &said.opening {
-        Said::heads(bytes).into_iter().for_each(|head| drop(session.observe(&entry_of(*from, head)).clone()));
+        for head in Said::heads(bytes) {
+            session.observe(&entry_of(*from, head));
+        }
     }
     let entries: Vec<_> = Said::heads(&said.flood).into_iter().map(|head| entry_of(Side::Upstream, head)).collect();
     counted_session(&mut session, &entries);
@@ -234,10 +236,10 @@ fn counted_deframe(said: &Said) -> usize {
 
 #[inline(never)]
 fn counted_entry(frames: &[Frame<'_>]) -> usize {
-    let mut negotiated = Negotiated::default();
+    let negotiated = Negotiated::default();
     let mut decoded = 0;
     for frame in frames {
-        let head = dcp::head(frame, black_box(&mut negotiated), 7);
+        let head = dcp::head(frame, black_box(&negotiated), 7);
         decoded += usize::from(head.message.is_ok());
         black_box(Entry {
             at: Timestamp(1),
