@@ -140,13 +140,15 @@ fn run(seed: u64) -> (u64, u64) {
     let collections = dice.bool();
     // Most often nothing is armed; else what never fires, fires late, or looks at what differs from frame to frame.
     let plan = match seed % 8 {
-        0 => armed("when = { filter = \"dcp.vbucket == 900\", within = \"1h\" }\ndo = { drop = {} }"),
+        0 => armed(
+            "when = { filter = \"dcp.vbucket == 900\", within = \"1h\" }\ndo = { drop = {} }\nexpect = { survives = {} }",
+        ),
         1 => armed(
-            "when = { filter = \"dcp.opcode == DCP_STREAM_END and dcp.vbucket == 2\", within = \"1h\" }\ndo = { drop = {} }",
+            "when = { filter = \"dcp.opcode == DCP_STREAM_END and dcp.vbucket == 2\", within = \"1h\" }\ndo = { drop = {} }\nexpect = { progress = { on = \"any\", messages = 10 } }",
         ),
         2 => armed("when = { filter = \"dcp.seqno == 700\", within = \"1h\" }\ndo = { drop = {} }"),
         3 => armed(
-            "when = { filter = \"dcp.opcode == DCP_MUTATION and dcp.vbucket == 1\", nth = 300, within = \"1h\" }\ndo = { duplicate = {} }",
+            "when = { filter = \"dcp.opcode == DCP_MUTATION and dcp.vbucket == 1\", nth = 300, within = \"1h\" }\ndo = { duplicate = {} }\nexpect = { survives = { of = \"consumer\" } }",
         ),
         _ => plan(),
     };

@@ -117,9 +117,9 @@ impl Cases {
         Self { all: all.collect(), last: None, now: Timestamp::default(), books: [Books::default(); 2] }
     }
 
-    /// Whether nothing is expected.
-    pub(in crate::scenario) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+    /// Whether nothing is watched for: of all that comes before a step fires, only the latest is remembered.
+    pub(in crate::scenario) fn is_at_rest(&self) -> bool {
+        self.all.iter().all(|case| case.running.is_empty())
     }
 
     /// More is expected, in the middle of the connection. What was expected already goes on to be, with what came of it; what

@@ -368,9 +368,9 @@ pub fn not_enough(expected: &str, actual: &str) -> Finding {
 }
 
 impl Judge {
-    /// Whether nothing is waited for that another mutation could bring: no step has fired, and nothing is to be proven.
+    /// Whether nothing is waited for that another mutation could bring: no step has fired, nothing is watched for or to be proven.
     fn is_at_rest(&self) -> bool {
-        self.cases.is_empty() && self.consumers.is_none() && self.story.steps.is_empty() && self.kept.is_at_rest()
+        self.cases.is_at_rest() && self.consumers.is_none() && self.story.steps.is_empty() && self.kept.is_at_rest()
     }
 }
 
