@@ -103,8 +103,8 @@ impl Relay {
 
     /// What was put on record of an edge, in frames and bytes, lost or not.
     fn offered(&self, edge: Side) -> (u64, u64) {
-        let lost = self.heap.lost.lock().unwrap()[usize::from(edge == Side::Upstream)];
-        let records = self.heap.records.lock().unwrap();
+        let lost = self.heap.lost.lock().expect("no panic")[usize::from(edge == Side::Upstream)];
+        let records = self.heap.records.lock().expect("no panic");
         let sizes = records.iter().filter(|record| record.edge == edge).map(Record::size);
         sizes.fold((lost.frames, lost.bytes), |all, size| (all.0 + size.0, all.1 + size.1))
     }
@@ -141,7 +141,7 @@ fn relayed(pieces: &[(Side, Bytes)], at_once: bool, refuses: fn(u64) -> bool) ->
 
 /// What is seen of an edge.
 fn seen(file: &[u8], edge: Side) -> Seen {
-    read_back(file).remove(&(1, edge == Side::Upstream)).unwrap()
+    read_back(file).remove(&(1, edge == Side::Upstream)).expect("it was recorded")
 }
 
 fn holds(file: &[u8], part: &[u8]) -> bool {
@@ -212,9 +212,8 @@ fn every_frame_is_counted_whether_it_is_recorded_or_lost() {
                     let seen = seen(&file, edge);
                     let missing: u64 = seen.ways.iter().flat_map(|way| &way.gaps).map(|(_, bytes)| bytes).sum();
                     assert_eq!(missing, lost.bytes, "seed {seed} at {edge:?}");
-                    let told = seen.remarks.iter().map(|remark| match remark {
-                        Remark::Lost { frames, bytes } => (*frames, *bytes),
-                        _ => (0, 0),
+                    let told = seen.remarks.iter().filter_map(|remark| {
+                        if let Remark::Lost { frames, bytes } = remark { Some((*frames, *bytes)) } else { None }
                     });
                     let told = told.fold((0, 0), |all, lost| (all.0 + lost.0, all.1 + lost.1));
                     assert!(told.0 <= lost.frames && told.1 <= lost.bytes, "seed {seed} at {edge:?}");

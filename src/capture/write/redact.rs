@@ -65,7 +65,8 @@ impl Redaction {
             // Nobody knows what is in no frame.
             return if blanks { vec![0; bytes.len()].into() } else { bytes.clone() };
         };
-        if !is_login(part) && !(blanks && holds_document(part, bytes)) {
+        let is_covered = is_login(part) || (blanks && holds_document(part, bytes));
+        if !is_covered {
             return bytes.clone();
         }
         let mut copy = bytes.to_vec();
