@@ -304,3 +304,92 @@ impl Item<'_> {
         self.front.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_be_bytes(*bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Mutation;
+    use super::super::collection_key;
+    use super::super::head;
+    use super::*;
+    use crate::wire::FrameBuilder;
+    use crate::wire::Opaque;
+
+    const ROOM: u64 = 10_000;
+
+    fn mutation(by_seqno: u64) -> FrameBuilder {
+        let mutation = Mutation { by_seqno, rev_seqno: by_seqno + 1, flags: 9, ..Mutation::default() };
+        let key = collection_key(300, format!("key-{by_seqno}").as_bytes());
+        mutation.request(3, Opaque([7; 4])).cas(by_seqno + 2).key(key).value([b'v'; 10])
+    }
+
+    /// How many of these are a stretch behind a mutation with seqno 1, one being left to be looked at by itself.
+    fn behind(frames: &[FrameBuilder]) -> Option<(u64, u64)> {
+        let negotiated = Negotiated { collections: true, ..Negotiated::default() };
+        let first = mutation(1).build();
+        let first = Frame::whole(&first).unwrap();
+        let mould = Mould::of(&first, &head(&first, &negotiated, 7), &negotiated, 1_000, 7).unwrap();
+        let mut bytes = Vec::new();
+        frames.iter().for_each(|frame| frame.write(&mut bytes));
+        let stretch = mould.within(Bounds { up_to: 50, room: ROOM }).stretch(&bytes)?;
+        assert!(bytes.starts_with(stretch.bytes()) && stretch.charge() == stretch.bytes().len() as u64);
+        let heads = frames.iter().map(|frame| {
+            let bytes = frame.build();
+            head(&Frame::whole(&bytes).unwrap(), &negotiated, 7)
+        });
+        let told: Vec<_> = stretch.latest().iter().map(|told| (told.by_seqno, told.key_hash)).collect();
+        assert_eq!(told, stretch.keys().collect::<Vec<_>>());
+        for (told, head) in stretch.latest().iter().zip(heads) {
+            let Ok(Message::Mutation(mutation)) = head.message else { panic!("{head:?}") };
+            assert_eq!((told.by_seqno, told.cas), (mutation.by_seqno, head.header.cas));
+            assert_eq!((told.rev_seqno, told.flags), (mutation.rev_seqno, mutation.flags));
+            assert_eq!((told.key_hash, stretch.collection_id()), (head.key_hash, head.collection_id));
+        }
+        Some((stretch.frames(), stretch.last_seqno()))
+    }
+
+    #[test]
+    fn what_is_alike_is_one_stretch_but_for_the_last() {
+        let all: Vec<_> = (2..=9).map(mutation).collect();
+        assert_eq!(behind(&all), Some((7, 8)));
+        assert_eq!((behind(&all[..1]), behind(&[])), (None, None), "one is looked at by itself");
+        let gaps: Vec<_> = [2, 5, 6, 40].map(mutation).to_vec();
+        assert_eq!(behind(&gaps), Some((3, 6)));
+    }
+
+    #[test]
+    fn it_ends_before_what_is_not_alike() {
+        let key = |id, text: &str| collection_key(id, text.as_bytes());
+        let nmeta = {
+            let mutation = Mutation { by_seqno: 4, nmeta: 1, ..Mutation::default() };
+            mutation.request(3, Opaque([7; 4])).key(key(300, "k"))
+        };
+        for other in [
+            mutation(4).vbucket(4),
+            mutation(4).opaque(Opaque([8; 4])),
+            mutation(4).datatype(Datatype::JSON),
+            mutation(4).datatype(Datatype::SNAPPY),
+            mutation(4).key(key(301, "k")),
+            mutation(4).key(key(300, "")),
+            mutation(4).key(key(300, &"k".repeat(247))),
+            mutation(4).key(*b"k"),
+            mutation(4).extras([0; 30]),
+            mutation(4).value(vec![0; 1_000]),
+            mutation(4).stream_id(Some(1)),
+            mutation(3),
+            mutation(51),
+            nmeta,
+            FrameBuilder::request(Opcode::DCP_DELETION).opaque(Opaque([7; 4])),
+        ] {
+            assert_eq!(behind(&[mutation(2), mutation(3), other.clone(), mutation(5)]), Some((1, 2)), "{other:?}");
+        }
+        assert_eq!(behind(&[mutation(2), mutation(3), mutation(4).key(key(300, &"k".repeat(246)))]), Some((2, 3)));
+    }
+
+    #[test]
+    fn it_ends_where_there_is_no_more_room() {
+        let large = |by_seqno| mutation(by_seqno).value(vec![0; 900]);
+        let all: Vec<_> = (2..=30).map(large).collect();
+        let len = large(2).build().len() as u64;
+        assert_eq!(behind(&all), Some((ROOM / len, 1 + ROOM / len)));
+    }
+}

@@ -190,18 +190,18 @@ fn what_a_slow_disk_has_lost_is_no_evidence_against_the_producer() {
         let whole = std::fs::read(file).expect("recorded");
         let blocks = blocks(&whole);
         for n in 0..4_usize {
-            // Packets without a remark, in runs of several lengths.
-            let (every, run) = ([30, 101, 400, 1009][n % 4], [1, 5, 25][n % 3]);
-            let is_lost = |at: usize, block: &[u8]| {
-                let remarked = block.windows(9).any(|part| part == b"dcproxy: ");
-                block[0] == 6 && !remarked && (at + 17 * n) % every < run
+            // Packets of the judged edge, with frames and without a remark, in runs of several lengths.
+            let (every, run) = ([5, 11, 23, 47][n % 4], [1, 2, 3][n % 3]);
+            let mut count = 17 * n;
+            let mut is_lost = |block: &[u8]| {
+                let number = |at: usize| u32::from_le_bytes(block[at..at + 4].try_into().expect("four bytes"));
+                let remarked = || block.windows(9).any(|part| part == b"dcproxy: ");
+                let is_one = number(0) == 6 && number(8) == 1 && number(20) > 60 && !remarked();
+                count += usize::from(is_one);
+                is_one && count % every < run
             };
-            let left: Vec<u8> = blocks
-                .iter()
-                .enumerate()
-                .filter(|(at, block)| !is_lost(*at, block))
-                .flat_map(|(_, block)| block.to_vec())
-                .collect();
+            let left: Vec<u8> =
+                blocks.iter().filter(|block| !is_lost(block)).flat_map(|block| block.to_vec()).collect();
             assert!(left.len() < whole.len());
             let damaged = file.with_extension(format!("{n}.pcapng"));
             std::fs::write(&damaged, left).expect("written");
