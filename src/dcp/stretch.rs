@@ -306,6 +306,7 @@ impl Item<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use super::super::Mutation;
     use super::super::collection_key;
