@@ -172,8 +172,8 @@ impl Mould {
 
 /// Mutations side by side that are alike to the one before them.
 ///
-/// Whoever has taken in that one, in its context, knows all of these but for what [`Item`] tells; each is as if it had come
-/// by itself.
+/// Whoever has taken in that one, in its context, knows all of these but for what [`Told`] has of each, and their lengths, times and
+/// values; each is as if it had come by itself.
 #[derive(Clone, Debug)]
 pub struct Stretch<'a> {
     mould: Mould,

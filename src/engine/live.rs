@@ -147,12 +147,16 @@ impl<O: Observer> Engine<O> {
         self.deframers[index(from)] = deframer;
     }
 
+    /// Whether what an end says goes on before it is looked at, and nothing stands in its way.
+    pub(super) fn flows_on(&self, from: Side) -> bool {
+        let to = from.other();
+        !self.by_frame[index(from)] && !self.holds.is_held(to) && self.outbox.is_open(to)
+    }
+
     /// How many bytes of what an end says next go on without being looked at: they are of a value that flows by, nobody
     /// intercepts, and nothing stands before the other end. The driver may move them itself, and tells by [`Self::skipped`].
     pub fn skippable(&self, from: Side) -> u64 {
-        let to = from.other();
-        let flows = !self.by_frame[index(from)] && !self.holds.is_held(to) && self.outbox.is_open(to);
-        if flows { self.deframers[index(from)].value_left() } else { 0 }
+        if self.flows_on(from) { self.deframers[index(from)].value_left() } else { 0 }
     }
 
     /// Takes in that so many bytes were moved from an end to the other by the driver, of those that [`Self::skippable`] told

@@ -222,8 +222,7 @@ impl<O: Observer> Engine<O> {
     /// Whether bytes that were read from an end go on before they are looked at (law L1). The driver then writes them itself, so
     /// that nobody waits for whoever looks on, and feeds them: they are not written again.
     pub fn passes(&mut self, from: Side) -> bool {
-        let to = from.other();
-        let passes = !self.by_frame[index(from)] && !self.holds.is_held(to) && self.outbox.is_open(to);
+        let passes = self.flows_on(from);
         self.passed[index(from)] = passes;
         passes
     }

@@ -24,8 +24,7 @@ use crate::journal::How;
 use crate::journal::Side;
 use crate::stage::SETTLE_SLACK;
 
-/// What one connection may move before it is others' turn, in bytes read: one large read. Less would cost more than it is
-/// good for: another thread is woken each time.
+/// What one connection may move before it is others' turn, in bytes read: one large read.
 const AT_ONCE: u64 = 1024 * 1024;
 
 /// One connection: drives one core over two sockets, in one task, without locks or channels.
