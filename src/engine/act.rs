@@ -266,6 +266,9 @@ impl<O: Observer> Engine<O> {
 
     /// Does what waited for the end of a value. Of one that never ends, closes are all that is left to do.
     pub(super) fn flush_late(&mut self, to: Side, ends: bool, now: Timestamp) {
+        if self.late[index(to)].is_empty() {
+            return;
+        }
         for late in std::mem::take(&mut self.late[index(to)]) {
             match late {
                 Late::Frame(bytes, sent) if ends => self.send(to, bytes, sent, now),

@@ -371,14 +371,13 @@ impl<O: Observer> Engine<O> {
 
     /// Takes in a frame. Returns what those behind it, which begin with `next`, must be like to be taken in all at once.
     fn frame(&mut self, from: Side, frame: Frame<'_>, next: &[u8], now: Timestamp) -> Option<Mould> {
-        let to = from.other();
         if let ahead @ 1.. = std::mem::take(&mut self.ahead[index(from)]) {
             self.go_on(from, frame, ahead, now);
             return None;
         }
         let head = dcp::head(&frame, self.sessions.at(from).negotiated(), self.key_seed);
         let withheld = self.asked.is_answer(from, &frame, self.sessions.at(from), now);
-        let mut entry = Entry {
+        let entry = Entry {
             at: now,
             edge: from,
             direction: Direction::From,
@@ -402,7 +401,17 @@ impl<O: Observer> Engine<O> {
             }
         };
         let mould = if leads { self.mould(from, &frame, head) } else { None };
-        let len = frame.header().frame_len();
+        if actions.is_empty() && !withheld {
+            self.forward(from, &frame, entry, now);
+        } else {
+            self.treat(from, &frame, entry, withheld, actions, now);
+        }
+        self.leads(from, mould?)
+    }
+
+    /// Does with a frame what actions say.
+    fn treat(&mut self, from: Side, frame: &Frame<'_>, entry: Entry, withheld: bool, actions: Actions, now: Timestamp) {
+        let (to, len) = (from.other(), frame.header().frame_len());
         if !withheld {
             self.tell_fate(from, Fate::named(&actions, len), now);
         }
@@ -431,15 +440,7 @@ impl<O: Observer> Engine<O> {
             };
             engine.rest_is_held[index(from)] = engine.holds.is_held(to);
             match fate {
-                Fate::Forward => {
-                    entry.edge = to;
-                    entry.direction = Direction::To;
-                    if engine.outbox.is_open(to) {
-                        engine.relay(to, frame.bytes(), entry, value_left == 0, now);
-                    } else {
-                        engine.rest[index(from)] = 0;
-                    }
-                }
+                Fate::Forward => engine.forward(from, frame, entry, now),
                 Fate::Replace(origin) => {
                     if !engine.outbox.is_open(to) {
                         engine.rest[index(from)] = 0;
@@ -455,7 +456,21 @@ impl<O: Observer> Engine<O> {
                 Fate::Drop => {}
             }
         });
-        self.leads(from, mould?)
+    }
+
+    /// A frame goes on as it came; `entry` is what was told of that.
+    #[inline]
+    fn forward(&mut self, from: Side, frame: &Frame<'_>, mut entry: Entry, now: Timestamp) {
+        let to = from.other();
+        if !self.outbox.is_open(to) {
+            self.rest[index(from)] = 0;
+            return;
+        }
+        let value_left = frame.header().frame_len().saturating_sub(frame.bytes().len() as u64);
+        self.rest[index(from)] = value_left;
+        self.rest_is_held[index(from)] = self.holds.is_held(to);
+        (entry.edge, entry.direction) = (to, Direction::To);
+        self.relay(to, frame.bytes(), entry, value_left == 0, now);
     }
 
     /// Passes on a frame, or what is left of one, behind what is held; it `ends` unless a value flows by behind it.

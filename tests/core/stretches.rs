@@ -1,5 +1,6 @@
 //! Whoever looks on cannot tell mutations that are taken in all at once from the same ones taken in one by one: sessions,
-//! rules, judge and meter are told the same traffic both ways, a random one, and must know the same after every read.
+//! rules, judge and meter are told the same traffic both ways, a random one, and must know the same after every read. Nor
+//! can it be told whether who takes steps has looked at every frame closely, or rested while nothing concerned it.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dcproxy::Timestamp;
 use dcproxy::dcp;
-use dcproxy::engine::{Engine, Interceptor, Observer, Output};
+use dcproxy::engine::{Action, Engine, Event, Interceptor, Observer, Output, Sessions};
 use dcproxy::invariant::Suite;
 use dcproxy::journal::{Entries, Entry, How, Side};
 use dcproxy::net::meter::{Meter, Totals};
@@ -59,6 +60,25 @@ impl Observer for Eyes {
     }
 }
 
+/// Never rests: before each event it is told anew what is wanted of it, which is nothing more.
+#[derive(Debug)]
+struct Wakeful(Runner);
+
+impl Interceptor for Wakeful {
+    fn on_event(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp) -> Vec<Action> {
+        self.0.wanted(Vec::new());
+        self.0.on_event(event, sessions, now)
+    }
+
+    fn wakeup(&self) -> Option<Timestamp> {
+        self.0.wakeup()
+    }
+
+    fn is_settled(&self) -> bool {
+        self.0.is_settled()
+    }
+}
+
 /// One of the two ways.
 struct Way {
     engine: Engine<Eyes>,
@@ -79,7 +99,9 @@ impl Way {
             told_at_once: 0,
             told: 0,
         };
-        let runner = armed.then(|| Box::new(Runner::new(plan.clone(), 1)) as Box<dyn Interceptor>);
+        let runner = Runner::new(plan.clone(), 1);
+        let runner = if at_once { Box::new(runner) as Box<dyn Interceptor> } else { Box::new(Wakeful(runner)) };
+        let runner = Some(runner).filter(|_| armed);
         Self { engine: Engine::new(runner, eyes, 7), totals, to: Default::default(), closes: Vec::new() }
     }
 
@@ -134,10 +156,8 @@ fn plan() -> Plan {
     }
 }
 
-/// Runs a random connection both ways. Returns the entries that were told at once, and all of them.
-fn run(seed: u64) -> (u64, u64) {
-    let mut dice = Rng::with_seed(seed);
-    let collections = dice.bool();
+/// The plan of a seed, and whether that is armed.
+fn plan_of(seed: u64) -> (Plan, bool) {
     // Most often nothing is armed; else what never fires, fires late, or looks at what differs from frame to frame.
     let plan = match seed % 8 {
         0 => armed(
@@ -146,15 +166,21 @@ fn run(seed: u64) -> (u64, u64) {
         1 => armed(
             "when = { filter = \"dcp.opcode == DCP_STREAM_END and dcp.vbucket == 2\", within = \"1h\" }\ndo = { drop = {} }\nexpect = { progress = { on = \"any\", messages = 10 } }",
         ),
-        2 => armed("when = { filter = \"dcp.seqno == 700\", within = \"1h\" }\ndo = { drop = {} }"),
+        2 => armed("when = { filter = \"dcp.seqno > 100\", nth = 40, within = \"1h\" }\ndo = { drop = {} }"),
         3 => armed(
             "when = { filter = \"dcp.opcode == DCP_MUTATION and dcp.vbucket == 1\", nth = 300, within = \"1h\" }\ndo = { duplicate = {} }\nexpect = { survives = { of = \"consumer\" } }",
         ),
         _ => plan(),
     };
-    let is_armed = seed % 8 < 4;
+    (plan, seed % 8 < 4)
+}
+
+/// Runs a random connection both ways. Returns the entries that were told at once, and all of them.
+fn run(seed: u64, plan: &Plan, is_armed: bool) -> (u64, u64) {
+    let mut dice = Rng::with_seed(seed);
+    let collections = dice.bool();
     let consumer = if seed.is_multiple_of(5) { Side::Upstream } else { Side::Dialler };
-    let mut ways = [Way::new(true, &plan, is_armed), Way::new(false, &plan, is_armed)];
+    let mut ways = [Way::new(true, plan, is_armed), Way::new(false, plan, is_armed)];
     let mut now = Timestamp(1_000_000_000);
     let mut said = opening(&mut dice, collections);
     let sound = [30, 900, 1_000_000, 1_000_000][dice.usize(0..4)];
@@ -173,28 +199,33 @@ fn run(seed: u64) -> (u64, u64) {
             now = now + std::time::Duration::from_micros(dice.u64(0..3_000));
             ways.iter_mut().for_each(|way| way.feed(side(false), &chunk, now));
         }
-        let from_consumer = match dice.u32(0..6) {
-            0 => Some(dcp::BufferAck { bytes_to_ack: dice.u32(0..300_000) }.request(Opaque([4; 4])).build()),
-            1 => Some(dcp::response(Opcode::DCP_MUTATION, Status::KEY_ENOENT, Opaque([0, 0, 1, 1])).build()),
-            2 => {
+        let from_consumer = match dice.u32(0..8) {
+            0 => Some(ack(dice.u32(0..300_000))),
+            // The window is open again, or nearly.
+            1 => {
+                let outstanding = ways[1].engine.observed().1.at(side(true)).flow().outstanding();
+                let kept = [0, 0, 15_000, 150_000][dice.usize(0..4)];
+                Some(ack(u32::try_from(outstanding.saturating_sub(kept)).expect("it is little")))
+            }
+            2 => Some(dcp::response(Opcode::DCP_MUTATION, Status::KEY_ENOENT, Opaque([0, 0, 1, 1])).build()),
+            3 => {
                 // The stream is requested again: what it has brought comes anew.
                 let at = dice.usize(0..3);
                 let stream = &mut producer.streams[at];
-                (stream.seqno, stream.end) = (stream.seqno.saturating_sub(dice.u64(0..300)), 0);
-                stream.opaque = Opaque([0, 1, round, stream.vbucket as u8]);
+                stream.again(dice.u64(0..300), Opaque([0, 1, round, stream.vbucket as u8]));
                 for (is_consumer, bytes) in stream_req(stream.vbucket, stream.opaque) {
                     ways.iter_mut().for_each(|way| way.feed(side(is_consumer), &bytes, now));
                 }
                 None
             }
-            3 => {
+            4 => {
                 let paused = dice.bool();
                 ways.iter_mut().for_each(|way| way.engine.paused(side(false), paused, now));
                 ways.iter_mut().for_each(Way::drain);
                 now = now + std::time::Duration::from_secs(dice.u64(0..9));
                 None
             }
-            4 => {
+            5 => {
                 now = now + std::time::Duration::from_secs(dice.u64(0..400));
                 ways.iter_mut().for_each(|way| way.engine.wakeup(now));
                 ways.iter_mut().for_each(Way::drain);
@@ -217,6 +248,10 @@ fn run(seed: u64) -> (u64, u64) {
     (eyes.told_at_once, eyes.told + eyes.told_at_once)
 }
 
+fn ack(bytes_to_ack: u32) -> Bytes {
+    dcp::BufferAck { bytes_to_ack }.request(Opaque([4; 4])).build()
+}
+
 /// Where two texts begin to differ.
 fn difference(found: &str, expected: &str) -> String {
     let at = found.bytes().zip(expected.bytes()).take_while(|(a, b)| a == b).count();
@@ -227,14 +262,31 @@ fn difference(found: &str, expected: &str) -> String {
     format!("one by one it is\n{}\nand at once\n{}", around(expected), around(found))
 }
 
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
 #[test]
 fn nobody_can_tell_at_once_from_one_by_one() {
-    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
     let first = number("DCPROXY_FIRST_SEED", 0);
     let (mut at_once, mut all) = (0, 0);
     for seed in first..first + number("DCPROXY_SEEDS", 16) {
-        let told = run(seed);
+        let (plan, is_armed) = plan_of(seed);
+        let told = run(seed, &plan, is_armed);
         (at_once, all) = (at_once + told.0, all + told.1);
     }
     assert!(at_once * 7 > all, "little was told at once, {at_once} of {all} entries");
+}
+
+#[test]
+fn who_rests_while_nothing_concerns_it_misses_no_step() {
+    let first = number("DCPROXY_FIRST_SEED", 0);
+    for seed in first..first + number("DCPROXY_SEEDS", 3) {
+        for (at, (scenario, _)) in Scenario::built_in().into_iter().enumerate() {
+            // Those that wait for what seldom comes wait longest.
+            let messages = if seed % 3 == 0 { [Opcode::DCP_DELETION].into() } else { MESSAGES.into() };
+            let plan = Plan { scenarios: vec![scenario], messages, seed, ..plan() };
+            run(seed * 1_000 + at as u64, &plan, true);
+        }
+    }
 }

@@ -14,6 +14,8 @@ pub struct Producer {
     pub streams: Vec<Stream>,
     /// How seldom something is wrong: in so many frames.
     sound: u32,
+    /// How seldom it sends something else: in so many frames.
+    others: u32,
 }
 
 pub struct Stream {
@@ -23,11 +25,29 @@ pub struct Stream {
     pub end: u64,
     keys: u64,
     collection: u32,
+    /// Mutations that still come beyond the end of their snapshot.
+    beyond: u32,
+}
+
+impl Stream {
+    /// It is requested again: what it has brought since so many seqnos comes anew, most often with the same keys.
+    pub fn again(&mut self, back: u64, opaque: Opaque) {
+        (self.seqno, self.keys) = (self.seqno.saturating_sub(back), self.keys.saturating_sub(back));
+        (self.end, self.opaque) = (self.seqno, opaque);
+    }
+
+    /// Whether its snapshot is over, and the next is to come.
+    fn is_at_end(&mut self) -> bool {
+        let is_over = self.seqno + 4 >= self.end;
+        let goes_on = is_over && self.beyond > 0;
+        self.beyond -= u32::from(goes_on);
+        is_over && !goes_on
+    }
 }
 
 impl Producer {
     /// One of three streams; something is wrong in one of `sound` frames.
-    pub fn new(dice: Rng, collections: bool, sound: u32) -> Self {
+    pub fn new(mut dice: Rng, collections: bool, sound: u32) -> Self {
         let streams = (0..3_u16).map(|vbucket| Stream {
             vbucket,
             opaque: Opaque([0, 0, 1, vbucket as u8]),
@@ -35,8 +55,10 @@ impl Producer {
             end: 0,
             keys: 0,
             collection: 0,
+            beyond: 0,
         });
-        Self { dice, collections, streams: streams.collect(), sound }
+        let others = [1_500, 1_500, 200][dice.usize(0..3)];
+        Self { dice, collections, streams: streams.collect(), sound, others }
     }
 
     fn key(&mut self, at: usize) -> Vec<u8> {
@@ -70,11 +92,13 @@ impl Producer {
         let flags = [1, 1 | 4, 2, 2 | 4, 2 | 4 | 0x20, 1 | 4 | 0x20, 2 | 0x20][self.dice.usize(0..7)];
         let span = [3, 40, 400, 4_000][self.dice.usize(0..4)];
         let wrong = self.is_wrong();
+        let beyond = if self.is_wrong() { self.dice.u32(1..60) } else { 0 };
         let stream = &mut self.streams[at];
+        stream.beyond = beyond;
         let start = if wrong { stream.seqno + 7 } else { stream.seqno + 1 };
         stream.end = start + span;
         // Each snapshot has other keys, or the same again.
-        stream.keys = if self.dice.bool() { 0 } else { stream.keys };
+        stream.keys = if self.dice.u32(0..4) == 0 { 0 } else { stream.keys };
         let marker =
             dcp::SnapshotMarker { start_seqno: start, end_seqno: stream.end, flags, ..dcp::SnapshotMarker::default() };
         marker.request(stream.vbucket, stream.opaque).write(to);
@@ -172,9 +196,9 @@ impl Producer {
             if self.dice.u32(0..150) == 0 {
                 at = self.dice.usize(0..self.streams.len());
             }
-            match self.dice.u32(0..1_500) {
+            match self.dice.u32(0..self.others) {
                 0 => self.other(at, &mut bytes),
-                _ if self.streams[at].seqno + 4 >= self.streams[at].end => self.marker(at, &mut bytes),
+                _ if self.streams[at].is_at_end() => self.marker(at, &mut bytes),
                 _ => self.mutation(at, &mut bytes),
             }
         }

@@ -1,6 +1,7 @@
 mod doubts;
 mod kit;
 mod lane;
+mod rest;
 mod stand_in;
 mod standing;
 mod steps;
@@ -41,6 +42,7 @@ use doubts::Doubts;
 use kit::Kit;
 use lane::Begun;
 use lane::Lane;
+use rest::Rest;
 use stand_in::StandIn;
 use standing::Wanted;
 use steps::Patience;
@@ -93,6 +95,8 @@ pub struct Runner {
     looked_at: Timestamp,
     last_event: Timestamp,
     doubts: Doubts,
+    /// Known while nothing is under way.
+    rest: Option<Rest>,
 }
 
 #[derive(Debug)]
@@ -148,6 +152,7 @@ impl Runner {
             looked_at: Timestamp::default(),
             last_event: Timestamp::default(),
             doubts: Doubts::default(),
+            rest: None,
             plan,
         }
     }
@@ -399,34 +404,6 @@ impl Runner {
         }
     }
 
-    /// Whether nothing is under way, so that all that a frame can do is to make a step fire.
-    fn only_waits(&self) -> bool {
-        matches!(self.phase, Phase::Armed | Phase::Settled)
-            && !self.ending
-            && !self.wanted.has_news()
-            && self.lingering.is_empty()
-            && self.kit.bursts.is_idle()
-            && !self.stand_in.is_on()
-    }
-
-    /// Whether a step may fire at a mutation alike to that of an event, or what is kept from the consumer may be of it.
-    fn may_fire_at_alike(&self, event: &Event<'_>, now: Timestamp) -> bool {
-        let Event::Frame { head, .. } = event else { return true };
-        let may_fire = |lane: &Lane| {
-            let mut armed = lane.steps.armed(true, true, now).filter_map(|index| lane.steps.get(index));
-            armed.any(|armed| {
-                let trigger = &armed.trigger;
-                if armed.is_bare() {
-                    trigger.is_of_side(event)
-                } else {
-                    trigger.may_concern_alike(event, self.kit.producer, now)
-                }
-            })
-        };
-        self.kit.tools.is_kept_from_consumer(head.header.opaque)
-            || self.lanes.iter().filter(|lane| !lane.over).any(may_fire)
-    }
-
     fn is_mute(&self, now: Timestamp) -> bool {
         let asked = match &self.phase {
             Phase::Settling { proof, .. } => proof.asked_at(),
@@ -574,7 +551,7 @@ const DIALLED: Side = Side::Upstream;
 impl Interceptor for Runner {
     fn on_event(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp) -> Actions {
         let mut actions = Vec::new();
-        if self.is_dormant() {
+        if self.is_dormant() || self.rests_at(event, now) {
             return actions;
         }
         self.started.get_or_insert(now);
@@ -592,11 +569,12 @@ impl Interceptor for Runner {
             self.closed(*from, *how, sessions.at(self.kit.producer), now, &mut actions);
         }
         self.stand_in.on_event(event, DIALLED, sessions.at(DIALLED), &mut self.kit.tools, &mut actions);
+        self.find_rest(sessions, now);
         actions
     }
 
     fn bears_stretch(&self, event: &Event<'_>, now: Timestamp) -> bool {
-        self.is_dormant() || self.only_waits() && !self.may_fire_at_alike(event, now)
+        self.is_dormant() || self.rests_at_alike(event, now)
     }
 
     fn wakeup(&self) -> Option<Timestamp> {

@@ -56,6 +56,7 @@ impl Runner {
     /// ([`Self::read`]), it waits to begin.
     pub fn wanted(&mut self, courses: Vec<Course>) {
         self.wanted.news = Some(courses);
+        self.rest = None;
     }
 
     /// The verdict on what has settled was read. Whether something waits for that.

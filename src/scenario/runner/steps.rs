@@ -55,6 +55,11 @@ impl Armed {
         self.step.when.after == Some(After::Start)
     }
 
+    /// Whether it is one from the start that has yet to fire.
+    fn waits_from_start(&self) -> bool {
+        self.is_from_start() && !self.over && self.fired_at.is_none()
+    }
+
     /// Whether it is to fire so often, and the next step waits for that.
     fn is_counted(&self) -> bool {
         self.step.when.times.is_some() && self.step.when.per == Per::Connection
@@ -149,7 +154,7 @@ impl Steps {
 
     /// Whether a step from the start has yet to fire.
     fn awaits_early(&self) -> bool {
-        self.steps.iter().any(|armed| armed.is_from_start() && !armed.over && armed.fired_at.is_none())
+        self.steps.iter().any(Armed::waits_from_start)
     }
 
     /// A step has fired; one of those in order that is done is then gone by.
@@ -179,15 +184,25 @@ impl Steps {
 
     /// Steps from the start that have waited long enough are gone by; the connection has `started` then.
     pub(super) fn expire(&mut self, started: Timestamp, now: Timestamp, actions: &mut Actions) {
-        let patience = self.patience;
-        let since = if patience.is_endless() { self.since.unwrap_or(now) } else { started };
-        for armed in &mut self.steps {
-            let Some(within) = patience.of(&armed.step) else { continue };
-            if armed.is_from_start() && !armed.over && armed.fired_at.is_none() && now.since(since) > within {
+        let (patience, since) = (self.patience, self.waits_since(started, now));
+        for armed in self.steps.iter_mut().filter(|armed| armed.waits_from_start()) {
+            if patience.of(&armed.step).is_some_and(|within| now.since(since) > within) {
                 armed.over = true;
                 actions.push(never_fired(&armed.step));
             }
         }
+    }
+
+    /// When the first of these steps has waited long enough: till then, and at that time, [`Self::expire`] does nothing.
+    pub(super) fn expires_at(&self, started: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        let waiting = self.steps.iter().filter(|armed| armed.waits_from_start());
+        let within = waiting.filter_map(|armed| self.patience.of(&armed.step)).min()?;
+        Some(self.waits_since(started, now) + within)
+    }
+
+    /// Since when steps from the start have waited.
+    fn waits_since(&self, started: Timestamp, now: Timestamp) -> Timestamp {
+        if self.patience.is_endless() { self.since.unwrap_or(now) } else { started }
     }
 
     /// When the next one has waited long enough for its trigger, since it was armed, or else since `idle_since`: for a place

@@ -160,12 +160,17 @@ pub(super) fn is_mid_transfer(event: &Event<'_>, sessions: &Sessions, producer: 
     place().unwrap_or(false)
 }
 
+/// Of the types that are to meet an orphaned response those that can, and do so only if they come; `None` where any will do.
+pub(super) fn wanted_of(messages: &BTreeSet<Opcode>, session: &Session, tools: &Toolbox) -> Option<BTreeSet<Opcode>> {
+    let wanted = attainable(messages, session, tools);
+    let any_will_do = wanted.iter().all(|&message| is_brought_by_the_close(message));
+    (!any_will_do).then_some(wanted)
+}
+
 /// Whether a message is of a type that is to meet an orphaned response, or any will do.
 pub(super) fn is_wanted(event: &Event<'_>, session: &Session, messages: &BTreeSet<Opcode>, tools: &Toolbox) -> bool {
     let Event::Frame { head, .. } = event else { return false };
-    let wanted = attainable(messages, session, tools);
-    let any_will_do = wanted.iter().all(|&message| is_brought_by_the_close(message));
-    any_will_do || wanted.contains(&head.header.opcode)
+    wanted_of(messages, session, tools).is_none_or(|wanted| wanted.contains(&head.header.opcode))
 }
 
 /// Those of the types that can meet an orphaned response that the producer must bear.
