@@ -1,26 +1,27 @@
+mod disk;
+mod writer;
+
 use std::collections::hash_map::RandomState;
-use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::io::{ErrorKind, IoSlice, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::thread::Thread;
 use std::time::Duration;
 
-use crate::capture::write::{About, Gathered, Lost, Queue, Record, Recording};
+use disk::Disk;
+use writer::{Files, Writer};
+
+use crate::capture::write::{About, Lost, Queue, Record};
 use crate::journal::Side;
 use crate::net::meter::Recorded;
 use crate::report;
 
-/// What is recorded is on its way to the disk after so long at the latest.
-const FLUSH_EVERY: Duration = Duration::from_millis(250);
-/// Blocks are gathered up to this size before they are written.
-const GATHER: usize = 1024 * 1024;
 /// Once so much waits the writer is woken: not for each record, as waking costs the traffic more than all else does.
 const WAKE_AT: usize = 256 * 1024;
 
@@ -143,17 +144,6 @@ struct Counted {
     bytes: AtomicU64,
 }
 
-/// Opens the files of a recording, one after another.
-trait Files: Send + 'static {
-    fn next(&mut self) -> io::Result<(PathBuf, Box<dyn Write + Send>)>;
-}
-
-impl<F: FnMut() -> io::Result<(PathBuf, Box<dyn Write + Send>)> + Send + 'static> Files for F {
-    fn next(&mut self) -> io::Result<(PathBuf, Box<dyn Write + Send>)> {
-        self()
-    }
-}
-
 impl Recorder {
     /// Creates the first file, and starts to write.
     ///
@@ -167,8 +157,8 @@ impl Recorder {
         let files = move || {
             count += 1;
             let path = if rotate.is_some() { numbered(&named, count) } else { named.clone() };
-            let file = if fresh { File::create_new(&path)? } else { File::create(&path)? };
-            Ok((path, Box::new(file) as Box<dyn Write + Send>))
+            let disk = Disk::create(&path, fresh)?;
+            Ok((path, Box::new(disk) as Box<dyn Write + Send>))
         };
         Self::write_to(files, rotate, about, limits).map_err(|error| RecordError { path, error })
     }
@@ -178,20 +168,8 @@ impl Recorder {
         let shared = Arc::new(Shared { limits, files: Mutex::new(vec![path]), ..Shared::default() });
         let (sender, items) = mpsc::channel();
         let (tell_done, done) = mpsc::channel();
-        let mut writer = Writer {
-            shared: Arc::clone(&shared),
-            recording: Recording::new(about),
-            files: Box::new(files),
-            out,
-            rotate,
-            written: 0,
-            blocks: Gathered::default(),
-            gathered: Default::default(),
-            taken: 0,
-            lost_before: Default::default(),
-        };
+        let mut writer = Writer::new(Arc::clone(&shared), about, out, files, rotate);
         let thread = thread::Builder::new().name("recorder".to_owned()).spawn(move || {
-            give_way();
             writer.run(&items);
             tell_done.send(()).ok();
         })?;
@@ -242,20 +220,6 @@ impl Recorder {
         }
     }
 }
-
-/// Lets the traffic go first where all processors are busy: this thread has a quarter of one then, or less. So a recording costs
-/// the traffic little, and may lose something instead, which is counted.
-#[cfg(target_os = "linux")]
-fn give_way() {
-    // Of Linux's threads each has a niceness of its own; at 5 its weight is a third of that at 0.
-    if let Err(error) = rustix::process::nice(5) {
-        tracing::debug!(%error, "the recorder's niceness is not raised");
-    }
-}
-
-/// Elsewhere a niceness is that of the whole process.
-#[cfg(not(target_os = "linux"))]
-const fn give_way() {}
 
 const fn index(edge: Side) -> usize {
     match edge {
@@ -338,145 +302,6 @@ impl Queue for Sender {
     }
 }
 
-/// The thread that writes.
-struct Writer {
-    shared: Arc<Shared>,
-    recording: Recording,
-    files: Box<dyn Files>,
-    out: Box<dyn Write + Send>,
-    rotate: Option<u64>,
-    /// Bytes in the file that is written.
-    written: u64,
-    /// Whole blocks that are to be written.
-    blocks: Gathered,
-    /// What is in them, by edge.
-    gathered: [(u64, u64); 2],
-    /// The room that it takes till then.
-    taken: usize,
-    /// What was lost before this file.
-    lost_before: [Lost; 2],
-}
-
-impl Writer {
-    fn run(&mut self, items: &mpsc::Receiver<Item>) {
-        self.recording.begin(&mut self.blocks);
-        self.flush();
-        while !self.take(items) && !self.shared.abandoned.load(Ordering::SeqCst) {
-            // Woken sooner where much waits.
-            thread::park_timeout(FLUSH_EVERY);
-        }
-        if !self.shared.abandoned.load(Ordering::SeqCst) {
-            self.end();
-        }
-    }
-
-    /// Writes all that waits; tells whether there will be no more.
-    fn take(&mut self, items: &mpsc::Receiver<Item>) -> bool {
-        let is_over = loop {
-            match items.try_recv() {
-                Ok(Item::Record(record)) => self.write(&record),
-                Ok(Item::Secrets(line)) => {
-                    self.recording.secrets(&line, &mut self.blocks);
-                    self.taken += line.len();
-                }
-                Err(TryRecvError::Empty) => break false,
-                Ok(Item::End) | Err(TryRecvError::Disconnected) => break true,
-            }
-            if self.blocks.len() >= GATHER {
-                self.flush();
-            }
-            if self.shared.abandoned.load(Ordering::SeqCst) {
-                return true;
-            }
-        };
-        self.flush();
-        is_over
-    }
-
-    fn write(&mut self, record: &Record) {
-        self.taken += record.cost();
-        if self.shared.failed.load(Ordering::SeqCst) {
-            return self.shared.lose(record);
-        }
-        let file_len = self.written.saturating_add(self.blocks.len() as u64);
-        if self.rotate.is_some_and(|most| file_len >= most) {
-            self.next_file();
-        }
-        self.recording.record(record, &mut self.blocks);
-        let (frames, bytes) = record.size();
-        let gathered = &mut self.gathered[index(record.edge)];
-        *gathered = (gathered.0 + frames, gathered.1 + bytes);
-    }
-
-    fn next_file(&mut self) {
-        self.end();
-        match self.files.next() {
-            Ok((path, out)) => {
-                self.shared.files.lock().unwrap_or_else(PoisonError::into_inner).push(path);
-                self.out = out;
-                self.written = 0;
-                self.recording.begin(&mut self.blocks);
-            }
-            Err(error) => self.shared.fail(format!("cannot write the recording's next file: {error}")),
-        }
-    }
-
-    fn end(&mut self) {
-        let lost = self.shared.lost.each_ref().map(Counted::load);
-        let since = [0, 1].map(|edge: usize| Lost {
-            frames: lost[edge].frames.saturating_sub(self.lost_before[edge].frames),
-            bytes: lost[edge].bytes.saturating_sub(self.lost_before[edge].bytes),
-        });
-        self.lost_before = lost;
-        self.recording.end(since, &mut self.blocks);
-        self.flush();
-    }
-
-    /// Writes what has been gathered: whole blocks, so that a file is never left inside one but by a kill in the middle of
-    /// this.
-    fn flush(&mut self) {
-        let gathered = std::mem::take(&mut self.gathered);
-        let written = if self.blocks.is_empty() || self.shared.failed.load(Ordering::SeqCst) {
-            Ok(())
-        } else {
-            write_all(&mut *self.out, &mut self.blocks.slices()).and_then(|()| self.out.flush())
-        };
-        match written {
-            Ok(()) => {
-                self.written = self.written.saturating_add(self.blocks.len() as u64);
-                for (count, gathered) in self.shared.written.iter().zip(gathered) {
-                    count.add(gathered);
-                }
-            }
-            Err(error) => {
-                for (count, gathered) in self.shared.lost.iter().zip(gathered) {
-                    count.add(gathered);
-                }
-                let files = self.shared.files.lock().unwrap_or_else(PoisonError::into_inner);
-                let path = files.last().map(|path| path.display().to_string()).unwrap_or_default();
-                drop(files);
-                self.shared.fail(format!("cannot write the recording {path}: {error}"));
-            }
-        }
-        self.blocks.clear();
-        self.shared.waiting.fetch_sub(std::mem::take(&mut self.taken), Ordering::SeqCst);
-    }
-}
-
-/// Writes pieces one after another, many at once.
-fn write_all(out: &mut (impl Write + ?Sized), mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
-    IoSlice::advance_slices(&mut pieces, 0);
-    while !pieces.is_empty() {
-        match out.write_vectored(pieces) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut pieces, written),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -484,15 +309,16 @@ mod tests {
     use crate::capture::Remark;
     use crate::capture::write::{Ends, Kind};
     use bytes::Bytes;
+    use std::io::{ErrorKind, IoSlice};
 
     /// A disk that takes a piece whenever it is let to, and keeps what it took.
-    struct Disk {
+    struct SlowDisk {
         lets: mpsc::Receiver<()>,
         took: Arc<Mutex<Vec<u8>>>,
         room: usize,
     }
 
-    impl Write for Disk {
+    impl Write for SlowDisk {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             // Once nobody holds it back any more it takes all.
             self.lets.recv().ok();
@@ -517,7 +343,7 @@ mod tests {
     fn recorder(room: usize, rotate: Option<u64>, waiting: usize) -> (Recorder, mpsc::Sender<()>, Arc<Mutex<Vec<u8>>>) {
         let (sender, lets) = mpsc::channel();
         let took = Arc::new(Mutex::new(Vec::new()));
-        let mut disk = Some(Disk { lets, took: Arc::clone(&took), room });
+        let mut disk = Some(SlowDisk { lets, took: Arc::clone(&took), room });
         let files = move || {
             let disk = disk.take().ok_or(ErrorKind::PermissionDenied)?;
             Ok((PathBuf::from("disk"), Box::new(disk) as Box<dyn Write + Send>))
