@@ -23,9 +23,10 @@ pub(super) struct ReadSize {
 }
 
 impl ReadSize {
-    /// The size of the next read, `behind` what waits to be written or not.
-    pub(super) fn next(self, behind: bool) -> Self {
-        if behind { Self { at: self.at.min(MOST_BEHIND) } } else { self }
+    /// The size of the next read of `most` bytes, `behind` what waits to be written or not.
+    pub(super) fn next(self, behind: bool, most: usize) -> Self {
+        let largest = SIZES.iter().rposition(|&size| size <= most).unwrap_or_default();
+        Self { at: self.at.min(largest).min(if behind { MOST_BEHIND } else { largest }) }
     }
 
     pub(super) const fn len(self) -> usize {
@@ -121,7 +122,9 @@ mod tests {
             lens.push(size.len());
         }
         assert_eq!(lens, [0, 1, 2, 3, 3, 3, 2, 1, 0, 0].map(|at| SIZES[at]));
-        assert_eq!([0, 1, 2, 3].map(|at| ReadSize { at }.next(true).at), [0, 1, 2, 2]);
+        assert_eq!([0, 1, 2, 3].map(|at| ReadSize { at }.next(true, usize::MAX).at), [0, 1, 2, 2]);
+        assert_eq!([0, 1, 2, 3].map(|at| ReadSize { at }.next(false, SIZES[2] - 1).at), [0, 1, 1, 1]);
+        assert_eq!(ReadSize { at: 3 }.next(false, 1).at, 0, "no less than the smallest");
     }
 
     #[test]

@@ -145,8 +145,9 @@ impl End {
         if self.stream.is_some() { self.broken } else { None }
     }
 
-    /// Reads once, if there may be anything; less at once where that goes on `behind` what waits for the other end.
-    pub(super) fn read(&mut self, behind: bool) -> Received {
+    /// Reads once, if there may be anything: `most` bytes at the most, and less where they go on `behind` what waits for the
+    /// other end.
+    pub(super) fn read(&mut self, behind: bool, most: usize) -> Received {
         let is_ahead = self.is_ahead();
         let Some(stream) = &mut self.stream else { return Received::Nothing };
         if self.inbound == Inbound::Finished {
@@ -155,7 +156,7 @@ impl End {
         if !self.may_have && !is_ahead {
             return Received::Nothing;
         }
-        let mut size = self.read_size.next(behind);
+        let mut size = self.read_size.next(behind, most);
         let len = size.len();
         let mut block = Block::take(size);
         let (read, is_full) = match &mut self.tls {

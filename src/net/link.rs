@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::coop::consume_budget;
-use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::control::{Control, Teller};
@@ -16,6 +15,7 @@ use super::hint::Hint;
 use super::lift::Lift;
 use super::meter::Moved;
 use super::news::{self, Bell, Controls, Ears, News};
+use super::turn;
 use super::underway::Underway;
 use super::{Clock, Core, Leg, Progress, Stop};
 use crate::Timestamp;
@@ -23,9 +23,6 @@ use crate::engine::Output;
 use crate::journal::How;
 use crate::journal::Side;
 use crate::stage::SETTLE_SLACK;
-
-/// What one connection may move before it is others' turn, in bytes read: one large read.
-const AT_ONCE: u64 = 1024 * 1024;
 
 /// One connection: drives one core over two sockets, in one task, without locks or channels.
 ///
@@ -199,9 +196,9 @@ impl<C: Core> Link<C> {
             }
 
             at_once += self.received[0] - before[0] + self.received[1] - before[1];
-            if at_once >= AT_ONCE {
+            if at_once >= turn::most() as u64 {
                 at_once = 0;
-                yield_now().await;
+                turn::over().await;
             }
             consume_budget().await;
             let deadline = self.deadline(now).into_iter().chain(stop_by).min();
@@ -355,7 +352,9 @@ impl<C: Core> Link<C> {
             Side::Upstream => (&mut self.upstream, &mut self.dialler),
         };
         if may_read {
-            return lift.and_then(|len| end.move_to(other, len)).unwrap_or_else(|| end.read(other.queued() > 0));
+            return lift
+                .and_then(|len| end.move_to(other, len))
+                .unwrap_or_else(|| end.read(other.queued() > 0, turn::most()));
         }
         // Whoever does not read what comes before a reset must still hear of it some time.
         if end.broken_since().is_some_and(|since| since.elapsed() >= grace) { end.reset() } else { Received::Nothing }

@@ -49,6 +49,7 @@ mod supervisor;
 mod tapped;
 pub mod tls;
 mod transparent;
+mod turn;
 mod underway;
 mod unsent;
 mod workers;

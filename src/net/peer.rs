@@ -85,7 +85,7 @@ impl<M: Machine> Peer<M> {
     /// Everything that can be done at this moment; tells whether there is more to pull.
     fn turn(&mut self, now: Timestamp) -> bool {
         if self.reads() {
-            match self.end.read(false) {
+            match self.end.read(false, usize::MAX) {
                 // What comes after the close is read, so that no reset takes the place of the FIN.
                 Received::Bytes(bytes) if self.machine.closing().is_none() => {
                     if !std::mem::replace(&mut self.heard, true) {
