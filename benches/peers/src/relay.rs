@@ -251,11 +251,8 @@ impl Running {
                 );
             }
             Kind::Recording => {
-                // In memory where there is such a place: what a disk takes in a second is another question.
-                let shared = Path::new("/dev/shm");
-                let path = if shared.is_dir() { shared } else { dir }
-                    .join(format!("dcproxy-peers-{}.pcapng", std::process::id()));
-                fs::remove_file(&path).ok();
+                // On a disk, as users have it.
+                let path = dir.join("recording.pcapng");
                 running.recording = Some(path.clone());
                 return running.dcproxy(relay, place, upstream, &["--record", &path.display().to_string()]);
             }
