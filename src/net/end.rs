@@ -377,15 +377,20 @@ impl End {
                 }
                 continue;
             }
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
-                *slice = IoSlice::new(bytes);
-            }
-            let count = self.queue.len().min(SLICES);
-            let slices = &slices[..count];
-            let written = match &mut self.tls {
-                None => stream.try_write_vectored(slices),
-                Some(tls) => tls.write(stream, slices),
+            let written = match (&mut self.tls, self.queue.front()) {
+                // Most often there is no more, and send(2) does less about it than writev(2).
+                (None, Some(alone)) if self.queue.len() == 1 => stream.try_write(alone),
+                (tls, _) => {
+                    let mut slices = [IoSlice::new(&[]); SLICES];
+                    for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
+                        *slice = IoSlice::new(bytes);
+                    }
+                    let slices = &slices[..self.queue.len().min(SLICES)];
+                    match tls {
+                        None => stream.try_write_vectored(slices),
+                        Some(tls) => tls.write(stream, slices),
+                    }
+                }
             };
             match written {
                 Ok(written) => self.written(written),
