@@ -26,6 +26,15 @@ pub(super) fn add(all: &mut Vec<Box<dyn Invariant>>) {
     ]);
 }
 
+/// Prepares, what completes them, and what tells whether an older prepare may be left out.
+const DURABLE: Concerns = Concerns::requests(&[
+    Opcode::DCP_PREPARE,
+    Opcode::DCP_COMMIT,
+    Opcode::DCP_ABORT,
+    Opcode::DCP_SNAPSHOT_MARKER,
+    Opcode::DCP_OSO_SNAPSHOT,
+]);
+
 fn without_prepare(seen: &Seen<'_>, prepared_seqno: u64) -> Ruling {
     let found = format!("{} of seqno {prepared_seqno}, which was not delivered", seen.header().opcode);
     Ruling::Broken("a PREPARE of the key first".to_owned(), found)
@@ -40,13 +49,7 @@ impl Rule for CommitOfPrepare {
     const REQUIREMENT: &'static str = "a PREPARE of the same key precedes every COMMIT";
     const EXCEPTIONS: &'static str = "a prepare up to the seqno that the stream was requested from; snapshots that are not of memory; streams \
          with more than there is room to remember, or with a message that does not decode";
-    const CONCERNS: Concerns = Concerns::requests(&[
-        Opcode::DCP_PREPARE,
-        Opcode::DCP_COMMIT,
-        Opcode::DCP_ABORT,
-        Opcode::DCP_SNAPSHOT_MARKER,
-        Opcode::DCP_OSO_SNAPSHOT,
-    ]);
+    const CONCERNS: Concerns = DURABLE;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(step) = self.0.take(seen) else { return Ruling::Silent };
@@ -68,13 +71,7 @@ impl Rule for AbortOfPrepare {
     const REQUIREMENT: &'static str = "a PREPARE of the same key precedes every ABORT";
     const EXCEPTIONS: &'static str = "a prepare up to the seqno that the stream was requested from; snapshots that are not of memory: there it \
          may be left out";
-    const CONCERNS: Concerns = Concerns::requests(&[
-        Opcode::DCP_PREPARE,
-        Opcode::DCP_COMMIT,
-        Opcode::DCP_ABORT,
-        Opcode::DCP_SNAPSHOT_MARKER,
-        Opcode::DCP_OSO_SNAPSHOT,
-    ]);
+    const CONCERNS: Concerns = DURABLE;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(step) = self.0.take(seen) else { return Ruling::Silent };
@@ -96,13 +93,7 @@ impl Rule for PreparedSeqnoMatches {
     const REQUIREMENT: &'static str = "COMMIT and ABORT name the seqno of the pending PREPARE of their key";
     const EXCEPTIONS: &'static str =
         "disk snapshots, in which an older prepare may be left out, and prepares that were pending before one";
-    const CONCERNS: Concerns = Concerns::requests(&[
-        Opcode::DCP_PREPARE,
-        Opcode::DCP_COMMIT,
-        Opcode::DCP_ABORT,
-        Opcode::DCP_SNAPSHOT_MARKER,
-        Opcode::DCP_OSO_SNAPSHOT,
-    ]);
+    const CONCERNS: Concerns = DURABLE;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(step) = self.0.take(seen) else { return Ruling::Silent };
@@ -157,13 +148,7 @@ impl Rule for OnePrepareAtATime {
     const REQUIREMENT: &'static str = "no second PREPARE of a key comes before the first was committed or aborted";
     const EXCEPTIONS: &'static str =
         "disk snapshots, and keys that were pending before one (a cursor that was dropped, a new stream)";
-    const CONCERNS: Concerns = Concerns::requests(&[
-        Opcode::DCP_PREPARE,
-        Opcode::DCP_COMMIT,
-        Opcode::DCP_ABORT,
-        Opcode::DCP_SNAPSHOT_MARKER,
-        Opcode::DCP_OSO_SNAPSHOT,
-    ]);
+    const CONCERNS: Concerns = DURABLE;
 
     fn judge(&mut self, seen: &Seen<'_>) -> Ruling {
         let Some(step) = self.0.take(seen) else { return Ruling::Silent };

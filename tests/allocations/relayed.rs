@@ -72,16 +72,7 @@ impl Said {
     pub(crate) fn new(mutations: u64) -> Self {
         let opaque = Opaque([0, 0, 0, 7]);
         let open = dcp::Open { name: "n".to_owned(), seqno: 0, flags: dcp::Open::PRODUCER, consumer_name: None };
-        let request = dcp::StreamReq {
-            flags: 0,
-            reserved: 0,
-            start_seqno: 0,
-            end_seqno: u64::MAX,
-            vb_uuid: 1,
-            snap_start_seqno: 0,
-            snap_end_seqno: 0,
-            value: None,
-        };
+        let request = dcp::StreamReq { end_seqno: u64::MAX, vb_uuid: 1, ..dcp::StreamReq::default() };
         let log = vec![dcp::FailoverEntry { vb_uuid: 1, seqno: 0 }];
         let opening = [
             (Side::Dialler, open.request(opaque).build()),

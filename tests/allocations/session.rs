@@ -33,16 +33,7 @@ fn data_messages_are_taken_in_without_allocating() {
     session.observe(&entry(Direction::From, &dcp::response(Opcode::DCP_OPEN, Status::SUCCESS, Opaque([1; 4]))));
     let opaque = |vbucket: u16| Opaque(u32::from(vbucket).to_be_bytes());
     for vbucket in 0..1_024 {
-        let request = dcp::StreamReq {
-            flags: 0,
-            reserved: 0,
-            start_seqno: 0,
-            end_seqno: u64::MAX,
-            vb_uuid: 1,
-            snap_start_seqno: 0,
-            snap_end_seqno: 0,
-            value: None,
-        };
+        let request = dcp::StreamReq { end_seqno: u64::MAX, vb_uuid: 1, ..dcp::StreamReq::default() };
         session.observe(&entry(Direction::To, &request.request(vbucket, opaque(vbucket))));
         let log = vec![dcp::FailoverEntry { vb_uuid: 1, seqno: 0 }];
         session.observe(&entry(Direction::From, &dcp::StreamReqResponse::FailoverLog(log).response(opaque(vbucket))));

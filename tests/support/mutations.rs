@@ -236,16 +236,7 @@ pub fn opening(dice: &mut Rng, collections: bool) -> Vec<(bool, Bytes)> {
 
 /// A stream is opened.
 pub fn stream_req(vbucket: u16, opaque: Opaque) -> [(bool, Bytes); 2] {
-    let request = dcp::StreamReq {
-        flags: 0,
-        reserved: 0,
-        start_seqno: 0,
-        end_seqno: u64::MAX,
-        vb_uuid: 1,
-        snap_start_seqno: 0,
-        snap_end_seqno: 0,
-        value: None,
-    };
+    let request = dcp::StreamReq { end_seqno: u64::MAX, vb_uuid: 1, ..dcp::StreamReq::default() };
     let log = vec![dcp::FailoverEntry { vb_uuid: 1, seqno: 0 }];
     [
         (true, request.request(vbucket, opaque).build()),

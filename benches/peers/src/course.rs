@@ -22,7 +22,7 @@ pub(crate) enum What {
     /// Round trips on so many connections; `busy`: beside a bulk transfer through the same relay.
     Ping {
         connections: usize,
-        busy: bool,
+        busy: Option<Bulk>,
     },
     SetUps,
 }
@@ -32,11 +32,15 @@ const fn bulk(value: usize, connections: usize, streams: usize) -> What {
 }
 
 const fn ping(connections: usize) -> What {
-    What::Ping { connections, busy: false }
+    What::Ping { connections, busy: None }
+}
+
+const fn ping_beside(value: usize, connections: usize) -> What {
+    What::Ping { connections: 1, busy: Some(Bulk { value, connections, streams: 1 }) }
 }
 
 /// All of it, by the names under which it is asked for.
-pub(crate) const COURSE: [(&str, What); 13] = [
+pub(crate) const COURSE: [(&str, What); 14] = [
     ("bulk-64", bulk(64, 1, 1)),
     ("bulk-256", bulk(256, 1, 1)),
     ("bulk-4k", bulk(4096, 1, 1)),
@@ -45,7 +49,8 @@ pub(crate) const COURSE: [(&str, What); 13] = [
     ("bulk-16x", bulk(4096, 16, 1)),
     ("bulk-256x", bulk(4096, 256, 1)),
     ("ping", ping(1)),
-    ("ping-busy", What::Ping { connections: 1, busy: true }),
+    ("ping-busy", ping_beside(4096, 1)),
+    ("ping-busy-1m", ping_beside(1 << 20, 2)),
     ("ping-16x", ping(16)),
     ("ping-256x", ping(256)),
     ("ping-5000x", ping(5000)),
@@ -79,7 +84,11 @@ impl What {
                     of(streams, "stream")
                 )
             }
-            Self::Ping { busy: true, .. } => "Round trips beside a bulk transfer of 4 KiB values".to_owned(),
+            Self::Ping { busy: Some(Bulk { value, connections, .. }), .. } => {
+                format!(
+                    "Round trips beside a bulk transfer of values of {value} B on each of {connections} connections"
+                )
+            }
             Self::Ping { connections: 1, .. } => "Round trips: one connection".to_owned(),
             Self::Ping { connections, .. } => format!("Round trips: {connections} connections, {AT_ONCE} at once"),
             Self::SetUps => format!("Set-ups: dial, DCP_OPEN, answer, close; {DIALLERS} at once"),
@@ -115,9 +124,9 @@ impl What {
     pub(crate) fn is_usual(self, kind: Kind) -> bool {
         use Kind::*;
         match self {
-            Self::Bulk(Bulk { connections: 1, streams: 1, .. }) | Self::Ping { connections: 1, busy: false } => true,
+            Self::Bulk(Bulk { connections: 1, streams: 1, .. }) | Self::Ping { connections: 1, busy: None } => true,
             Self::Bulk(_) => matches!(kind, Direct | Haproxy | Nginx | Tokio | Plain),
-            Self::Ping { busy: true, .. } => matches!(kind, Direct | Haproxy | Nginx | Tokio | Plain),
+            Self::Ping { busy: Some(_), .. } => matches!(kind, Direct | Haproxy | Nginx | Tokio | Plain),
             Self::Ping { .. } => matches!(kind, Direct | Haproxy | Nginx | Toxiproxy | Tokio | Plain),
             Self::SetUps => !matches!(kind, HaproxyTuned | Recording),
         }
@@ -139,9 +148,7 @@ impl What {
         match self {
             Self::Bulk(bulk) => measure_bulk(bulk, relay, &source, running, time),
             Self::Ping { connections: 1, busy } => {
-                let mut beside = busy
-                    .then(|| Sinks::start(running.address, Bulk { value: 4096, connections: 1, streams: 1 }))
-                    .transpose()?;
+                let mut beside = busy.map(|bulk| Sinks::start(running.address, bulk)).transpose()?;
                 let mut trips = trips::one(running.address, time)?;
                 if let Some(sinks) = &mut beside {
                     sinks.finish()?;

@@ -50,8 +50,8 @@ struct Args {
     /// How long each time
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// Only measurements whose name begins so: bulk-64, bulk-256, bulk-4k, bulk-1m, streams-1024, bulk-16x, bulk-256x, ping, ping-busy, ping-16x,
-    /// ping-256x, ping-5000x, setups
+    /// Only measurements whose name begins so: bulk-64, bulk-256, bulk-4k, bulk-1m, streams-1024, bulk-16x, bulk-256x, ping, ping-busy,
+    /// ping-busy-1m, ping-16x, ping-256x, ping-5000x, setups
     #[arg(long, value_delimiter = ',')]
     what: Vec<String>,
     /// Only these, and these in every measurement: direct, haproxy, haproxy-tuned, nginx, socat, toxiproxy, tokio, dcproxy, armed, recording,

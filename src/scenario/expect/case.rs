@@ -117,9 +117,10 @@ impl Cases {
         Self { all: all.collect(), last: None, now: Timestamp::default(), books: [Books::default(); 2] }
     }
 
-    /// Whether nothing is watched for: of all that comes before a step fires, only the latest is remembered.
+    /// Whether nothing was watched for any more when the latest entry came: of all that comes at another time only the latest
+    /// is remembered.
     pub(in crate::scenario) fn is_at_rest(&self) -> bool {
-        self.all.iter().all(|case| case.running.is_empty())
+        self.all.iter().all(|case| case.running.iter().all(|running| is_over(running, case.within, self.now)))
     }
 
     /// More is expected, in the middle of the connection. What was expected already goes on to be, with what came of it; what
@@ -185,7 +186,7 @@ impl Cases {
                 continue;
             }
             for running in &mut case.running {
-                if running.closed || entry.at.since(running.fired.at) > case.within {
+                if is_over(running, case.within, entry.at) {
                     continue;
                 }
                 running.after = Books::of(session);
@@ -228,6 +229,11 @@ impl Cases {
     pub(in crate::scenario) fn findings(&self) -> impl Iterator<Item = Finding> {
         self.all.iter().map(|case| case.finding(self.now))
     }
+}
+
+/// Whether nothing that comes at that time says anything of it.
+fn is_over(running: &Running, within: Duration, at: Timestamp) -> bool {
+    running.closed || at.since(running.fired.at) > within
 }
 
 impl Case {

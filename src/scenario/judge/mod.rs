@@ -39,6 +39,7 @@ use crate::report::Outcome;
 use crate::report::Row;
 use crate::session::Context;
 use crate::session::Session;
+use crate::session::StreamKey;
 use crate::verdict::About;
 use crate::verdict::Finding;
 use crate::verdict::Judge as Judged;
@@ -368,15 +369,20 @@ pub fn not_enough(expected: &str, actual: &str) -> Finding {
 }
 
 impl Judge {
-    /// Whether nothing is waited for that another mutation could bring: no step has fired, nothing is watched for or to be proven.
-    fn is_at_rest(&self) -> bool {
-        self.cases.is_at_rest() && self.consumers.is_none() && self.story.steps.is_empty() && self.kept.is_at_rest()
+    /// Whether nothing is watched for or to be proven by a mutation of the stream that this header is of.
+    fn is_at_rest(&self, header: &Header) -> bool {
+        let key = StreamKey { vbucket: header.vbucket_or_status, stream_id: None };
+        self.cases.is_at_rest()
+            && self.consumers.is_none()
+            && self.kept.is_at_rest()
+            && self.window.is_at_rest()
+            && !self.story.is_tools(key, header.opaque)
     }
 }
 
 impl Observer for Judge {
     fn bears_stretch(&self, header: &Header) -> bool {
-        self.is_at_rest() && self.invariants.bears_stretch(header)
+        self.is_at_rest(header) && self.invariants.bears_stretch(header)
     }
 
     fn observe_stretch(&mut self, entries: &Entries<'_>, session: &Session) {
@@ -385,6 +391,9 @@ impl Observer for Judge {
         }
         self.frames[usize::from(entries.direction == Direction::From)] += entries.stretch.frames();
         self.invariants.observe_stretch(entries, session);
+        if entries.direction == Direction::From && !self.story.steps.is_empty() {
+            self.undisturbed.observe_stretch(entries.stretch);
+        }
     }
 
     fn observe(&mut self, entry: &Entry, context: &Context, session: &Session) {

@@ -8,6 +8,7 @@ use super::Seen;
 use crate::Timestamp;
 use crate::dcp;
 use crate::dcp::Message;
+use crate::dcp::Stretch;
 use crate::journal::Direction;
 use crate::journal::Origin;
 use crate::journal::Role;
@@ -92,6 +93,11 @@ impl Undisturbed {
             | What::Acted(_)
             | What::Closed { .. } => {}
         }
+    }
+
+    /// Takes in mutations behind one of a stream that is not the tool's: none is repeated, and that one has told when.
+    pub(super) fn observe_stretch(&mut self, stretch: &Stretch<'_>) {
+        self.messages += stretch.frames();
     }
 
     fn look_for_stalls(&mut self, seen: &Seen<'_>) {

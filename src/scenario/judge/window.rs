@@ -46,6 +46,11 @@ impl Window {
         Self { silence: settle * 3, trial: None, finding: None }
     }
 
+    /// Whether nothing is being tried.
+    pub(super) const fn is_at_rest(&self) -> bool {
+        self.trial.is_none()
+    }
+
     pub(super) fn observe(&mut self, seen: &Seen<'_>) {
         let at = seen.entry.at;
         match (&seen.entry.what, seen.entry.direction) {
