@@ -46,14 +46,6 @@ pub trait Core: Send + 'static {
     /// What is wanted of it by whoever controls the proxy, all of it, has changed.
     fn ordered(&mut self, _orders: &Arc<Orders>, _now: Timestamp) {}
 
-    /// How many bytes that come next from a side may go on to the other without a look at them.
-    fn skippable(&self, _from: Side) -> u64 {
-        0
-    }
-
-    /// Of these, so many have come and are on their way: they are fed no more.
-    fn skipped(&mut self, _from: Side, _len: u64, _now: Timestamp) {}
-
     /// Whether it wants to be told what [`Self::moved`] and [`Self::relayed`] tell.
     fn counts(&self) -> bool {
         false
@@ -113,14 +105,6 @@ impl<O: Observer + 'static> Core for Engine<O> {
 
     fn settle(&mut self, now: Timestamp) {
         Self::settle(self, now);
-    }
-
-    fn skippable(&self, from: Side) -> u64 {
-        Self::skippable(self, from)
-    }
-
-    fn skipped(&mut self, from: Side, len: u64, now: Timestamp) {
-        Self::skipped(self, from, len, now);
     }
 
     fn progress(&self) -> Progress {

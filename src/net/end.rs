@@ -14,7 +14,6 @@ use tokio::time::Instant;
 
 use super::Leg;
 use super::blocks::{Block, ReadSize};
-use super::lift::Pipe;
 use super::tls::Sealed;
 use super::unsent::unacknowledged;
 use crate::journal::How;
@@ -44,10 +43,8 @@ pub(super) struct End {
     may_have: bool,
     inbound: Inbound,
     outbound: Outbound,
-    /// What is written before the queue.
-    pipe: Option<Pipe>,
     queue: VecDeque<Bytes>,
-    /// The bytes of both.
+    /// Its bytes.
     queued: usize,
     /// The bytes that were ever to be written, but for those that were given up.
     accepted: u64,
@@ -76,8 +73,6 @@ enum Outbound {
 #[derive(Debug)]
 pub(super) enum Received {
     Bytes(Bytes),
-    /// So many bytes were moved to the other end.
-    Moved(usize),
     Closed(How),
     Nothing,
 }
@@ -92,7 +87,6 @@ impl End {
             may_have: true,
             inbound: Inbound::Open,
             outbound: Outbound::Open,
-            pipe: None,
             queue: VecDeque::new(),
             queued: 0,
             accepted: 0,
@@ -193,36 +187,6 @@ impl End {
             Err(_) => {
                 self.refusal = self.tls.as_mut().and_then(|tls| tls.give_up(stream));
                 self.reset()
-            }
-        }
-    }
-
-    /// Moves up to `len` bytes to another end, if both are plain and nothing waits for that: else they are to be read.
-    pub(super) fn move_to(&mut self, to: &mut Self, len: usize) -> Option<Received> {
-        let from = self.stream.as_ref().filter(|_| self.tls.is_none() && self.broken.is_none())?;
-        if !self.may_have || self.inbound != Inbound::Open || to.tls.is_some() || !to.takes_writes() || to.queued > 0 {
-            return None;
-        }
-        let mut pipe = to.pipe.take().or_else(Pipe::take)?;
-        match pipe.fill(from, len) {
-            Ok(0) => {
-                pipe.give_back();
-                None
-            }
-            Ok(moved) => {
-                // What follows the value is little: the next value is to be moved too.
-                self.read_size = ReadSize::default();
-                to.queued += moved;
-                to.accepted += moved as u64;
-                to.pipe = Some(pipe);
-                Some(Received::Moved(moved))
-            }
-            Err(error) => {
-                pipe.give_back();
-                let is_empty = error.kind() == ErrorKind::WouldBlock;
-                self.may_have &= !is_empty;
-                let is_over = !is_empty && error.kind() != ErrorKind::Interrupted;
-                Some(if is_over { self.reset() } else { Received::Nothing })
             }
         }
     }
@@ -349,7 +313,7 @@ impl End {
     /// Whether nothing waits to be written, or can be any more.
     fn is_flushed(&self) -> bool {
         let sealed = self.tls.as_ref().is_some_and(|tls| tls.wants_write()) && self.outbound != Outbound::Closed;
-        self.queue.is_empty() && self.pipe.is_none() && !sealed
+        self.queue.is_empty() && !sealed
     }
 
     /// Over TLS a FIN is announced; true once that has been written.
@@ -365,18 +329,6 @@ impl End {
         while let Some(stream) = &self.stream
             && !self.is_flushed()
         {
-            if let Some(pipe) = &mut self.pipe {
-                match pipe.drain(stream) {
-                    Ok(moved) => self.moved(moved),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(_) => {
-                        self.note_broken();
-                        self.give_up_writing();
-                    }
-                }
-                continue;
-            }
             let written = match (&mut self.tls, self.queue.front()) {
                 // Most often there is no more, and send(2) does less about it than writev(2).
                 (None, Some(alone)) if self.queue.len() == 1 => stream.try_write(alone),
@@ -404,13 +356,6 @@ impl End {
         }
     }
 
-    fn moved(&mut self, moved: usize) {
-        self.queued -= moved;
-        if let Some(pipe) = self.pipe.take_if(|pipe| pipe.len() == 0) {
-            pipe.give_back();
-        }
-    }
-
     fn written(&mut self, mut written: usize) {
         self.queued -= written;
         while let Some(first) = self.queue.front_mut() {
@@ -428,7 +373,6 @@ impl End {
 
     fn give_up_writing(&mut self) {
         self.outbound = Outbound::Closed;
-        self.pipe = None;
         self.queue = VecDeque::new();
         self.accepted = self.accepted.saturating_sub(self.queued as u64);
         self.queued = 0;

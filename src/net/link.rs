@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep_until};
 use super::control::{Control, Teller};
 use super::end::{End, Received};
 use super::hint::Hint;
-use super::lift::Lift;
 use super::meter::Moved;
 use super::news::{self, Bell, Controls, Ears, News};
 use super::turn;
@@ -44,8 +43,6 @@ pub struct Link<C> {
     received: [u64; 2],
     /// What was read and has not all been written, by the side that it goes to.
     underway: [Underway; 2],
-    /// What is done with long values that each side says.
-    lifts: [Lift; 2],
     control: Option<Control<C>>,
 }
 
@@ -113,7 +110,6 @@ impl<C: Core> Link<C> {
             hint: Hint::default(),
             received: [0; 2],
             underway: [Underway::default(), Underway::default()],
-            lifts: [Lift::default(); 2],
             control: None,
         }
     }
@@ -260,11 +256,6 @@ impl<C: Core> Link<C> {
                         self.pass(side.other(), bytes.clone(), now);
                     }
                     self.core.feed(side, bytes, now);
-                    self.lifts[index(side)].left(self.core.skippable(side));
-                }
-                Received::Moved(len) => {
-                    self.received[index(side)] += len as u64;
-                    self.core.skipped(side, len as u64, now);
                 }
                 Received::Closed(how) => self.core.closed(side, how, now),
                 Received::Nothing => continue,
@@ -346,15 +337,12 @@ impl<C: Core> Link<C> {
 
     fn receive(&mut self, from: Side) -> Received {
         let (may_read, grace) = (self.may_read(from), self.limits.grace);
-        let lift = self.lifts[index(from)].len(self.core.skippable(from)).filter(|_| may_read);
         let (end, other) = match from {
             Side::Dialler => (&mut self.dialler, &mut self.upstream),
             Side::Upstream => (&mut self.upstream, &mut self.dialler),
         };
         if may_read {
-            return lift
-                .and_then(|len| end.move_to(other, len))
-                .unwrap_or_else(|| end.read(other.queued() > 0, turn::most()));
+            return end.read(other.queued() > 0, turn::most());
         }
         // Whoever does not read what comes before a reset must still hear of it some time.
         if end.broken_since().is_some_and(|since| since.elapsed() >= grace) { end.reset() } else { Received::Nothing }

@@ -23,7 +23,6 @@ mod hint;
 mod join;
 mod judged;
 mod leg;
-mod lift;
 mod link;
 mod listen;
 mod listeners;

@@ -99,7 +99,7 @@ impl<M: Machine> Peer<M> {
                     }
                     self.machine.closed(how, now);
                 }
-                Received::Bytes(_) | Received::Moved(_) | Received::Nothing => {}
+                Received::Bytes(_) | Received::Nothing => {}
             }
         }
         if self.machine.next_wakeup(now).is_some_and(|at| at <= now) {

@@ -309,18 +309,6 @@ impl Core for Tapped {
         self.steps(orders, now);
     }
 
-    fn skippable(&self, from: Side) -> u64 {
-        // A tape is to have every byte.
-        if self.engine.observer().tape.is_some() { 0 } else { self.engine.skippable(from) }
-    }
-
-    fn skipped(&mut self, from: Side, len: u64, now: Timestamp) {
-        self.now = now;
-        self.crossed[index(from)].from += len;
-        self.crossed[index(from.other())].to += len;
-        self.engine.skipped(from, len, now);
-    }
-
     fn counts(&self) -> bool {
         self.engine.observer().meter.is_some()
     }

@@ -119,14 +119,6 @@ impl Deframer {
         }
     }
 
-    /// Moves on over so many bytes of the current frame's value, at most [`Self::value_left`]: as if they had been given, and
-    /// taken out again in pieces.
-    pub const fn skip(&mut self, len: u64) {
-        if let State::InValue(left) = self.state {
-            self.state = if len >= left { State::Framing } else { State::InValue(left.saturating_sub(len)) };
-        }
-    }
-
     #[inline]
     fn frame<'a, 'b: 'a>(
         &'a mut self,
@@ -317,40 +309,6 @@ mod tests {
             }
             assert!(out == bytes && deframer.at_boundary(), "asked for up to byte {asked_for}");
         }
-    }
-
-    #[test]
-    fn what_is_skipped_of_a_value_is_as_if_it_had_been_seen() {
-        let bytes = sample();
-        // Where the value begins of the one that is not whole.
-        let begins = 24 + 24 + 8 + 1;
-        for (skipped_from, len) in [(0, 300), (0, 1), (100, 100), (299, 1), (0, 299)] {
-            let run = |skips: bool| {
-                let mut deframer = Deframer::new(100);
-                let (at, end) = (begins + skipped_from, begins + skipped_from + len);
-                let mut frames = Vec::new();
-                for (part, chunk) in [&bytes[..at], &bytes[at..end], &bytes[end..]].into_iter().enumerate() {
-                    if part == 1 && skips {
-                        assert!(deframer.value_left() >= len as u64);
-                        deframer.skip(len as u64);
-                    } else {
-                        let mut input = chunk;
-                        while let Some(piece) = deframer.next(&mut input) {
-                            if let Piece::Frame(frame) = piece {
-                                frames.push((frame.header().opcode, frame.is_whole()));
-                            }
-                        }
-                    }
-                    frames.push((Opcode(0), deframer.value_left() == 0));
-                }
-                assert!(deframer.at_boundary());
-                frames
-            };
-            assert_eq!(run(true), run(false), "{len} bytes from {skipped_from} on");
-        }
-        let mut deframer = Deframer::new(100);
-        deframer.skip(5);
-        assert!(deframer.at_boundary(), "there is nothing to skip between frames");
     }
 
     #[test]

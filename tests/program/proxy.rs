@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -114,16 +113,10 @@ fn frames_cross_both_ways_at_once() {
     run(crosses(frames(1), frames(2), soak_bytes(100_000_000) / 2));
 }
 
-/// An engine, how many of the bytes that came it was shown, and whether reading has ever been paused.
-#[derive(Clone, Default)]
-struct Seen {
-    shown: Arc<AtomicU64>,
-    paused: watch::Sender<bool>,
-}
-
+/// An engine, and whether reading has ever been paused.
 struct Watched {
     engine: Engine<()>,
-    seen: Seen,
+    paused: watch::Sender<bool>,
 }
 
 impl Core for Watched {
@@ -132,7 +125,6 @@ impl Core for Watched {
     }
 
     fn feed(&mut self, from: Side, bytes: Bytes, now: Timestamp) {
-        self.seen.shown.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.engine.feed(from, bytes, now);
     }
 
@@ -149,16 +141,8 @@ impl Core for Watched {
     }
 
     fn paused(&mut self, from: Side, paused: bool, now: Timestamp) {
-        self.seen.paused.send_if_modified(|was| paused && !std::mem::replace(was, true));
+        self.paused.send_if_modified(|was| paused && !std::mem::replace(was, true));
         self.engine.paused(from, paused, now);
-    }
-
-    fn skippable(&self, from: Side) -> u64 {
-        self.engine.skippable(from)
-    }
-
-    fn skipped(&mut self, from: Side, len: u64, now: Timestamp) {
-        self.engine.skipped(from, len, now);
     }
 }
 
@@ -176,20 +160,13 @@ fn long_values(seed: u64) -> Vec<u8> {
     bytes
 }
 
-/// Law L1, for values that nobody looks at: they are moved from socket to socket where the system can do that.
+/// Law L1, for values that nobody looks at.
 #[test]
-fn long_values_cross_both_ways_at_once_and_most_of_them_unlooked_at() {
-    let (seen, total) = (Seen::default(), soak_bytes(100_000_000));
-    let told = seen.clone();
-    let core = move |_| Watched { engine: relay(0), seen: told.clone() };
-    run(crosses_by(core, long_values(1), long_values(2), total));
-    let shown = seen.shown.load(Ordering::Relaxed);
-    assert!(shown < total);
-    #[cfg(target_os = "linux")]
-    assert!(shown < total / 2, "{shown} of {total} bytes were shown");
+fn long_values_cross_both_ways_at_once() {
+    run(crosses_by(relay, long_values(1), long_values(2), soak_bytes(100_000_000)));
 }
 
-/// Law L4, in the midst of a value that is moved from socket to socket.
+/// Law L4, in the midst of a long value.
 #[test]
 fn a_half_close_and_a_reset_cross_within_a_long_value() {
     run(async {
@@ -228,9 +205,9 @@ fn a_half_close_and_a_reset_cross_within_a_long_value() {
 #[test]
 fn a_stalled_reader_of_long_values_stops_them_and_gets_all_of_them() {
     run(async {
-        let seen = Seen::default();
-        let mut told = seen.paused.subscribe();
-        let mut proxy = Proxy::start(|_| {}, move |_| Watched { engine: relay(0), seen: seen.clone() }).await;
+        let paused = watch::Sender::default();
+        let mut told = paused.subscribe();
+        let mut proxy = Proxy::start(|_| {}, move |_| Watched { engine: relay(0), paused: paused.clone() }).await;
         let (mut stalled, mut writer) = proxy.pair().await;
         let bytes = long_values(9);
         let total = 40 * bytes.len() as u64;
