@@ -159,7 +159,7 @@ impl Rule for PrepareAcked {
         let late = self.due.iter().find(|(_, (since, _))| *since == oldest).map(|(g, (_, seqno))| (*g, *seqno));
         let Some((generation, seqno)) = late else { return Ruling::Silent };
         self.no_longer_due(generation);
-        Ruling::Broken(format!("SEQNO_ACK of {seqno}"), format!("none for {} ms", seen.at.since(oldest).as_millis()))
+        Ruling::broken(format!("SEQNO_ACK of {seqno}"), format!("none for {} ms", seen.at.since(oldest).as_millis()))
     }
 
     fn bears_stretch(&self) -> bool {

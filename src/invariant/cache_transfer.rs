@@ -30,7 +30,7 @@ impl Rule for CacheBeforeSnapshots {
             return Ruling::Silent;
         };
         if before.snapshots > 0 || before.cache_transfer_ends > 0 {
-            return Ruling::Broken("no cache transfer after its end".to_owned(), "DCP_CACHE_TRANSFER".to_owned());
+            return Ruling::broken("no cache transfer after its end".to_owned(), "DCP_CACHE_TRANSFER".to_owned());
         }
         let start = before.request.start_seqno;
         let above = transfer.items.iter().map(|item| item.by_seqno).find(|&seqno| seqno > start);

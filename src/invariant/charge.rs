@@ -48,7 +48,7 @@ impl Rule for PrepareCharge {
             0 if flow.over_acked() == 0 => Ruling::Kept,
             1.. if left < HEADER_LEN as u64 && left == self.prepares.saturating_mul(2) => {
                 let found = format!("{left} bytes left of {} PREPAREs", self.prepares);
-                Ruling::Broken("every charged byte acknowledged, or a whole message left".to_owned(), found)
+                Ruling::broken("every charged byte acknowledged, or a whole message left".to_owned(), found)
             }
             _ => Ruling::Silent,
         }

@@ -129,7 +129,7 @@ impl ItemsAfterBegin {
                 self.0.lose(before.generation);
                 let found =
                     format!("an item of collection {collection} at seqno {seqno}, and none up to its snapshot's end");
-                Ruling::Broken("a begin event of its collection first".to_owned(), found)
+                Ruling::broken("a begin event of its collection first".to_owned(), found)
             }
             _ => Ruling::Silent,
         }

@@ -37,7 +37,7 @@ const DURABLE: Concerns = Concerns::requests(&[
 
 fn without_prepare(seen: &Seen<'_>, prepared_seqno: u64) -> Ruling {
     let found = format!("{} of seqno {prepared_seqno}, which was not delivered", seen.header().opcode);
-    Ruling::Broken("a PREPARE of the key first".to_owned(), found)
+    Ruling::broken("a PREPARE of the key first".to_owned(), found)
 }
 
 /// E1. From disk a producer sends no COMMIT, but the document.
@@ -100,7 +100,7 @@ impl Rule for PreparedSeqnoMatches {
         let Some(prepared_seqno) = prepared_seqno(step.message) else { return Ruling::Silent };
         match step.pending {
             Some(pending) if pending.seqno == prepared_seqno => Ruling::Kept,
-            Some(pending) if pending.certain && step.memory => Ruling::Broken(
+            Some(pending) if pending.certain && step.memory => Ruling::broken(
                 format!("prepared seqno {}", pending.seqno),
                 format!("{} with {prepared_seqno}", seen.header().opcode),
             ),
@@ -155,7 +155,7 @@ impl Rule for OnePrepareAtATime {
         let Message::Prepare(prepare) = step.message else { return Ruling::Silent };
         match step.pending {
             None => Ruling::Kept,
-            Some(pending) if pending.certain && step.memory => Ruling::Broken(
+            Some(pending) if pending.certain && step.memory => Ruling::broken(
                 format!("COMMIT or ABORT of seqno {} first", pending.seqno),
                 format!("PREPARE of the same key with {}", prepare.by_seqno),
             ),
@@ -184,7 +184,7 @@ impl Rule for NoWriteWhilePending {
             return Ruling::Silent;
         }
         match step.pending {
-            Some(pending) if pending.certain => Ruling::Broken(
+            Some(pending) if pending.certain => Ruling::broken(
                 format!("COMMIT or ABORT of seqno {} first", pending.seqno),
                 format!("{} of the same key", seen.header().opcode),
             ),

@@ -144,7 +144,7 @@ impl Rule for AcksInTime {
             Some(since) if seen.at.since(since) > Self::PATIENCE => {
                 self.full_since = full.then_some(seen.at);
                 let waited = seen.at.since(since).as_millis();
-                Ruling::Broken("BUFFER_ACK within 5 s".to_owned(), format!("none for {waited} ms"))
+                Ruling::broken("BUFFER_ACK within 5 s".to_owned(), format!("none for {waited} ms"))
             }
             Some(_) if !full => Ruling::Kept,
             _ => Ruling::Silent,
@@ -212,7 +212,7 @@ impl Rule for NotBlockedByWindow {
             return Ruling::Kept;
         }
         match self.opened {
-            Some((since, until)) if since <= asked.at && until.since(asked.at) > Self::PATIENCE => Ruling::Broken(
+            Some((since, until)) if since <= asked.at && until.since(asked.at) > Self::PATIENCE => Ruling::broken(
                 "an answer while the window was full".to_owned(),
                 format!("{} answered when it opened, {} ms later", header.opcode, seen.at.since(asked.at).as_millis()),
             ),

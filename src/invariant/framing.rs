@@ -238,7 +238,7 @@ fn of_value(seen: &Seen<'_>, fault: Fault) -> Ruling {
 pub(super) fn broken_as(error: &str) -> Ruling {
     let error = error.strip_prefix("expected ").unwrap_or(error);
     let (expected, found) = error.split_once(", found").unwrap_or((error, " something else"));
-    Ruling::Broken(expected.to_owned(), found.trim_start_matches([' ', ':']).to_owned())
+    Ruling::broken(expected.to_owned(), found.trim_start_matches([' ', ':']).to_owned())
 }
 
 #[cfg(test)]

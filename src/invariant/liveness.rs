@@ -165,7 +165,7 @@ impl Rule for NoopComes {
         self.spoke = seen.at;
         if late && silent <= waited && seen.session.streams().live().next().is_some() {
             let expected = format!("a DCP_NOOP within {} ms", (waited * 2).as_millis());
-            return Ruling::Broken(expected, format!("{} and none yet", seen.header().opcode));
+            return Ruling::broken(expected, format!("{} and none yet", seen.header().opcode));
         }
         if due.is_some() && !late && is_noop(seen) { Ruling::Kept } else { Ruling::Silent }
     }
@@ -345,7 +345,7 @@ impl Rule for IdleIsClosed {
             return Ruling::Silent;
         }
         *told = true;
-        Ruling::Broken(
+        Ruling::broken(
             "the connection closed after 360 s of silence".to_owned(),
             format!("{} after {} ms", seen.header().opcode, silent.as_millis()),
         )

@@ -170,11 +170,11 @@ impl Rule for ScopesHoldCollections {
             self.0.shrink();
         }
         match broken {
-            Some(Missing::Scope(scope)) => Ruling::Broken(
+            Some(Missing::Scope(scope)) => Ruling::broken(
                 format!("an event that creates scope {scope}"),
                 "a collection in it, and none".to_owned(),
             ),
-            Some(Missing::End(scope)) => Ruling::Broken(
+            Some(Missing::End(scope)) => Ruling::broken(
                 format!("the end of scope {scope}'s collections"),
                 "the scope dropped, and none".to_owned(),
             ),

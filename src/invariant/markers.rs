@@ -211,7 +211,7 @@ impl Rule for AckAnswered {
             return Ruling::Silent;
         };
         if seen.context.unasked {
-            return Ruling::Broken("one answer".to_owned(), "another".to_owned());
+            return Ruling::broken("one answer".to_owned(), "another".to_owned());
         }
         // With several markers unanswered it is the older one's answer.
         let waiting = seen.session.outstanding().of(seen.context.answers.map_or_else(|| seen.session.edge(), |a| a.by));
@@ -378,7 +378,7 @@ impl Rule for OsoPaired {
             },
             _ => return Ruling::Silent,
         };
-        Ruling::Broken(broken.0.to_owned(), broken.1.to_owned())
+        Ruling::broken(broken.0.to_owned(), broken.1.to_owned())
     }
 }
 

@@ -67,12 +67,12 @@ impl Rule for StreamIdFrames {
             return Ruling::Silent;
         }
         match (seen.head.stream_id, stream.owner) {
-            (None, _) => Ruling::Broken("a stream id".to_owned(), format!("{} without", header.opcode)),
+            (None, _) => Ruling::broken("a stream id".to_owned(), format!("{} without", header.opcode)),
             (Some(sid), Owner::Unknown) => {
                 let ours = seen.session.streams().with_opaque(header.opaque);
                 let other = ours.filter(|other| other.key.vbucket == stream.key.vbucket).find_map(|o| o.key.stream_id);
                 match other {
-                    Some(other) => Ruling::Broken(format!("stream id {other}"), format!("{sid} on {}", header.opcode)),
+                    Some(other) => Ruling::broken(format!("stream id {other}"), format!("{sid} on {}", header.opcode)),
                     None => Ruling::Silent,
                 }
             }
@@ -278,7 +278,7 @@ impl Rule for NoopBeforeStream {
         match header.status() {
             Some(Status::NOT_SUPPORTED) => Ruling::Kept,
             Some(Status::SUCCESS) => {
-                Ruling::Broken("NotSupported: enable_noop was not agreed on".to_owned(), "Success".to_owned())
+                Ruling::broken("NotSupported: enable_noop was not agreed on".to_owned(), "Success".to_owned())
             }
             _ => Ruling::Silent,
         }

@@ -203,8 +203,15 @@ pub(super) enum Ruling {
     Silent,
     /// The frame keeps it.
     Kept,
-    /// The frame breaks it: what was expected, and what was seen.
-    Broken(String, String),
+    /// The frame breaks it. In a box, as rulings are many, and hardly any is this.
+    Broken(Box<Discrepancy>),
+}
+
+/// What was expected, and what was seen.
+#[derive(Debug)]
+pub(super) struct Discrepancy {
+    expected: String,
+    actual: String,
 }
 
 impl Ruling {
@@ -222,7 +229,13 @@ impl Ruling {
             return Self::Kept;
         }
         let (expected, actual) = how();
-        Self::Broken(expected, actual)
+        Self::broken(expected, actual)
+    }
+
+    /// The frame breaks it: what was expected, and what was seen.
+    #[cold]
+    pub(super) fn broken(expected: String, actual: String) -> Self {
+        Self::Broken(Box::new(Discrepancy { expected, actual }))
     }
 }
 
@@ -347,7 +360,10 @@ impl Tally {
         match ruling {
             Ruling::Silent => {}
             Ruling::Kept => self.kept = self.kept.wrapping_add(1),
-            Ruling::Broken(expected, actual) => self.broken(|| evidence(expected, actual)),
+            Ruling::Broken(told) => {
+                let Discrepancy { expected, actual } = *told;
+                self.broken(|| evidence(expected, actual));
+            }
         }
     }
 

@@ -57,7 +57,7 @@ impl Rule for NothingAfterEnd {
         match (is_over(stream.owner), seen.header().opcode) {
             (false, Opcode::DCP_STREAM_END) => Ruling::Kept,
             (false, _) | (true, Opcode::DCP_STREAM_END) => Ruling::Silent,
-            (true, opcode) => Ruling::Broken("nothing after STREAM_END".to_owned(), format!("{opcode}")),
+            (true, opcode) => Ruling::broken("nothing after STREAM_END".to_owned(), format!("{opcode}")),
         }
     }
 }
@@ -187,7 +187,7 @@ impl Rule for EndAtEndSeqno {
         }
         match seen.message() {
             Some(Message::StreamEnd(_)) => Ruling::Kept,
-            Some(Message::SnapshotMarker(marker)) => Ruling::Broken(
+            Some(Message::SnapshotMarker(marker)) => Ruling::broken(
                 format!("STREAM_END: seqno {} was reached", request.end_seqno),
                 format!("a snapshot from {} to {}", marker.start_seqno, marker.end_seqno),
             ),

@@ -72,7 +72,7 @@ impl Rule for OfAStream {
             Owner::Unknown => "the vbucket was never requested".to_owned(),
         };
         let header = seen.header();
-        Ruling::Broken("a stream that was opened".to_owned(), format!("{} {}: {found}", header.opcode, header.opaque))
+        Ruling::broken("a stream that was opened".to_owned(), format!("{} {}: {found}", header.opcode, header.opaque))
     }
 }
 
@@ -114,7 +114,7 @@ impl Rule for NothingBeforeAnswer {
         }
         match seen.produced() {
             Some(stream) if stream.owner == Owner::Requested => {
-                Ruling::Broken("the answer first".to_owned(), format!("{} before it", seen.header().opcode))
+                Ruling::broken("the answer first".to_owned(), format!("{} before it", seen.header().opcode))
             }
             _ => Ruling::Silent,
         }
@@ -238,7 +238,7 @@ impl Rule for DuplicateRefused {
         match (stream.older, seen.header().status()) {
             (Some(State::Open), Some(Status::KEY_EEXISTS)) => Ruling::Kept,
             (Some(State::Open), Some(Status::SUCCESS)) => {
-                Ruling::Broken("KeyEexists: the stream is open".to_owned(), "Success".to_owned())
+                Ruling::broken("KeyEexists: the stream is open".to_owned(), "Success".to_owned())
             }
             _ => Ruling::Silent,
         }

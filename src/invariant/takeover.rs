@@ -99,7 +99,7 @@ impl Rule for VbucketStates {
             (true, Phase::Pending, false) => "the answer to the state pending first",
             (true, Phase::Active, _) => "none after the state active",
         };
-        Ruling::Broken(expected.to_owned(), format!("state {}", set.state))
+        Ruling::broken(expected.to_owned(), format!("state {}", set.state))
     }
 }
 
@@ -183,12 +183,12 @@ impl Rule for TakeoverEnds {
                 StreamEnd::OK => Ruling::of(answered, || {
                     ("the answer to the state active first".to_owned(), "STREAM_END with reason 0 (Ok)".to_owned())
                 }),
-                reason => Ruling::Broken(
+                reason => Ruling::broken(
                     "STREAM_END with reason 0 (Ok)".to_owned(),
                     format!("STREAM_END with reason {reason}"),
                 ),
             },
-            _ if answered => Ruling::Broken("STREAM_END with reason 0 (Ok)".to_owned(), opcode.to_string()),
+            _ if answered => Ruling::broken("STREAM_END with reason 0 (Ok)".to_owned(), opcode.to_string()),
             _ => Ruling::Silent,
         }
     }
