@@ -114,6 +114,18 @@ mod direct {
             }
         }
 
+        /// Has the cache be slow.
+        #[cfg(test)]
+        pub(super) const fn prefer(&mut self) {
+            (self.pace.direct, self.pace.cached) = (Some(1.0), Some(0.0));
+        }
+
+        /// Whether the system has refused a write past the cache.
+        #[cfg(test)]
+        pub(super) const fn was_refused(&self) -> bool {
+            self.pace.refused
+        }
+
         /// Copies what pieces begin with to a place that is aligned, a length that is.
         fn gather(&mut self, pieces: &[IoSlice<'_>]) -> &[u8] {
             self.room.resize(MOST + ALIGN, 0);
@@ -258,6 +270,16 @@ mod direct {
         pub(super) const fn write(&mut self, _: &File, _: u64, _: &[IoSlice<'_>]) -> io::Result<usize> {
             match *self {}
         }
+
+        #[cfg(test)]
+        pub(super) const fn prefer(&mut self) {
+            match *self {}
+        }
+
+        #[cfg(test)]
+        pub(super) const fn was_refused(&self) -> bool {
+            match *self {}
+        }
     }
 }
 
@@ -285,10 +307,16 @@ mod tests {
             let mut dice = fastrand::Rng::with_seed(seed);
             let path = dir.path().join(seed.to_string());
             let mut disk = Disk::create(&path, true).expect("created");
-            if seed % 3 == 0 {
-                disk.direct = None;
+            match seed % 3 {
+                0 => disk.direct = None,
+                1 => disk.direct.iter_mut().for_each(Direct::prefer),
+                _ => {}
             }
-            let mut all = Vec::new();
+            let mut all = vec![7; 1 << 20];
+            write_all(&mut disk, &all, &mut dice);
+            let refused = |disk: &Disk| disk.direct.as_ref().is_some_and(Direct::was_refused);
+            // Some filesystems take none such, not even at their beginning.
+            let takes_none = refused(&disk);
             for _ in 0..20 {
                 let most = [100, 10_000, 300_000, 2_000_000][dice.usize(0..4)];
                 let len = if dice.bool() { most / 4096 * 4096 } else { dice.usize(1..most) };
@@ -298,6 +326,7 @@ mod tests {
                 assert_eq!(disk.len, all.len() as u64);
                 assert!(std::fs::read(&path).expect("it is there") == all, "seed {seed}, {} bytes", all.len());
             }
+            assert!(takes_none || !refused(&disk), "seed {seed}: what went past the cache was not aligned");
             assert!(Disk::create(&path, true).is_err(), "it is there already");
         }
     }
