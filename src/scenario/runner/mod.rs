@@ -200,9 +200,15 @@ impl Runner {
         }
     }
 
+    /// The steps whose triggers are asked now, by lane and place in it.
+    fn asked(&self, now: Timestamp) -> impl Iterator<Item = (usize, usize)> {
+        let (in_order, open) = (matches!(self.phase, Phase::Armed), !matches!(self.phase, Phase::Opening));
+        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| !lane.over);
+        lanes.flat_map(move |(at, lane)| lane.steps.armed(in_order, open, now).map(move |index| (at, index)))
+    }
+
     /// Asks the triggers of the steps that are armed, and lets those that fire begin.
     fn fire_what_is_due(&mut self, event: &Event<'_>, sessions: &Sessions, now: Timestamp, actions: &mut Actions) {
-        let in_order = matches!(self.phase, Phase::Armed);
         let producer = self.kit.producer;
         let key = match event {
             Event::Frame { context, .. } => context.stream.as_ref().map(|stream| stream.key),
@@ -213,10 +219,7 @@ impl Runner {
             | Event::Wakeup
             | Event::Settle => None,
         };
-        let open = !matches!(self.phase, Phase::Opening);
-        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| !lane.over);
-        let asked = lanes.flat_map(|(at, lane)| lane.steps.armed(in_order, open, now).map(move |index| (at, index)));
-        for (at, index) in asked.collect::<Vec<_>>() {
+        for (at, index) in self.asked(now).collect::<Vec<_>>() {
             if self.kit.scene(sessions, now, actions).is_decided() {
                 return;
             }

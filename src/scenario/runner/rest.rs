@@ -62,7 +62,11 @@ impl Runner {
 
     /// Finds out whether it is at rest, and what is asked meanwhile.
     pub(super) fn find_rest(&mut self, sessions: &Sessions, now: Timestamp) {
-        self.rest = self.is_at_rest().then(|| Rest { until: self.rests_until(now), asked: self.asked(sessions, now) });
+        self.rest = self.is_at_rest().then(|| {
+            let asked =
+                self.asked(now).map(|(lane, index)| Asked { lane, index, only: self.only(lane, index, sessions) });
+            Rest { until: self.rests_until(now), asked: asked.collect() }
+        });
     }
 
     /// Whether nothing is under way, and no time is counted from something that is still to come.
@@ -89,13 +93,6 @@ impl Runner {
             [steps.armed_at().filter(|at| *at > now), bored, steps.expires_at(started, now)]
         });
         times.flatten().min().unwrap_or(Timestamp(u64::MAX))
-    }
-
-    fn asked(&self, sessions: &Sessions, now: Timestamp) -> Vec<Asked> {
-        let in_order = matches!(self.phase, Phase::Armed);
-        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| !lane.over);
-        let asked = lanes.flat_map(|(at, lane)| lane.steps.armed(in_order, true, now).map(move |index| (at, index)));
-        asked.map(|(lane, index)| Asked { lane, index, only: self.only(lane, index, sessions) }).collect()
     }
 
     /// The messages at which a step fires that waits for a place in a transfer.
